@@ -1,0 +1,20 @@
+"""Sentinel-2's 20 m and 60 m bands at 10 m, as an xarray accessor.
+
+>>> import xarray as xr, xr_s2sr
+>>> ds, truth = xr_s2sr.tutorial.synthetic_scene(size=60)
+>>> sr = ds.s2sr.upsample()
+>>> sr.sizes["x"]
+60
+"""
+
+from __future__ import annotations
+
+from xr_s2sr import accessor as _accessor  # noqa: F401  (registers .s2sr)
+from xr_s2sr import errors, models, tutorial
+from xr_s2sr.api import upsample, validate
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import S2SRError, S2SRWarning
+
+__version__ = "0.1.0"
+
+__all__ = ["BANDS", "S2SRError", "S2SRWarning", "__version__", "errors", "models", "tutorial", "upsample", "validate"]

@@ -1,0 +1,83 @@
+"""Type and value checks of public arguments: a wrong one is refused by name before anything else happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from xr_s2sr.errors import ArgumentTypeError, InputError
+from xr_s2sr.models import Model
+
+T = TypeVar("T")
+
+
+def choice(name: str, value: T, options: Iterable[T]) -> T:
+    """One of a few values."""
+    known = list(options)
+    if value not in known:
+        listed = ", ".join(repr(option) for option in known)
+        raise InputError(f"{name}={value!r} is unknown; choose one of {listed}")
+    return value
+
+
+def count(name: str, value: object, *, least: int = 1) -> int:
+    """An integer of at least `least`; a bool is none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise ArgumentTypeError(
+            f"{name}={value!r} is a {type(value).__name__}; expected an integer, such as {name}={least}"
+        )
+    if value < least:
+        raise InputError(f"{name}={value} is too small; expected {least} or more")
+    return int(value)
+
+
+def number(name: str, value: object) -> float:
+    """A finite number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise ArgumentTypeError(
+            f"{name}={value!r} is a {type(value).__name__}; expected a number, such as {name}=-1000"
+        )
+    if not np.isfinite(float(value)):
+        raise InputError(f"{name}={value} is not finite; expected a number, such as {name}=-1000")
+    return float(value)
+
+
+def names(name: str, value: object) -> list[object]:
+    """A band name or several of them."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise ArgumentTypeError(
+            f'{name}={value!r} is a {type(value).__name__}; expected band names, such as {name}=["B05", "B11"]'
+        )
+    found = list(value)
+    if not found:
+        raise InputError(f'{name} is empty; name some bands, such as {name}=["B05", "B11"], or leave it out for all')
+    return found
+
+
+def models(value: object) -> list[str | Path | Model]:
+    """A model's name, path or object, or several of them."""
+    if isinstance(value, str | PathLike | Model):
+        value = [value]
+    if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
+        raise ArgumentTypeError(
+            f'model={value!r} is a {type(value).__name__}; expected a name, a path or a list of them: model="my.onnx"'
+        )
+    if not value:
+        raise InputError("model is an empty list; leave it out for the packaged models")
+    return [item if isinstance(item, str | Model) else Path(item) for item in value]
+
+
+def progress(value: object) -> bool | Callable[[int, int], Any]:
+    """True, False, or something to call with (windows done, windows in all)."""
+    if isinstance(value, bool) or callable(value):
+        return value
+    raise ArgumentTypeError(
+        f"progress={value!r} is a {type(value).__name__}; expected True, False or a function of (done, total)"
+    )

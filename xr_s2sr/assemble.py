@@ -1,0 +1,91 @@
+"""Arrays and a grid become a Dataset again: coordinates, attributes, encoding, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import xarray as xr
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.grid import Grid, georeference
+from xr_s2sr.models import Model
+from xr_s2sr.survey import Survey
+from xr_s2sr.windows import Span
+
+#: What of an encoding still describes the result; chunks, source and compression of the input file do not.
+KEPT_ENCODING = (
+    "dtype",
+    "scale_factor",
+    "add_offset",
+    "_FillValue",
+    "missing_value",
+    "grid_mapping",
+    "units",
+    "calendar",
+)
+
+
+def cut(da: xr.DataArray, covered: tuple[Span, Span], grid: Grid) -> xr.DataArray:
+    """The covered part of a variable on the 10 m grid; itself where that is all of it or it is not on the grid."""
+    if (len(covered[0]), len(covered[1])) == grid.shape:
+        return da
+    return da.isel({grid.y.dim: covered[0].slice, grid.x.dim: covered[1].slice}, missing_dims="ignore")
+
+
+def restored_variable(
+    ds: xr.Dataset, found: Survey, covered: tuple[Span, Span], band: str, data: Any, model: Model
+) -> xr.DataArray:
+    """A restored band: its native variable's name, attrs and encoding, on the 10 m grid's own coordinates.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The input.
+    found : Survey
+    covered : (Span, Span)
+        What the result covers of the 10 m grid.
+    band : str
+    data : array, shape (..., y, x)
+    model : Model
+        What restored it, for the provenance.
+    """
+    native = ds[found.variables[band]]
+    reference = cut(ds[found.fine.name], covered, found.grid)
+    gone = set(native.dims[-2:])
+    own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in reference.coords}
+    out = reference.copy(data=data).assign_coords(own).rename(native.name)
+    provenance = {"s2sr_native_gsd": BANDS[band].gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}
+    if model.sha256:
+        provenance["s2sr_model_sha256"] = model.sha256
+    out.attrs = {**native.attrs, **provenance}
+    out.encoding = {key: native.encoding[key] for key in KEPT_ENCODING if key in native.encoding}
+    return out
+
+
+def dataset(
+    ds: xr.Dataset,
+    found: Survey,
+    covered: tuple[Span, Span],
+    restored: dict[str, xr.DataArray],
+    wanted: list[str] | None,
+) -> xr.Dataset:
+    """The result: restored bands in the place of the native ones, and what else is wanted of the input.
+
+    Parameters
+    ----------
+    restored : dict of str to DataArray
+        By band id.
+    wanted : list of str, optional
+        Band ids that were asked for by name; None: also every variable that lies on the 10 m grid.
+    """
+    by_name = {name: band for band, name in found.variables.items()}
+    fine = set(ds[found.fine.name].dims)
+    variables: dict[Hashable, xr.DataArray] = {}
+    for name, variable in ds.data_vars.items():
+        band = by_name.get(str(name))
+        if band in restored:
+            variables[name] = restored[band]
+        elif (band in wanted) if wanted is not None else set(variable.dims) <= fine:
+            variables[name] = cut(variable, covered, found.grid)
+    return georeference(xr.Dataset(variables, attrs=ds.attrs))

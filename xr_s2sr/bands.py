@@ -1,0 +1,109 @@
+"""The band table of Sentinel-2's MSI, and which name means which band."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from xr_s2sr.errors import BandError
+
+
+@dataclass(frozen=True)
+class Band:
+    """One band of the MultiSpectral Instrument.
+
+    Attributes
+    ----------
+    id : str
+        "B01" ... "B12".
+    gsd : int
+        Native ground sampling distance, in metres.
+    wavelength : float
+        Centre, in nanometres (S2A, ESA's spectral response functions 3.1).
+    aliases : tuple of str
+        Lower-case names in use besides the id: STAC common names, Digital Earth's, Google's.
+    """
+
+    id: str
+    gsd: int
+    wavelength: float
+    aliases: tuple[str, ...]
+
+
+_TABLE = (
+    Band("B01", 60, 442.7, ("coastal", "coastal_aerosol", "aerosol", "nbart_coastal_aerosol")),
+    Band("B02", 10, 492.4, ("blue", "nbart_blue")),
+    Band("B03", 10, 559.8, ("green", "nbart_green")),
+    Band("B04", 10, 664.6, ("red", "nbart_red")),
+    Band("B05", 20, 704.1, ("rededge1", "red_edge_1", "rededge071", "nbart_red_edge_1")),
+    Band("B06", 20, 740.5, ("rededge2", "red_edge_2", "rededge075", "nbart_red_edge_2")),
+    Band("B07", 20, 782.8, ("rededge3", "red_edge_3", "rededge078", "nbart_red_edge_3")),
+    Band("B08", 10, 832.8, ("nir", "nir_1", "nbart_nir_1")),
+    Band("B8A", 20, 864.7, ("nir08", "nir_2", "narrow_nir", "nbart_nir_2")),
+    Band("B09", 60, 945.1, ("nir09", "water_vapour", "water_vapor")),
+    Band("B10", 60, 1373.5, ("cirrus",)),
+    Band("B11", 20, 1613.7, ("swir16", "swir_1", "swir1", "nbart_swir_2")),
+    Band("B12", 20, 2202.4, ("swir22", "swir_2", "swir2", "nbart_swir_3")),
+)
+
+#: Every band, in the order of wavelength.
+BANDS: dict[str, Band] = {band.id: band for band in _TABLE}
+
+#: Band ids by native GSD, in the order of wavelength. B10 (cirrus) is a 60 m band without ground signal.
+BY_GSD: dict[int, tuple[str, ...]] = {
+    gsd: tuple(band.id for band in _TABLE if band.gsd == gsd and band.id != "B10") for gsd in (10, 20, 60)
+}
+
+#: Never fed to a network: at 1375 nm the ground is hidden by water vapour.
+CIRRUS = "B10"
+
+_BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
+# B2, b02, B02_10m, B8A, b8a-20m, "B4, central wavelength 665 nm" (GDAL)
+_ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?[1-6]0m)?(?:, central wavelength .*)?$")
+
+
+def resolve(name: object) -> str | None:
+    """Return the id of the band that `name` means, or None.
+
+    Examples
+    --------
+    >>> resolve("b5"), resolve("swir16"), resolve("B4, central wavelength 665 nm"), resolve("SCL")
+    ('B05', 'B11', 'B04', None)
+    """
+    if not isinstance(name, str):
+        return None
+    text = name.strip().lower()
+    if text in _BY_ALIAS:
+        return _BY_ALIAS[text]
+    match = _ID.match(text)
+    if match is None:
+        return None
+    band = f"B{match['number']}A" if match["a"] else f"B{int(match['number']):02d}"
+    return band if band in BANDS else None
+
+
+def resolve_requested(names: Iterable[object]) -> list[str]:
+    """Ids of the bands a user asks for, in that order, without repetition.
+
+    Raises
+    ------
+    BandError
+        For a name that is no band.
+    """
+    found: list[str] = []
+    for name in names:
+        band = resolve(name)
+        if band is None:
+            known = [*BANDS, *_BY_ALIAS]
+            close = get_close_matches(str(name), known, n=1) or get_close_matches(str(name).lower(), known, n=1)
+            hint = (
+                f"did you mean {close[0]!r}?"
+                if close
+                else f'ask for some of {", ".join(BANDS)}, or "swir16" and the like'
+            )
+            raise BandError(f"{name!r} is not a Sentinel-2 band; {hint}")
+        if band not in found:
+            found.append(band)
+    return found

@@ -1,0 +1,196 @@
+"""ONNX Runtime: providers, the device probe, and one cached session per process, model and device.
+
+The only room that imports onnxruntime, and only at first use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import logging
+import os
+import sys
+import threading
+from functools import lru_cache
+from importlib import metadata
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xr_s2sr.errors import EngineError, ModelError
+from xr_s2sr.models import Model
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+Float32: TypeAlias = NDArray[np.float32]
+
+log = logging.getLogger("xr_s2sr")
+
+
+class Runner(Protocol):
+    """Anything that turns the input windows of a model into its output window."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or "cuda"."""
+
+    def run(self, inputs: dict[str, Float32]) -> Float32:
+        """Inputs (bands, y, x) by name, float32; returns (targets, y, x) on the 10 m grid. Thread-safe."""
+
+
+class OrtRunner:
+    """A model in an ONNX Runtime session."""
+
+    def __init__(self, session: Any, device: str) -> None:
+        self._session = session
+        self._device = device
+        # a GPU session serialises its runs anyway; one at a time keeps its memory that of one window
+        self._gate = threading.Lock() if device == "cuda" else contextlib.nullcontext()
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def run(self, inputs: dict[str, Float32]) -> Float32:
+        feed = {name: array[np.newaxis] for name, array in inputs.items()}
+        with self._gate:
+            out: Float32 = self._session.run(["sr"], feed)[0][0]
+        return out
+
+
+_runners: dict[tuple[int, str, str], OrtRunner] = {}
+_lock = threading.Lock()
+
+
+def runner(model: Model, device: Device = "auto") -> OrtRunner:
+    """The process's session for this model and device; made at first use.
+
+    Parameters
+    ----------
+    model : Model
+    device : {"auto", "cpu", "cuda"}
+        "auto" takes CUDA where a driver, a device and the provider are there, else the CPU.
+
+    Raises
+    ------
+    EngineError
+        If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
+    ModelError
+        If the file is no model that ONNX Runtime can load, or does not match its card.
+    """
+    if device == "auto":
+        device = _auto()
+    # after a fork, a parent's session is of no use: hence the pid
+    key = (os.getpid(), model.sha256, device)
+    with _lock:
+        if key not in _runners:
+            _runners[key] = _open(model, device)
+        return _runners[key]
+
+
+def _open(model: Model, device: str) -> OrtRunner:
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    # one thread per run, no spinning: windows are spread over Python threads, which is faster and steadier
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if device == "cuda":
+        problem = cuda_problem()
+        if problem:
+            raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
+        cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
+        providers.insert(0, ("CUDAExecutionProvider", cuda))
+    try:
+        session = ort.InferenceSession(str(model.path), options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        raise ModelError(f"ONNX Runtime cannot load {model.path}: {error}") from error
+    active = session.get_providers()[0]
+    if device == "cuda" and active != "CUDAExecutionProvider":
+        raise EngineError(
+            f'device="cuda" was asked for, but ONNX Runtime fell back to {active}: its CUDA libraries could not be '
+            'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
+        )
+    expected = set(model.card.inputs)
+    found = {i.name for i in session.get_inputs()}
+    if found != expected or "sr" not in {o.name for o in session.get_outputs()}:
+        raise ModelError(
+            f"{model.path} has the inputs {sorted(found)} and outputs {[o.name for o in session.get_outputs()]}; its "
+            f"card names {sorted(expected)} and 'sr'"
+        )
+    return OrtRunner(session, device)
+
+
+@lru_cache(maxsize=1)
+def _auto() -> Literal["cpu", "cuda"]:
+    problem = cuda_problem()
+    log.info("device: %s", f"cpu ({problem})" if problem else "cuda")
+    return "cpu" if problem else "cuda"
+
+
+@lru_cache(maxsize=1)
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime, or say what is wrong with its installation.
+
+    Raises
+    ------
+    EngineError
+        If it is not installed, or its files were removed by uninstalling its twin.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX Runtime cannot be imported ({error}). Install it: pip install onnxruntime-gpu"
+        ) from error
+    if not hasattr(ort, "InferenceSession"):
+        raise EngineError(
+            "the onnxruntime module is empty: onnxruntime and onnxruntime-gpu share their files, and one of them was "
+            "uninstalled. Repair: pip install --force-reinstall --no-deps onnxruntime-gpu"
+        )
+    both = installed_twins()
+    if len(both) > 1:
+        log.warning(
+            "%s are both installed and overwrite each other, so CUDA may be missing. Repair: pip uninstall -y %s && "
+            "pip install --force-reinstall --no-deps onnxruntime-gpu",
+            " and ".join(both),
+            " ".join(both),
+        )
+    return ort
+
+
+def installed_twins() -> list[str]:
+    """Distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
+    return sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
+
+
+def cuda_problem() -> str | None:
+    """Why CUDA cannot be used, or None. Asks the driver: ONNX Runtime only knows what was compiled in."""
+    if driver_devices() == 0:
+        return "no CUDA driver with a device was found"
+    ort = import_onnxruntime()
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return "this ONNX Runtime was built without CUDA (pip install onnxruntime-gpu)"
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()) as said:  # it prints what it could not load
+            ort.preload_dlls()
+        if said.getvalue():
+            log.debug("preload_dlls: %s", said.getvalue().strip())
+    return None
+
+
+@lru_cache(maxsize=1)
+def driver_devices() -> int:
+    """Number of devices that the CUDA driver reports; 0 without a driver."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(name)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value

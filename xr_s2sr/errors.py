@@ -1,0 +1,46 @@
+"""What can go wrong, as classes. Each is also a builtin, so that ``except ValueError`` keeps working.
+
+A message says what was found, what was expected, and ends with the line that fixes it.
+"""
+
+from __future__ import annotations
+
+
+class S2SRError(Exception):
+    """Anything that xr_s2sr refuses."""
+
+
+class InputError(S2SRError, ValueError):
+    """An argument or a scene that cannot be used as it is."""
+
+
+class ArgumentTypeError(S2SRError, TypeError):
+    """An argument of the wrong type."""
+
+
+class BandError(InputError):
+    """A band that is missing, unknown, or there twice."""
+
+
+class GridError(InputError):
+    """Coordinates that are no Sentinel-2 grid, or grids that do not nest."""
+
+
+class RadiometryError(InputError):
+    """Pixels whose unit cannot be told, or contradicts what the metadata say."""
+
+
+class LazyError(S2SRError, NotImplementedError):
+    """Input that is backed by dask where only arrays in memory are served."""
+
+
+class ModelError(InputError):
+    """A model file that cannot be found, read, or used for the bands asked for."""
+
+
+class EngineError(S2SRError, RuntimeError):
+    """ONNX Runtime or the device cannot do what was asked for."""
+
+
+class S2SRWarning(UserWarning):
+    """Something was done that the user should know of."""

@@ -1,0 +1,242 @@
+"""Grids: where pixels lie, read once from coordinates into frozen values, then compared as integers.
+
+The only room with rioxarray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+from affine import Affine
+
+from xr_s2sr.errors import GridError
+
+#: Coordinates may be off by this part of a pixel: float jitter, not misalignment.
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Equally spaced pixel centres along one dimension.
+
+    Attributes
+    ----------
+    dim : hashable
+        Name of the dimension.
+    first : float
+        Centre of the first pixel, in CRS units.
+    step : float
+        From one centre to the next; negative where the coordinate descends.
+    size : int
+    """
+
+    dim: Hashable
+    first: float
+    step: float
+    size: int
+
+    @property
+    def edge(self) -> float:
+        """Outer edge of the first pixel."""
+        return self.first - self.step / 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular, north-aligned raster.
+
+    Attributes
+    ----------
+    y, x : Axis
+    """
+
+    y: Axis
+    x: Axis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.y.size, self.x.size
+
+    @property
+    def gsd(self) -> float:
+        """Pixel size along x."""
+        return abs(self.x.step)
+
+    @property
+    def transform(self) -> Affine:
+        return Affine(self.x.step, 0.0, self.x.edge, 0.0, self.y.step, self.y.edge)
+
+
+_Y_NAMES, _X_NAMES = ("y", "lat", "north"), ("x", "lon", "east")
+
+
+def spatial_dims(da: xr.DataArray) -> tuple[Hashable, Hashable]:
+    """The last two dimensions, which must be rows and columns.
+
+    Raises
+    ------
+    GridError
+        With fewer than two dimensions, or with columns before rows.
+    """
+    if da.ndim < 2:
+        raise GridError(f"{da.name!r} has dims {da.dims}; a band needs two spatial dimensions such as (y, x)")
+    rows, cols = da.dims[-2:]
+    if str(rows).lower().startswith(_X_NAMES) and str(cols).lower().startswith(_Y_NAMES):
+        raise GridError(
+            f'{da.name!r} has dims {da.dims}, columns before rows. Turn it: ds = ds.transpose(..., "{cols}", "{rows}")'
+        )
+    for dim in (rows, cols):
+        if str(dim).lower() in ("time", "band", "bands", "date"):
+            raise GridError(
+                f"{da.name!r} has dims {da.dims}; the spatial dimensions must come last. "
+                f'Move it: ds = ds.transpose("{dim}", ...)'
+            )
+    return rows, cols
+
+
+def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> Axis:
+    """Read one dimension's coordinate.
+
+    Parameters
+    ----------
+    da : DataArray
+    dim : hashable
+    single : float, optional
+        Spacing to take where there is one pixel only.
+
+    Raises
+    ------
+    GridError
+        Without a numeric coordinate, or one that is not equally spaced.
+    """
+    name, size = da.name, da.sizes[dim]
+    if size == 0:
+        raise GridError(f"{name!r} is empty: dimension {dim!r} has no pixels")
+    if dim not in da.coords:
+        raise GridError(
+            f"{name!r} has no coordinate along {dim!r}, so nothing says where its pixels lie. Assign the pixel "
+            f'centres: ds = ds.assign_coords({{"{dim}": left + GSD * (np.arange({size}) + 0.5)}})'
+        )
+    values = np.asarray(da.coords[dim].values)
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise GridError(f"{name!r}: the coordinate {dim!r} holds {values.dtype}, expected metres as numbers")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise GridError(f"{name!r}: the coordinate {dim!r} holds NaN or inf; expected the pixel centres in metres")
+    if size == 1:
+        if single is None:
+            raise GridError(f"{name!r} has one pixel along {dim!r}, so its spacing cannot be told; use a larger slice")
+        return Axis(dim, float(values[0]), single, 1)
+    step = float(values[-1] - values[0]) / (size - 1)
+    if step == 0:
+        raise GridError(f"{name!r}: the coordinate {dim!r} is constant; expected the pixel centres in metres")
+    worst = float(np.abs(values - (values[0] + step * np.arange(size))).max())
+    if worst > TOLERANCE * abs(step):
+        raise GridError(
+            f"{name!r}: the coordinate {dim!r} is not equally spaced (off by up to {worst:g} at a mean spacing of "
+            f'{abs(step):g}). If it is only out of order: ds = ds.sortby("{dim}")'
+        )
+    return Axis(dim, float(values[0]), step, size)
+
+
+def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None) -> Grid:
+    """Read a band's grid and check that it is one of `gsd` metres.
+
+    Parameters
+    ----------
+    da : DataArray
+    gsd : int
+        Expected pixel size, 10, 20 or 60.
+    like : Grid, optional
+        The 10 m grid; gives the direction of an axis that has one pixel only.
+
+    Raises
+    ------
+    GridError
+        If the spacing is not `gsd`, in metres.
+    """
+    dims = spatial_dims(da)
+    signs = (1, -1) if like is None else (np.sign(like.x.step), np.sign(like.y.step))
+    y = read_axis(da, dims[0], gsd * float(signs[1]))
+    x = read_axis(da, dims[1], gsd * float(signs[0]))
+    for axis in (y, x):
+        spacing = abs(axis.step)
+        if abs(spacing - gsd) <= TOLERANCE * gsd:
+            continue
+        if spacing < 0.01:
+            raise GridError(
+                f"{da.name!r} has a spacing of {spacing:g} along {axis.dim!r}, which looks like degrees; expected "
+                f'metres on a UTM grid. Load it in its own projection, or: ds = ds.rio.reproject("EPSG:326xx")'
+            )
+        raise GridError(
+            f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {gsd}. "
+            "Load each band at its native resolution"
+        )
+    return Grid(y, x)
+
+
+def nest(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]) -> tuple[int, int]:
+    """Where a coarse grid starts in a fine one, in whole fine pixels.
+
+    Parameters
+    ----------
+    fine, coarse : Grid
+    factor : int
+        Coarse over fine pixel size.
+    names : (str, str)
+        Variables that stand for the two grids, for the message.
+
+    Returns
+    -------
+    (int, int)
+        Row and column of the fine grid at which the coarse grid's first pixel starts; may be negative.
+
+    Raises
+    ------
+    GridError
+        If pixel edges do not coincide, or an axis runs the other way.
+    """
+    start = []
+    for near, far in ((fine.y, coarse.y), (fine.x, coarse.x)):
+        if near.step * far.step < 0:
+            raise GridError(
+                f"{names[0]!r} and {names[1]!r} run in opposite directions along {near.dim!r} and {far.dim!r}. "
+                f'Sort one: ds = ds.sortby("{far.dim}", ascending={near.step > 0})'
+            )
+        offset = (far.edge - near.edge) / near.step
+        if abs(offset - round(offset)) > TOLERANCE * factor:
+            centres = (far.first - near.first) / near.step
+            if abs(centres - round(centres)) <= TOLERANCE * factor and factor % 2 == 0:
+                raise GridError(
+                    f"the grids of {names[0]!r} and {names[1]!r} share coordinates along {near.dim!r}, as upper left "
+                    "corners would; expected pixel centres. Load with centres (stackstac: "
+                    f'xy_coords="center"), or shift: ds = ds.assign_coords({{"{near.dim}": ds["{near.dim}"] + '
+                    f'{near.step / 2:+g}, "{far.dim}": ds["{far.dim}"] + {far.step / 2:+g}}})'
+                )
+            raise GridError(
+                f"the {abs(far.step):g} m grid of {names[1]!r} does not nest in the {abs(near.step):g} m grid of "
+                f"{names[0]!r}: its edges lie {abs(offset - round(offset)):.2f} pixels off along {near.dim!r}. "
+                "Load both on the tile's own grid, without resampling"
+            )
+        start.append(round(offset))
+    return start[0], start[1]
+
+
+def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
+    """The CRS as rioxarray sees it, or None."""
+    return obj.rio.crs
+
+
+def georeference(ds: xr.Dataset) -> xr.Dataset:
+    """Bring each grid mapping's GeoTransform in line with the coordinates, where there is a grid mapping."""
+    mappings = {
+        v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()
+    }
+    for name in mappings & set(ds.coords):
+        ds = ds.rio.write_transform(grid_mapping_name=name)
+    return ds

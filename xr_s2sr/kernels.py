@@ -1,0 +1,268 @@
+"""The loops, compiled by numba. They carry no policy: what to scale, fill or clip is told by their arguments.
+
+Compiled with nogil, not parallel: windows are spread over Python threads, and numba's own threads inside of
+those can abort a process. Rows are handled as slices, which the compiler turns into vector instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Codes of a pixel. SATURATED is invalid for a network but keeps its mark in the result.
+VALID, INVALID, SATURATED = 0, 1, 2
+
+
+def _jit(function: F) -> F:
+    """njit(nogil), cached on disk where numba finds a folder it can write to."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[return-value]
+    except RuntimeError:  # "no locator available": a read-only installation
+        return numba.njit(nogil=True)(function)  # type: ignore[return-value]
+
+
+@_jit
+def mirror(i: int, n: int) -> int:  # pragma: no cover
+    """Index into n samples repeated as numpy's 'symmetric' does: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ..."""
+    i = i % (2 * n)
+    return i if i < n else 2 * n - 1 - i
+
+
+@_jit
+def gather(
+    source: Any, row: int, col: int, gain: float, bias: float, nodata: float, top: float, out: Any, codes: Any
+) -> int:  # pragma: no cover
+    """Read one band's window: pad symmetrically, scale to float32, tell invalid pixels.
+
+    Parameters
+    ----------
+    source : array, shape (y, x)
+        Any real dtype.
+    row, col : int
+        The window's upper left corner in the source; may be negative.
+    gain, bias : float
+        out = source * gain + bias.
+    nodata : float
+        Pixels of this value are INVALID, as are NaN. NaN: no such value.
+    top : float
+        Pixels of at least this value are SATURATED, as are +-inf. inf: no such value.
+    out : float32 array, shape (h, w)
+        Invalid pixels are left as 0.
+    codes : uint8 array, shape (h, w)
+
+    Returns
+    -------
+    int
+        Number of pixels that are not VALID.
+    """
+    rows, cols = source.shape
+    h, w = out.shape
+    gain32, bias32 = np.float32(gain), np.float32(bias)
+    bad = 0
+    inner_start = min(max(0, -col), w)
+    inner_stop = max(inner_start, min(w, cols - col))
+    for i in range(h):
+        line = source[mirror(row + i, rows)]
+        target, code = out[i], codes[i]
+        for j in range(inner_start):
+            target[j] = np.float32(line[mirror(col + j, cols)])
+        inner = line[col + inner_start : col + inner_stop]
+        for j in range(inner.shape[0]):
+            target[inner_start + j] = np.float32(inner[j])
+        for j in range(inner_stop, w):
+            target[j] = np.float32(line[mirror(col + j, cols)])
+        for j in range(w):
+            value = target[j]
+            state = VALID
+            if value >= top or value == -np.inf:
+                state = SATURATED
+            if value == nodata or value != value:
+                state = INVALID
+            code[j] = state
+            bad += state != VALID
+            target[j] = value * gain32 + bias32
+    if bad:
+        for i in range(h):
+            for j in range(w):
+                if codes[i, j] != VALID:
+                    out[i, j] = 0
+    return bad
+
+
+@_jit
+def any_invalid(source: Any, nodata: float, top: float) -> bool:  # pragma: no cover
+    """Whether any pixel is nodata, NaN, infinite or at least `top`."""
+    for i in range(source.shape[0]):
+        line = source[i]
+        bad = 0
+        for j in range(line.shape[0]):
+            value = np.float32(line[j])
+            bad += (value == nodata) | (value != value) | (value >= top) | (value == -np.inf)
+        if bad:
+            return True
+    return False
+
+
+@_jit
+def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma: no cover
+    """Grow valid pixels into invalid ones, in place, so that nothing foreign meets the network next to them.
+
+    Each of `reach` rounds gives the invalid pixels that touch valid ones (8 neighbours) the mean of those; what
+    is left becomes `constant`. A pixel depends on nothing farther than `reach`.
+
+    Parameters
+    ----------
+    image : float32 array, shape (h, w)
+    codes : uint8 array, shape (h, w)
+        Not changed.
+    """
+    h, w = image.shape
+    known = codes == VALID
+    fresh = known.copy()
+    for _ in range(reach):
+        grown = 0
+        for i in range(h):
+            for j in range(w):
+                if known[i, j]:
+                    continue
+                total, count = np.float32(0), 0
+                for y in range(max(0, i - 1), min(h, i + 2)):
+                    for x in range(max(0, j - 1), min(w, j + 2)):
+                        if known[y, x]:
+                            total += image[y, x]
+                            count += 1
+                if count:
+                    image[i, j] = total / np.float32(count)
+                    fresh[i, j] = True
+                    grown += 1
+        if grown == 0:
+            break
+        known[:] = fresh
+    for i in range(h):
+        for j in range(w):
+            if not known[i, j]:
+                image[i, j] = np.float32(constant)
+
+
+@_jit
+def accumulate(window: Any, row_weight: Any, col_weight: Any, out: Any) -> None:  # pragma: no cover
+    """Add a window to the sum, weighted: out += window * row_weight[:, None] * col_weight.
+
+    Parameters
+    ----------
+    window, out : float32 arrays, shape (h, w)
+    row_weight, col_weight : float32 arrays, shapes (h,) and (w,)
+    """
+    for i in range(window.shape[0]):
+        source, target, weight = window[i], out[i], row_weight[i]
+        for j in range(window.shape[1]):
+            target[j] += source[j] * (weight * col_weight[j])
+
+
+@_jit
+def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any) -> None:  # pragma: no cover
+    """Codes of a result: invalid where its own native pixel or the guide is.
+
+    Parameters
+    ----------
+    guide : uint8 array, shape (bands, y, x)
+        Codes of the 10 m bands over the result; may have no bands.
+    own : uint8 array, shape (y', x')
+        Codes of the native band; pixel (i, j) of the result lies in ((row + i) // factor, (col + j) // factor).
+    out : uint8 array, shape (y, x)
+        SATURATED where the own pixel is and no guide is INVALID; INVALID where any is; else VALID.
+    """
+    for i in range(out.shape[0]):
+        line = own[(row + i) // factor]
+        for j in range(out.shape[1]):
+            state = line[(col + j) // factor]
+            worst = VALID
+            for k in range(guide.shape[0]):
+                if guide[k, i, j] == INVALID:
+                    worst = INVALID
+                elif guide[k, i, j] == SATURATED and worst == VALID:
+                    worst = SATURATED
+            if worst == INVALID or (worst == SATURATED and state == VALID):
+                state = INVALID
+            out[i, j] = state
+
+
+@_jit
+def finish_integer(
+    image: Any, gain: float, bias: float, low: float, high: float, codes: Any, nodata: int, mark: int, out: Any
+) -> None:  # pragma: no cover
+    """Scale, round half to even, clip to [low, high] and write as integers; invalid pixels become marks.
+
+    Parameters
+    ----------
+    image : float32 array, shape (h, w)
+    gain, bias : float
+        value = image * gain + bias.
+    low, high : float
+        Smallest and largest valid value.
+    codes : uint8 array, shape (h, w)
+    nodata, mark : int
+        Written where INVALID and where SATURATED.
+    out : integer array, shape (h, w)
+    """
+    gain32, bias32, low32, high32 = np.float32(gain), np.float32(bias), np.float32(low), np.float32(high)
+    for i in range(out.shape[0]):
+        source, target, code = image[i], out[i], codes[i]
+        for j in range(out.shape[1]):
+            value = np.rint(source[j] * gain32 + bias32)
+            target[j] = min(max(value, low32), high32)
+        for j in range(out.shape[1]):
+            if code[j] == INVALID:
+                target[j] = nodata
+            elif code[j] == SATURATED:
+                target[j] = mark
+
+
+@_jit
+def finish_float(
+    image: Any, gain: float, bias: float, codes: Any, nodata: float, mark: float, out: Any
+) -> None:  # pragma: no cover
+    """As :func:`finish_integer` for floats: scale and write, no rounding, no clipping."""
+    for i in range(out.shape[0]):
+        source, target, code = image[i], out[i], codes[i]
+        for j in range(out.shape[1]):
+            target[j] = source[j] * gain + bias
+        for j in range(out.shape[1]):
+            if code[j] == INVALID:
+                target[j] = nodata
+            elif code[j] == SATURATED:
+                target[j] = mark
+
+
+@_jit
+def bicubic(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
+    """Cubic upsampling by an integer factor, borders mirrored ('symmetric').
+
+    Parameters
+    ----------
+    image : float32 array, shape (h, w)
+    taps : float32 array, shape (factor, 5)
+        Weights of the coarse pixels -2 ... 2 around the one that holds a fine pixel, per phase.
+    out : float32 array, shape (h * factor, w * factor)
+    """
+    h, w = image.shape
+    line = np.empty(w, np.float32)
+    for i in range(h):
+        for phase in range(factor):
+            line[:] = 0
+            for tap in range(5):
+                source, weight = image[mirror(i + tap - 2, h)], taps[phase, tap]
+                for j in range(w):
+                    line[j] += source[j] * weight
+            target = out[i * factor + phase]
+            for j in range(w):
+                for k in range(factor):
+                    total = np.float32(0)
+                    for tap in range(5):
+                        total += line[mirror(j + tap - 2, w)] * taps[k, tap]
+                    target[j * factor + k] = total

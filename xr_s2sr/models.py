@@ -1,0 +1,233 @@
+"""Models as data: the card that an ONNX file carries, the packaged files, and how a name becomes a file.
+
+A card travels in the file's own metadata, so any ONNX file that carries one runs, and reading it needs neither
+onnx nor ONNX Runtime: looking at a model opens no session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import ModelError
+
+#: Key of the card among the metadata_props of an ONNX file.
+CARD_KEY = "xr_s2sr"
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+#: The pseudo-model that interpolates: no guide, no weights.
+BICUBIC = "bicubic"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model eats, gives, needs and knows of itself.
+
+    Attributes
+    ----------
+    name, version : str
+    inputs : mapping of str to tuple of str
+        Input name ("b10", "b20", "b60") to the ids of its bands, in channel order.
+    targets : tuple of str
+        Ids of the bands of the output ``sr``, in channel order.
+    scale : float
+        Reflectance that is 1.0 at the network's input and output: 0.2 for the published DN / 2000.
+    halo : int or None
+        Receptive-field radius in 10 m pixels; None if unknown or too large to be worth it.
+    multiple : int
+        Window sides must be multiples of this many 10 m pixels; divides 6.
+    training, degradation, licence : str
+    scores : mapping
+        Validation scores, for people.
+    """
+
+    name: str
+    version: str
+    inputs: Mapping[str, tuple[str, ...]] = field(hash=False)
+    targets: tuple[str, ...]
+    scale: float = 0.2
+    halo: int | None = None
+    multiple: int = 6
+    training: str = ""
+    degradation: str = ""
+    licence: str = ""
+    scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        named = [*self.targets, *(band for bands in self.inputs.values() for band in bands)]
+        unknown = sorted({band for band in named if band not in BANDS})
+        if unknown or not self.targets or not self.inputs:
+            raise ModelError(f"the card of {self.name!r} names the bands {unknown or named}; expected ids such as B05")
+        for name, bands in self.inputs.items():
+            if len({BANDS[band].gsd for band in bands}) != 1:
+                raise ModelError(f"the card of {self.name!r} mixes resolutions in its input {name!r}: {bands}")
+        if len({BANDS[band].gsd for band in self.targets}) != 1:
+            raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
+        if self.multiple < 1 or 6 % self.multiple:
+            raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
+        if not self.scale > 0 or (self.halo is not None and self.halo < 0):
+            raise ModelError(
+                f"the card of {self.name!r} has scale {self.scale} and halo {self.halo}; expected > 0 and >= 0"
+            )
+
+    @property
+    def gsd(self) -> int:
+        """Native GSD of the targets."""
+        return BANDS[self.targets[0]].gsd
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Every band that must be there for the model to run."""
+        return tuple(dict.fromkeys(band for bands in self.inputs.values() for band in bands))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card; keys of later versions are ignored.
+
+        Raises
+        ------
+        ModelError
+            If the text is no card.
+        """
+        try:
+            raw = json.loads(text)
+            known = {key: raw[key] for key in cls.__dataclass_fields__ if key in raw}
+            known["inputs"] = {key: tuple(bands) for key, bands in raw["inputs"].items()}
+            known["targets"] = tuple(raw["targets"])
+            return cls(**known)
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ModelError(f"the model card cannot be read ({error!r}); expected the JSON of a ModelCard") from error
+
+
+@dataclass(frozen=True)
+class Model:
+    """A card, and the file that it came with.
+
+    Attributes
+    ----------
+    card : ModelCard
+    path : Path or None
+        None for the pseudo-model "bicubic".
+    sha256 : str
+        Of the file; empty for "bicubic".
+    """
+
+    card: ModelCard
+    path: Path | None
+    sha256: str
+
+    def __str__(self) -> str:
+        digest = f" (sha256 {self.sha256[:12]})" if self.sha256 else ""
+        return f"{self.card.name} {self.card.version}{digest}"
+
+
+def packaged() -> dict[str, Path]:
+    """Names of the models that come with the package, and their files."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
+
+
+#: Default model by the native GSD of the bands that it restores.
+DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
+
+
+def load(name: str | Path) -> Model:
+    """Find a model by name or path and read its card.
+
+    Parameters
+    ----------
+    name : str or Path
+        A packaged name (:func:`packaged`) or the path of an ONNX file that carries a card.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file carries no card.
+    """
+    known = packaged()
+    path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"no model {str(name)!r}: it is neither a file nor one of {', '.join([*known, BICUBIC])}. "
+            'Give the path of an ONNX file: upsample(model="my.onnx")'
+        )
+    stat = path.stat()
+    return _load(path.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=32)
+def _load(path: Path, modified: int, size: int) -> Model:
+    data = path.read_bytes()
+    try:
+        props = dict(_metadata_props(data))
+    except (IndexError, ValueError) as error:
+        raise ModelError(f"{path} is not an ONNX file ({error}); expected a file exported with a model card") from error
+    if CARD_KEY not in props:
+        raise ModelError(
+            f"{path} carries no model card; expected JSON under {CARD_KEY!r} in its metadata_props. Add one with "
+            "xr_s2sr.models.ModelCard(...).to_json() and onnx.helper.set_model_props"
+        )
+    return Model(ModelCard.from_json(props[CARD_KEY]), path, hashlib.sha256(data).hexdigest())
+
+
+def bicubic(targets: tuple[str, ...]) -> Model:
+    """The pseudo-model that interpolates `targets` (of one native GSD)."""
+    gsd = BANDS[targets[0]].gsd
+    card = ModelCard(
+        BICUBIC, "1", {"coarse": targets}, targets, halo=2 * gsd // 10, degradation="none", licence="Apache-2.0"
+    )
+    return Model(card, None, "")
+
+
+# -- the few bytes of protobuf that hold a card ----------------------------------------------------------------------
+
+
+def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the key/value pairs of field 14 (metadata_props) of an ONNX ModelProto (onnx.proto3)."""
+    for number, value in _fields(data):
+        if number == 14:
+            entry = dict(_fields(value))
+            yield entry.get(1, b"").decode(), entry.get(2, b"").decode()
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Walk the fields of a protobuf message; yields those of wire type 2 (bytes, strings, messages)."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        wire = key & 7
+        if wire == 2:
+            size, at = _varint(data, at)
+            if at + size > len(data):
+                raise ValueError("a field runs over the end")
+            yield key >> 3, data[at : at + size]
+            at += size
+        elif wire == 0:
+            _, at = _varint(data, at)
+        elif wire in (1, 5):
+            at += 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire}")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at

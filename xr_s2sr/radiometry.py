@@ -1,0 +1,194 @@
+"""What a pixel value means: DN, reflectance or percent, its offset, its nodata and saturation marks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr.errors import RadiometryError
+
+Units: TypeAlias = Literal["dn", "reflectance", "percent"]
+
+#: Reflectance per unit.
+UNITS: dict[Units, float] = {"dn": 1e-4, "reflectance": 1.0, "percent": 1e-2}
+
+#: DN that marks a saturated pixel in Sentinel-2 products (Special_Values in the product metadata).
+SATURATED_DN = 65535
+
+#: No surface is this bright: a median above it means that the unit was not what was thought.
+IMPLAUSIBLE_REFLECTANCE = 5.0
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How one variable's values and reflectance translate: reflectance = value * scale + offset.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    scale, offset : float
+        Reflectance per unit of the value; reflectance at value 0.
+    nodata : float
+        The value that means "no data"; NaN if only NaN does.
+    top : float
+        Values from here on are saturated; inf if only inf is.
+    source : str
+        Where scale, offset and nodata come from, for people.
+    """
+
+    dtype: np.dtype[Any]
+    scale: float
+    offset: float
+    nodata: float
+    top: float
+    source: str
+
+    @property
+    def integer(self) -> bool:
+        return self.dtype.kind in "iu"
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value that a valid pixel of this dtype may take, marks excluded.
+
+        In float32, so that clipping in float32 cannot step over them.
+        """
+        info = np.iinfo(self.dtype)
+        low, high = float(info.min), float(info.max)
+        if np.isfinite(self.top):
+            high = self.top - 1
+        if self.nodata == low:
+            low += 1
+        elif self.nodata == high:
+            high -= 1
+        elif self.nodata == 0:  # signed integers: 0 in the middle; reflectance is positive
+            low = 1
+        if np.float32(high) > high:
+            high = float(np.nextafter(np.float32(high), np.float32(0)))
+        return low, high
+
+    def __str__(self) -> str:
+        shift = f" {self.offset:+g}" if self.offset else ""
+        return f"{self.dtype} x {self.scale:g}{shift}, nodata {self.nodata:g}"
+
+
+def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: float | None = None) -> Radiometry:
+    """Work out a variable's radiometry from arguments, attributes, encoding and dtype, in this order.
+
+    Parameters
+    ----------
+    da : DataArray
+        One band.
+    units : {"dn", "reflectance", "percent"}, optional
+        What the values are, if it is known better than the metadata tell.
+    offset : float, optional
+        Added to the values before they are scaled, in their own unit: -1000 for DN of processing baseline
+        04.00 and later.
+
+    Returns
+    -------
+    Radiometry
+
+    Raises
+    ------
+    RadiometryError
+        For a dtype that holds no numbers, or metadata that make no sense.
+
+    Notes
+    -----
+    ``scale_factor`` and ``add_offset`` in ``attrs`` are not applied yet (rioxarray's ``open_rasterio``); in
+    ``encoding`` they are (xarray's decoding). Integers without either are taken as DN / 10000 with 0 as
+    nodata; floats as reflectance.
+    """
+    dtype = da.dtype
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise RadiometryError(
+            f"{da.name!r} has dtype {dtype}; a band must hold integers or floats of at most 64 bits. "
+            f'Convert it: ds["{da.name}"] = ds["{da.name}"].astype("float32")'
+        )
+    nodata, nodata_source = _nodata(da)
+    scale, shift, source = _scale(da)
+    if units is not None:
+        scale, shift, source = UNITS[units], 0.0, "units="
+    if offset is not None:
+        shift, source = offset * scale, f"{source}, offset="
+    if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):
+        raise RadiometryError(
+            f"{da.name!r} says scale_factor={scale!r}, add_offset={shift!r}; expected finite numbers, the first "
+            'above 0. Say what the values are: upsample(units="dn")'
+        )
+    top = math.inf
+    if dtype == np.uint16 and nodata != SATURATED_DN:
+        top = float(SATURATED_DN)
+    return Radiometry(dtype, scale, shift, nodata, top, f"{source}; {nodata_source}")
+
+
+def _scale(da: xr.DataArray) -> tuple[float, float, str]:
+    for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
+        if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
+            found = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
+            if found == [1.0, 0.0] and da.dtype.kind in "iu":
+                break  # GDAL writes the identity where nothing is known
+            return found[0], found[1], "attrs"
+    unit = str(da.attrs.get("units", "")).strip().lower()
+    if unit in ("%", "percent"):
+        return UNITS["percent"], 0.0, "attrs"
+    if unit in ("dn", "digital number", "digital numbers"):
+        return UNITS["dn"], 0.0, "attrs"
+    if da.dtype.kind == "f":
+        if da.encoding.get("scale_factor") is not None:
+            return 1.0, 0.0, "encoding (decoded)"
+        return 1.0, 0.0, "assumed: floats are reflectance"
+    return UNITS["dn"], 0.0, "assumed: integers are DN / 10000, no offset"
+
+
+def _number(da: xr.DataArray, key: str, default: float) -> float:
+    value = da.attrs.get(key, default)
+    try:
+        return float(np.asarray(value).reshape(-1)[0])
+    except (TypeError, ValueError, IndexError):
+        raise RadiometryError(
+            f"{da.name!r} has {key}={value!r} in its attrs; expected a number. Correct it, or say what the values "
+            'are: upsample(units="dn")'
+        ) from None
+
+
+def _nodata(da: xr.DataArray) -> tuple[float, str]:
+    for key in ("_FillValue", "nodata", "missing_value"):
+        if da.attrs.get(key) is not None:
+            return _number(da, key, math.nan), f"nodata from attrs {key}"
+    if da.dtype.kind == "f":
+        return math.nan, "nodata is NaN"
+    for key in ("_FillValue", "missing_value"):
+        if da.encoding.get(key) is not None:
+            return float(da.encoding[key]), f"nodata from encoding {key}"
+    return 0.0, "nodata 0 assumed"
+
+
+def check_magnitude(da: xr.DataArray, radiometry: Radiometry) -> None:
+    """Refuse in-memory pixels that contradict the unit: a typical reflectance above 5 is no reflectance.
+
+    Raises
+    ------
+    RadiometryError
+    """
+    data = da.data
+    if not isinstance(data, np.ndarray) or data.size == 0:
+        return
+    # a few thousand pixels spread over the image tell a median well enough
+    rows, cols = (slice(None, None, max(1, n // 64)) for n in data.shape[-2:])
+    sample = data[..., rows, cols].astype(np.float64).ravel()
+    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata)]
+    if sample.size == 0:
+        return
+    median = float(np.median(sample))
+    reflectance = median * radiometry.scale + radiometry.offset
+    if reflectance > IMPLAUSIBLE_REFLECTANCE:
+        likely = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
+        raise RadiometryError(
+            f"{da.name!r} has a median of {median:g}, which would be a reflectance of {reflectance:g} "
+            f"({radiometry.source}). Say what the values are: upsample(units={likely!r})"
+        )

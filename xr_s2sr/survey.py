@@ -1,0 +1,211 @@
+"""What a Dataset holds: bands, grids, radiometry, and everything that is wrong with them, found without pixels.
+
+A survey never raises for what it finds; it collects. ``upsample`` then raises the first problem, ``validate``
+shows all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import xarray as xr
+
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
+from xr_s2sr.errors import BandError, GridError, S2SRError
+from xr_s2sr.grid import Grid, nest, read_crs, read_grid
+from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
+from xr_s2sr.windows import Span
+
+
+@dataclass(frozen=True)
+class Held:
+    """A band as a Dataset holds it.
+
+    Attributes
+    ----------
+    id : str
+    name : str
+        Of the variable.
+    grid : Grid
+    start : (int, int)
+        Where its first pixel starts, in 10 m pixels, counted from the 10 m grid's first.
+    radiometry : Radiometry
+    """
+
+    id: str
+    name: str
+    grid: Grid
+    start: tuple[int, int]
+    radiometry: Radiometry
+
+    @property
+    def factor(self) -> int:
+        return BANDS[self.id].gsd // 10
+
+    @property
+    def extent(self) -> tuple[Span, Span]:
+        """Rows and columns of the 10 m grid that it covers."""
+        rows, cols = (
+            Span(start, start + size * self.factor) for start, size in zip(self.start, self.grid.shape, strict=True)
+        )
+        return rows, cols
+
+
+@dataclass
+class Survey:
+    """Findings about one Dataset.
+
+    Attributes
+    ----------
+    variables : dict of str to str
+        Band id to variable name, in the order of wavelength.
+    held : dict of str to Held
+        The bands without a problem.
+    reference : str or None
+        Id of the 10 m band whose coordinates the result takes.
+    crs : str or None
+    problems : list of S2SRError
+        What keeps bands from being used.
+    notes : list of str
+        What was assumed, or will be left out.
+    """
+
+    variables: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    reference: str | None = None
+    crs: str | None = None
+    problems: list[S2SRError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def fine(self) -> Held:
+        """The 10 m band whose coordinates the result takes."""
+        return self.held[self.reference or ""]
+
+    @property
+    def grid(self) -> Grid:
+        """The 10 m grid."""
+        return self.fine.grid
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Turn an error of ours into a finding."""
+        try:
+            yield
+        except S2SRError as problem:
+            self.problems.append(problem)
+
+    def check(self) -> None:
+        """Raise the first problem, and say how many more there are."""
+        if not self.problems:
+            return
+        first, more = self.problems[0], len(self.problems) - 1
+        if more:
+            first = type(first)(f"{first} (and {more} more: see ds.s2sr.validate())")
+        raise first
+
+
+def find_bands(ds: xr.Dataset, survey: Survey) -> None:
+    """Resolve the names of all data variables."""
+    found: dict[str, str] = {}
+    for name in ds.data_vars:
+        band = resolve(name)
+        if band is None:
+            continue
+        if band in found:
+            survey.problems.append(
+                BandError(f"both {found[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+            )
+            continue
+        found[band] = str(name)
+    survey.variables = {band: found[band] for band in BANDS if band in found}
+    if not found:
+        names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
+        survey.problems.append(
+            BandError(
+                f"no Sentinel-2 band among the variables ({names}). Name them by band: "
+                'ds = ds.rename({"my_red": "B04", ...})'
+            )
+        )
+
+
+def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = None) -> Survey:
+    """Look at names, coordinates and metadata; no pixel is read.
+
+    Parameters
+    ----------
+    ds : Dataset
+    units, offset
+        As in :func:`xr_s2sr.upsample`.
+
+    Returns
+    -------
+    Survey
+    """
+    result = Survey()
+    find_bands(ds, result)
+    if CIRRUS in result.variables:
+        result.notes.append("B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic")
+    fine = [band for band in BY_GSD[10] if band in result.variables]
+    if not fine:
+        if result.variables:
+            result.problems.append(
+                BandError(
+                    f"missing {', '.join(BY_GSD[10])}, the 10 m bands that guide every restoration (found: "
+                    f"{', '.join(result.variables)}). Load them too, or name the variables by band"
+                )
+            )
+        return result
+    grid: Grid | None = None
+    for band in fine:
+        with result.collecting():
+            grid = read_grid(ds[result.variables[band]], 10)
+            result.reference = band
+            break
+    if grid is None or result.reference is None:
+        return result
+    with result.collecting():
+        crs = read_crs(ds[result.variables[result.reference]])
+        result.crs = None if crs is None else crs.to_string()
+    for band, name in result.variables.items():
+        with result.collecting():
+            result.held[band] = _inspect(ds, band, name, result, grid, units, offset)
+    _check_cells(result)
+    assumed = sorted({h.radiometry.source for h in result.held.values() if "assumed" in h.radiometry.source})
+    result.notes.extend(f"radiometry: {source}" for source in assumed)
+    return result
+
+
+def _inspect(
+    ds: xr.Dataset, band: str, name: str, survey: Survey, grid: Grid, units: Units | None, offset: float | None
+) -> Held:
+    da, reference = ds[name], ds[survey.variables[survey.reference or band]]
+    own = read_grid(da, BANDS[band].gsd, like=grid)
+    start = nest(grid, own, BANDS[band].gsd // 10, (str(reference.name), name))
+    lead, expected = da.dims[:-2], reference.dims[:-2]
+    if lead != expected or any(da.sizes[d] != reference.sizes[d] for d in lead):
+        raise GridError(
+            f"{name!r} has the leading dimensions {dict(zip(lead, da.shape[:-2], strict=True))}, {reference.name!r} "
+            f"{dict(zip(expected, reference.shape[:-2], strict=True))}; expected the same. "
+            "Select one date, or expand the other: ds[...].expand_dims(...)"
+        )
+    return Held(band, name, own, start, resolve_radiometry(da, units, offset))
+
+
+def _check_cells(survey: Survey) -> None:
+    """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
+    first: dict[int, Held] = {}
+    for held in sorted(survey.held.values(), key=lambda h: h.factor):
+        for other in first.values():
+            if any((a - b) % other.factor for a, b in zip(held.start, other.start, strict=True)):
+                survey.problems.append(
+                    GridError(
+                        f"the {held.factor * 10} m grid of {held.name!r} does not fall on the {other.factor * 10} m "
+                        f"grid of {other.name!r}: they start at {held.start} and {other.start} (10 m pixels). "
+                        "Load both on the tile's own grid, without resampling"
+                    )
+                )
+                break
+        first.setdefault(held.factor, held)

@@ -1,0 +1,199 @@
+"""The training loop: L1, AdamW, a cosine schedule, averaged weights, resumable checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
+from xr_s2sr.training.data import FACTOR, SCALE, Patches, Scene
+from xr_s2sr.training.networks import NETWORKS, CoarseNet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training, besides the scenes.
+
+    `size` and `batch` are tuples: the loop alternates between patch sizes, each with its own batch size.
+    """
+
+    gsd: int = 20
+    width: int = 64
+    depth: int = 8
+    steps: int = 40000
+    size: tuple[int, ...] = (24,)
+    batch: tuple[int, ...] = (16,)
+    rate: float = 1.0e-3
+    warmup: int = 400
+    decay: float = 1e-4
+    average: float = 0.999
+    posing: float = 0.0
+    full_precision: float = 0.15  # the last part of the steps runs in float32, the others' blocks in bfloat16
+    seed: int = 0
+
+    @classmethod
+    def default(cls, gsd: int, **changes: Any) -> Recipe:
+        """The recipe of the packaged model for 20 m or 60 m bands."""
+        base: dict[str, Any] = {"gsd": gsd}
+        if gsd == 60:
+            base |= {"depth": 6, "size": (5, 9), "batch": (24, 8), "posing": 0.6}
+        return cls(**(base | changes))
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    if step < recipe.warmup:
+        return recipe.rate * (step + 1) / recipe.warmup
+    t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(t, 1.0))))
+
+
+def train(
+    recipe: Recipe,
+    scenes: list[Scene],
+    checkpoint: str | Path,
+    *,
+    validation: list[Scene] | None = None,
+    init: str | Path | None = None,
+    every: int = 1000,
+    log: Callable[[str], None] = print,
+) -> CoarseNet:
+    """Train a network, or go on where the checkpoint stopped.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    scenes : list of Scene
+        To learn from.
+    checkpoint : path
+        Written every `every` steps, atomically; read if it exists.
+    validation : list of Scene, optional
+        Scored at every second checkpoint.
+    init : path, optional
+        A checkpoint whose averaged weights are the start.
+    log : callable
+        Receives one line at a time.
+
+    Returns
+    -------
+    CoarseNet
+        With the averaged weights.
+    """
+    torch.manual_seed(recipe.seed)
+    checkpoint = Path(checkpoint)
+    net: CoarseNet = NETWORKS[recipe.gsd](recipe.width, recipe.depth)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if init is not None:
+        net.load_state_dict(torch.load(init, weights_only=True)["average"])
+    average = copy.deepcopy(net)
+    # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
+    step = 0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step = state["step"]
+        log(f"resumed at step {step}")
+    # a resumed run must not see the first patches again
+    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]))
+    loss_sum, loss_n, started = 0.0, 0, time.monotonic()
+    typical, skipped = 0.0, 0
+    good: tuple[float, list[dict[str, Any]]] | None = None
+    while step < recipe.steps:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
+        which = step % len(recipe.size)
+        posing = recipe.posing * max(0.0, 1 - step / (0.75 * recipe.steps))
+        inputs, truth = patches.batch(recipe.batch[which], recipe.size[which], posing)
+        loss = F.l1_loss(net(*inputs), truth)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
+        step += 1
+        # a batch whose gradient is far out of the ordinary is left out: one is enough to undo an hour
+        if not math.isfinite(norm) or (typical and norm > 10 * typical):
+            skipped, typical = skipped + 1, 1.05 * typical
+        else:
+            typical = norm if not typical else 0.98 * typical + 0.02 * min(norm, 3 * typical)
+            optimiser.step()
+            weight = min(recipe.average, step / (step + 10))
+            with torch.no_grad():
+                for mean, now in zip(average.parameters(), net.parameters(), strict=True):
+                    mean.lerp_(now, 1 - weight)
+            loss_sum, loss_n = loss_sum + float(loss.detach()), loss_n + 1
+        if step % every == 0 or step == recipe.steps:
+            mean_loss, rate = loss_sum / max(1, loss_n), loss_n / (time.monotonic() - started)
+            log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} left out")
+            if good is not None and mean_loss > 2 * good[0]:
+                log("  the loss has doubled: back to the checkpoint before")
+                net.load_state_dict(good[1][0])
+                average.load_state_dict(good[1][1])
+                optimiser.load_state_dict(good[1][2])
+            else:
+                good = mean_loss, [copy.deepcopy(part.state_dict()) for part in (net, average, optimiser)]
+            loss_sum, loss_n, started = 0.0, 0, time.monotonic()
+            save(checkpoint, recipe, net, average, optimiser, step)
+            if validation and (step % (2 * every) == 0 or step == recipe.steps):
+                log(f"  validation {json.dumps(validate(average, recipe.gsd, validation))}")
+                started = time.monotonic()
+    return average
+
+
+def save(
+    path: Path, recipe: Recipe, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int
+) -> None:
+    state = {
+        "recipe": asdict(recipe),
+        "net": net.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
+    """A whole scene degraded for scoring: the network's inputs (DN) and the truth."""
+    factor = FACTOR[gsd]
+    scene = scene.crop(12 if gsd == 20 else 36)
+    arrays = [scene.b10, scene.b20] if gsd == 20 else [scene.b10, scene.b20, scene.b60]
+    degraded = [degrade(a, factor, protocol) for a in arrays if a is not None]
+    truth = arrays[-1]
+    assert truth is not None
+    return degraded, truth
+
+
+@torch.no_grad()
+def validate(net: CoarseNet, gsd: int, scenes: list[Scene]) -> dict[str, float]:
+    """Mean over scenes of mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
+    bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
+    ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}
+    for scene in scenes:
+        if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
+            continue
+        for protocol in PROTOCOLS:
+            degraded, truth = simulate(scene, gsd, protocol)
+            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
+            restored = net(*inputs)[0].numpy().astype(np.float64) * SCALE
+            reference = rmse(bicubic(degraded[-1], FACTOR[gsd]), truth)
+            ratios[protocol].append(float((rmse(restored, truth) / reference).mean()))
+    net.bf16_blocks = bf16_blocks
+    return {p: round(float(np.mean(r)), 4) for p, r in ratios.items()}

@@ -1,0 +1,164 @@
+"""Windows: where a run reads, what it keeps, where that is written. Pure integers, no arrays.
+
+All numbers are 10 m pixels of the domain, the rectangle of whole coarse cells that a run covers. A read may
+reach over the domain's edges: what lies there is mirrored ('symmetric') when it is gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from xr_s2sr.errors import InputError
+
+#: Every window starts and ends on the 60 m grid: the least common multiple of 1, 2 and 6 pixels.
+CELL = 6
+
+
+@dataclass(frozen=True)
+class Span:
+    """Half-open interval of pixels."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if self.stop < self.start:
+            raise InputError(f"a span cannot end before it starts: {self.start}:{self.stop}")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def shift(self, by: int) -> Span:
+        return Span(self.start + by, self.stop + by)
+
+    def clip(self, to: Span) -> Span:
+        """The part that lies inside of another span; empty where they do not meet."""
+        start = min(max(self.start, to.start), to.stop)
+        return Span(start, max(start, min(self.stop, to.stop)))
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One step of a run.
+
+    Attributes
+    ----------
+    read : (Span, Span)
+        Rows and columns that the network sees; may reach outside the domain.
+    crop : (Span, Span)
+        The part of the network's output that is kept, counted from the window's own corner.
+    write : (Span, Span)
+        Where it goes, in the domain.
+    """
+
+    read: tuple[Span, Span]
+    crop: tuple[Span, Span]
+    write: tuple[Span, Span]
+
+    def __post_init__(self) -> None:
+        for read, crop, write in zip(self.read, self.crop, self.write, strict=True):
+            if read.start % CELL or read.stop % CELL:
+                raise InputError(f"a window must start and end on multiples of {CELL} pixels, not {read}")
+            if len(crop) != len(write) or crop.shift(read.start) != write:
+                raise InputError(f"a window keeps {crop} of {read}, which is not {write}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All windows of a run, of one shape.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        The domain's, in pixels.
+    tile : (int, int)
+        Pixels of the domain that each window is responsible for; multiples of 6.
+    margin : int
+        Pixels read beyond the tile on each side; a multiple of 6.
+    overlap : int
+        Pixels kept beyond the tile on each side, to be blended; 0 where the margin covers the halo.
+    """
+
+    shape: tuple[int, int]
+    tile: tuple[int, int]
+    margin: int
+    overlap: int = 0
+
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        return self.tile[0] + 2 * self.margin, self.tile[1] + 2 * self.margin
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return tuple(-(-n // t) for n, t in zip(self.shape, self.tile, strict=True))  # type: ignore[return-value]
+
+    def __len__(self) -> int:
+        return self.counts[0] * self.counts[1]
+
+    def __iter__(self) -> Iterator[Window]:
+        rows, cols = ([*self._along(axis)] for axis in (0, 1))
+        for row in rows:
+            for col in cols:
+                read, crop, write = zip(row, col, strict=True)
+                yield Window(read, crop, write)
+
+    def _along(self, axis: int) -> Iterator[tuple[Span, Span, Span]]:
+        size, tile = self.shape[axis], self.tile[axis]
+        for start in range(0, size, tile):
+            read = Span(start - self.margin, start + tile + self.margin)
+            write = Span(max(0, start - self.overlap), min(size, start + tile + self.overlap))
+            yield read, write.shift(-read.start), write
+
+
+def ceil_to_cell(n: int) -> int:
+    """The next multiple of 6."""
+    return -(-n // CELL) * CELL
+
+
+def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int | None = None, reach: int = 0) -> Plan:
+    """Cover a domain with equal windows.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        The domain, in 10 m pixels.
+    tile : int
+        Largest side of a tile; rounded up to a multiple of 6, then evened out so that little is padded.
+    halo : int or None
+        The network's receptive-field radius; None if unknown.
+    margin : int, optional
+        Pixels read beyond the tile, rounded up to a multiple of 6. By default the halo; 24 where it is unknown.
+    reach : int
+        Pixels beyond the halo that the filling of invalid pixels looks at.
+
+    Returns
+    -------
+    Plan
+        With ``overlap == 0`` where the margin covers the halo: every pixel then comes from one window, and is
+        the same whatever the tile. Else neighbours overlap by the margin on both sides of their border.
+
+    Raises
+    ------
+    InputError
+        If shape or tile are not positive, or the margin is negative.
+    """
+    if min(shape) < 1:
+        raise InputError(f"nothing to cover: the domain is {shape[0]} x {shape[1]} pixels")
+    if tile < 1:
+        raise InputError(f"tile is {tile}; use a positive number of 10 m pixels, such as tile=720")
+    if margin is not None and margin < 0:
+        raise InputError(f"margin is {margin}; use 0 or more 10 m pixels, such as margin=36")
+    if halo is not None and (margin is None or margin >= halo):
+        margin, overlap = ceil_to_cell(max(margin or 0, halo + reach)), 0
+    else:
+        margin = overlap = ceil_to_cell(24 if margin is None else margin)
+    # a tile narrower than both its ramps would be reached by three windows, whose weights do not sum to one
+    tile = max(ceil_to_cell(tile), 2 * overlap)
+    even = (ceil_to_cell(-(-n // -(-n // tile))) for n in shape)
+    rows, cols = (max(side, 2 * overlap) for side in even)
+    return Plan(shape, (rows, cols), margin, overlap)
