@@ -8,7 +8,7 @@ of its own, so that no two are alike.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +34,16 @@ class Scene:
     b10: Array
     b20: Array
     b60: Array | None
+    level: str = ""
 
     def crop(self, multiple: int) -> Scene:
         """The upper left part whose 10 m size is a multiple of `multiple`."""
         h, w = (n // multiple * multiple for n in self.b10.shape[-2:])
         b60 = None if self.b60 is None else self.b60[:, : h // 6, : w // 6]
-        return Scene(self.name, self.split, self.b10[:, :h, :w], self.b20[:, : h // 2, : w // 2], b60)
+        return replace(self, b10=self.b10[:, :h, :w], b20=self.b20[:, : h // 2, : w // 2], b60=b60)
 
 
-def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None) -> list[Scene]:
+def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, required: bool = True) -> list[Scene]:
     """Read the scenes that the folder's manifest lists.
 
     Parameters
@@ -51,6 +52,8 @@ def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None) ->
         Holds ``manifest.json`` and the ``.npz`` files.
     splits : tuple of str, optional
         Keep these splits only ("train", "train-only", "validation").
+    required : bool
+        Whether it is an error to find none.
 
     Raises
     ------
@@ -68,8 +71,8 @@ def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None) ->
         with np.load(folder / f"{entry['file']}.npz") as z:
             b60 = z["b60"].astype(np.float32) if "b60" in z else None
             b10, b20 = z["b10"].astype(np.float32), z["b20"].astype(np.float32)
-        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60))
-    if not scenes:
+        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", "")))
+    if required and not scenes:
         raise FileNotFoundError(f"no scene of the splits {splits} is listed in {manifest}")
     return scenes
 

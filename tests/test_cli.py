@@ -1,0 +1,57 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import rasterio
+import rioxarray
+from rasterio.errors import NotGeoreferencedWarning
+
+import xr_s2sr
+from xr_s2sr import cli
+
+
+def test_demo_writes_scores_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "-o", str(tmp_path / "out"), "--size", "240"]) == 0
+    said = capsys.readouterr().out
+    table = {line.split()[0]: line.split() for line in said.splitlines() if line.startswith("B")}
+    assert list(table) == ["B01", "B05", "B06", "B07", "B8A", "B09", "B11", "B12"]
+    assert all(float(row[4]) < float(row[3]) for row in table.values())
+    with rioxarray.open_rasterio(tmp_path / "out" / "sr.tif") as tif:
+        assert tif.shape == (12, 240, 240)
+        assert tif.rio.crs == "EPSG:32633"
+        ds, _ = xr_s2sr.tutorial.synthetic_scene(240)
+        sr = ds.s2sr.upsample()
+        assert tif.attrs["long_name"] == tuple(band for band in xr_s2sr.BANDS if band in sr)
+        for name, image in zip(tif.attrs["long_name"], tif.values, strict=True):
+            assert (image == sr[name].values).all(), name
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(tmp_path / "out" / "before_after.png") as png:
+        assert png.count == 3
+
+
+def test_errors_take_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "--size", "61"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("xr-s2sr: size is 61")
+    assert said.count("\n") == 1
+    with pytest.raises(xr_s2sr.S2SRError, match="multiple of 6"):
+        cli.main(["--debug", "demo", "--size", "61"])
+
+
+def test_version_and_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.strip() == f"xr-s2sr {xr_s2sr.__version__}"
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([])
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_models_lists_what_is_packaged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models"]) == 0
+    said = capsys.readouterr().out
+    for name in xr_s2sr.models.packaged():
+        assert xr_s2sr.models.load(name).sha256 in said
+        assert name in said

@@ -1,0 +1,193 @@
+"""The recipe: patches, networks, loop, export. Skipped where torch is absent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xr_s2sr
+from xr_s2sr.bands import BY_GSD
+from xr_s2sr.quality import degrade
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("onnx", reason="the train extra is not installed")
+
+from xr_s2sr.errors import ModelError  # noqa: E402
+from xr_s2sr.training import __main__ as command  # noqa: E402
+from xr_s2sr.training import data, export, loop, networks  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small scenes in the format of the recipe, made from the synthetic landscape."""
+    path = tmp_path_factory.mktemp("scenes")
+    entries = []
+    for seed, split in ((0, "train"), (1, "train-only"), (2, "validation")):
+        ds, _ = xr_s2sr.tutorial.synthetic_scene(252, seed)
+        stacks = {f"b{gsd}": np.stack([ds[band].values for band in BY_GSD[gsd]]) for gsd in (10, 20, 60)}
+        if split == "train-only":
+            del stacks["b60"]
+        np.savez(path / f"scene{seed}.npz", **stacks)
+        entries.append({"file": f"scene{seed}", "split": split, "level": "L2A"})
+    (path / "manifest.json").write_text(json.dumps(entries))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scenes(folder: Path) -> list[data.Scene]:
+    return data.load_scenes(folder, splits=("train", "train-only"))
+
+
+def small(gsd: int, seed: int = 0) -> networks.CoarseNet:
+    torch.manual_seed(seed)
+    net = networks.NETWORKS[gsd](8, 2)
+    with torch.no_grad():  # as loud as a trained one, so that far influences are not lost in rounding
+        for p in net.parameters():
+            p.normal_(0, 0.2)
+    return net
+
+
+# -- data ---------------------------------------------------------------------------------------------------------
+
+
+def test_splits_and_missing_manifest(folder: Path, tmp_path: Path) -> None:
+    assert [s.name for s in data.load_scenes(folder, splits=("validation",))] == ["scene2"]
+    assert len(data.load_scenes(folder)) == 3
+    assert data.load_scenes(folder, splits=("none",), required=False) == []
+    with pytest.raises(FileNotFoundError, match=r"manifest\.json not found"):
+        data.load_scenes(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no scene of the splits"):
+        data.load_scenes(folder, splits=("none",))
+
+
+@pytest.mark.parametrize("factor", [2, 6])
+def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
+    rng = np.random.default_rng(0)
+    m, n = data.margin(factor), 6 * factor
+    image = rng.random((2, n + 2 * m, n + 2 * m))
+    sigma = np.array([[0.5, factor / 3.5]])
+    got = data.degrade_patches(torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float())[0]
+    for band in range(2):
+        whole = degrade(image[band], factor, sigma=float(sigma[0, band]))
+        inner = whole[m // factor : -(m // factor), m // factor : -(m // factor)]
+        np.testing.assert_allclose(got[band].numpy(), inner, atol=2e-3)
+
+
+@pytest.mark.parametrize(("gsd", "size", "posing"), [(20, 12, 0.0), (60, 4, 0.0), (60, 4, 1.0)])
+def test_a_batch_has_nested_shapes(scenes: list[data.Scene], gsd: int, size: int, posing: float) -> None:
+    patches = data.Patches(scenes, gsd, np.random.default_rng(0))
+    inputs, truth = patches.batch(3, size, posing)
+    factor = data.FACTOR[gsd]
+    shapes = [tuple(x.shape) for x in inputs]
+    expected = {
+        20: [(3, 4, 2 * size, 2 * size), (3, 6, size, size)],
+        60: [(3, 4, 6 * size, 6 * size), (3, 6, 3 * size, 3 * size), (3, 2, size, size)],
+    }[gsd]
+    assert shapes == expected
+    assert tuple(truth.shape) == (3, {20: 6, 60: 2}[gsd], factor * size, factor * size)
+    assert all(torch.isfinite(x).all() for x in (*inputs, truth))
+
+
+def test_truth_and_input_show_the_same_place(scenes: list[data.Scene]) -> None:
+    """Degrading the truth gives the input back, up to blur and noise: no shift, no mixed-up bands."""
+    inputs, truth = data.Patches(scenes[:1], 20, np.random.default_rng(1)).batch(8, 16)
+    mean = truth.reshape(8, 6, 16, 2, 16, 2).mean(dim=(3, 5))
+    for band in range(6):
+        a, b = inputs[1][:, band].flatten().numpy(), mean[:, band].flatten().numpy()
+        assert np.corrcoef(a, b)[0, 1] > 0.98
+
+
+def test_small_scenes_are_mirrored_not_dropped(scenes: list[data.Scene]) -> None:
+    tiny = replace(scenes[0], b10=scenes[0].b10[:, :36, :36], b20=scenes[0].b20[:, :18, :18], b60=None)
+    inputs, truth = data.Patches([tiny], 20, np.random.default_rng(0)).batch(2, 24)
+    assert truth.shape[-1] == 48
+    assert inputs[1].shape[-1] == 24
+
+
+# -- networks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [2, 3, 6])
+def test_fixed_phases_are_a_bilinear_upsampling(factor: int) -> None:
+    x = torch.rand(1, 2, 5, 7)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    got = torch.nn.functional.pixel_shuffle(
+        torch.nn.functional.conv2d(padded, networks.bilinear_phases(2, factor)), factor
+    )
+    want = torch.nn.functional.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("gsd", [20, 60])
+def test_halo_is_the_receptive_field(gsd: int) -> None:
+    """A changed 60 m cell of input moves the output up to the halo around it, and nothing beyond."""
+    net = small(gsd)
+    halo, cells = export.halo(net), 13
+    rng = np.random.default_rng(0)
+    sizes = {"b10": (4, 6), "b20": (6, 3), "b60": (2, 1)}
+    base = [torch.from_numpy(rng.random((1, c, k * cells, k * cells), np.float32)) for c, k in sizes.values()]
+    base = base[: len(net.inputs)]
+    with torch.no_grad():
+        before = net(*base)[0]
+        reached = torch.zeros(before.shape[1:], dtype=torch.bool)
+        for i, (_, k) in zip(range(len(base)), sizes.values(), strict=False):
+            changed = [x.clone() for x in base]
+            changed[i][..., 6 * k : 7 * k, 6 * k : 7 * k] += 10
+            reached |= (net(*changed)[0] != before).any(dim=0)
+    rows = torch.where(reached.any(dim=1))[0]
+    # the cell spans pixels 36..41; windows start on whole cells, so distances count from its edges
+    assert 36 - int(rows.min()) <= halo
+    assert int(rows.max()) - 41 <= halo
+    assert 36 - int(rows.min()) > halo - 6
+
+
+# -- loop, export, command ----------------------------------------------------------------------------------------
+
+
+def test_rate_rises_and_falls() -> None:
+    recipe = loop.Recipe(steps=1000, warmup=100, rate=1e-3)
+    rates = [loop.learning_rate(recipe, step) for step in range(1000)]
+    assert rates[0] < rates[50] < rates[99] == pytest.approx(1e-3, rel=0.02)
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-5, rel=0.05)
+
+
+def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path: Path) -> None:
+    recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=40, size=(8,), batch=(4,), rate=3e-3, warmup=5)
+    lines: list[str] = []
+    loop.train(recipe, scenes, tmp_path / "c.pt", every=10, log=lines.append)
+    losses = [float(line.split("loss ")[1].split(" DN")[0]) for line in lines if "loss" in line]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    lines.clear()
+    loop.train(replace(recipe, steps=50), scenes, tmp_path / "c.pt", every=10, log=lines.append)
+    assert lines[0] == "resumed at step 40"
+    assert lines[1].startswith("step 50")
+
+
+@pytest.mark.parametrize("gsd", [20, 60])
+def test_export_matches_torch_and_carries_its_card(gsd: int, tmp_path: Path) -> None:
+    net, path = small(gsd), tmp_path / "net.onnx"
+    card = export.card_for(net, "toy", "1", licence="Apache-2.0")
+    export.to_onnx(net, card, path, tolerance=1e-3)
+    assert export.difference(net, path) < 1e-3
+    assert xr_s2sr.models.load(path).card == card
+    with pytest.raises(ModelError, match="differs from the network by"):
+        export.to_onnx(net, card, path, tolerance=0)
+
+
+def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--gsd", "20", "--steps", "4", "--width", "8", "--depth", "1", "--every", "2", "--threads", "1"]
+    assert command.main(["--scenes", str(folder), "--out", str(tmp_path), *options]) == 0
+    assert "validation" in capsys.readouterr().out
+    path = tmp_path / "s2sr-20m.onnx"
+    card = xr_s2sr.models.load(path).card
+    assert card.targets == BY_GSD[20]
+    assert set(card.scores) == {"RMSE / bicubic, paper", "RMSE / bicubic, mtf"}
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    sr = ds.s2sr.upsample("B11", model=path)
+    assert sr.B11.attrs["s2sr_model_sha256"] == xr_s2sr.models.load(path).sha256

@@ -1,0 +1,83 @@
+"""``python -m xr_s2sr.training``: from a folder of scenes to an ONNX file with its card.
+
+Example: ``python -m xr_s2sr.training --scenes DIR --gsd 20 --out runs/net20``. Interrupted, it goes on from the
+checkpoint in ``--out`` when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from xr_s2sr import __version__
+from xr_s2sr.training.data import load_scenes
+from xr_s2sr.training.export import card_for, to_onnx
+from xr_s2sr.training.loop import Recipe, train, validate
+
+DEGRADATION = (
+    "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch and band from 1/{s} (Lanaras et al. "
+    "2018) to 1.15 x {s}/2 pixels (MTF of the sensor); noise of up to 14 DN on 40 % of the inputs"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m xr_s2sr.training", description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", type=Path, required=True, help="folder with manifest.json and .npz scenes")
+    parser.add_argument("--gsd", type=int, choices=(20, 60), required=True, help="GSD of the bands to restore")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and the .onnx file")
+    parser.add_argument("--steps", type=int, help="by default the recipe's")
+    parser.add_argument("--width", type=int, help="channels")
+    parser.add_argument("--depth", type=int, help="residual blocks")
+    parser.add_argument("--rate", type=float, help="peak learning rate")
+    parser.add_argument("--seed", type=int, help="0 by default")
+    parser.add_argument("--init", type=Path, help="a checkpoint whose weights are the start")
+    parser.add_argument("--every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--name", help="of the model; s2sr-20m or s2sr-60m by default")
+    arguments = parser.parse_args(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    given = ("steps", "width", "depth", "rate", "seed")
+    changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
+    recipe = Recipe.default(arguments.gsd, **changes)
+    scenes = load_scenes(arguments.scenes, splits=("train", "train-only"))
+    held_out = load_scenes(arguments.scenes, splits=("validation",), required=False)
+    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe}", flush=True)
+    net = train(
+        recipe,
+        scenes,
+        arguments.out / "checkpoint.pt",
+        validation=held_out,
+        init=arguments.init,
+        every=arguments.every,
+        log=lambda line: print(line, flush=True),
+    )
+    name = arguments.name or f"s2sr-{arguments.gsd}m"
+    scores = {f"RMSE / bicubic, {p}": v for p, v in validate(net, arguments.gsd, held_out).items()} if held_out else {}
+    sources = sorted({scene.level for scene in scenes if scene.level})
+    card = card_for(
+        net,
+        name,
+        __version__,
+        training=(
+            f"{len(scenes)} Sentinel-2 scenes ({', '.join(sources)}), {recipe.steps} steps of "
+            f"{'/'.join(map(str, recipe.batch))} patches, L1, AdamW; {datetime.now():%Y-%m-%d}. Contains modified "
+            "Copernicus Sentinel data"
+        ),
+        degradation=DEGRADATION.format(s=2 if arguments.gsd == 20 else 6),
+        licence="Apache-2.0",
+        scores=scores,
+    )
+    path = arguments.out / f"{name}.onnx"
+    to_onnx(net, card, path)
+    print(f"wrote {path}: {scores}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
