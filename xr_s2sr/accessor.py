@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr_s2sr import api
 from xr_s2sr.engine import Device
+from xr_s2sr.errors import S2SRError
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
 
@@ -57,4 +58,8 @@ class S2SRAccessor:
         return api.bands_of(self._ds)
 
     def __repr__(self) -> str:
-        return f"<s2sr: {', '.join(self.bands) or 'no band'}; .upsample(), .validate()>"
+        try:
+            held = ", ".join(self.bands) or "no band"
+        except S2SRError as problem:
+            held = str(problem)
+        return f"<s2sr: {held}; .upsample(), .validate()>"

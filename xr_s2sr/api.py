@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xarray as xr
 
@@ -17,6 +17,9 @@ from xr_s2sr.models import Model
 from xr_s2sr.radiometry import UNITS, Units, check_magnitude
 from xr_s2sr.repr import Report
 from xr_s2sr.survey import Survey, find_bands, survey
+
+if TYPE_CHECKING:
+    from xr_s2sr.jobs import Job
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
@@ -113,8 +116,10 @@ def upsample(
 
     chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
     jobs.require(found, chosen)
+    # what is wrong with bands that are not involved is no reason to stop
+    found = _survey(ds.drop_vars(_idle(found, chosen)), units, offset)
     found.check()
-    needed = sorted({band for job in chosen for band in job.bands} | {b for b in wanted if BANDS[b].gsd == 10})
+    needed = _needed(found, chosen, wanted)
     _check_pixels(ds, found, needed)
     covered = jobs.common_extent(found, needed)
     if (len(covered[0]), len(covered[1])) != found.grid.shape:
@@ -161,12 +166,12 @@ def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None
         chosen = jobs.choose_models(wanted, None)
         jobs.require(found, chosen)
         found.check()
-        needed = sorted({band for job in chosen for band in job.bands})
+        needed = _needed(found, chosen, wanted)
         _check_pixels(ds, found, needed)
         rows, cols = jobs.common_extent(found, needed)
         outcome = f"upsample() would restore {', '.join(wanted)} on {len(rows)} x {len(cols)} pixels of 10 m"
     except S2SRError as problem:
-        if not found.problems:
+        if not any(str(problem).startswith(str(known)) for known in problems):
             problems.append(problem)
     return Report(found, outcome, tuple(problems))
 
@@ -216,6 +221,18 @@ def _wanted(found: Survey, bands: Any) -> list[str]:
             "band, or name its variable by band"
         )
     return wanted
+
+
+def _idle(found: Survey, chosen: Iterable[Job]) -> list[str]:
+    """Variables at 20 m and 60 m that no model reads."""
+    read = {band for job in chosen for band in job.bands}
+    return [name for band, name in found.variables.items() if BANDS[band].gsd > 10 and band not in read]
+
+
+def _needed(found: Survey, chosen: Iterable[Job], wanted: Iterable[str]) -> list[str]:
+    """Ids of the bands that are read, or whose coordinates the result takes."""
+    passed = {band for band in wanted if BANDS[band].gsd == 10}
+    return sorted({found.fine.id, *passed, *(band for job in chosen for band in job.bands)})
 
 
 def _check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:

@@ -54,7 +54,8 @@ def restored_variable(
     reference = cut(ds[found.fine.name], covered, found.grid)
     gone = set(native.dims[-2:])
     own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in reference.coords}
-    out = reference.copy(data=data).assign_coords(own).rename(native.name)
+    data = found.held[band].radiometry.storable(data)
+    out = reference.copy(deep=False, data=data).assign_coords(own).rename(native.name)
     provenance = {"s2sr_native_gsd": BANDS[band].gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}
     if model.sha256:
         provenance["s2sr_model_sha256"] = model.sha256
@@ -88,4 +89,5 @@ def dataset(
             variables[name] = restored[band]
         elif (band in wanted) if wanted is not None else set(variable.dims) <= fine:
             variables[name] = cut(variable, covered, found.grid)
-    return georeference(xr.Dataset(variables, attrs=ds.attrs))
+    transform = found.grid.corner(covered[0].start, covered[1].start)
+    return georeference(xr.Dataset(variables, attrs=ds.attrs), transform)

@@ -60,7 +60,7 @@ class OrtRunner:
 
 
 _runners: dict[tuple[int, str, str], OrtRunner] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def runner(model: Model, device: Device = "auto") -> OrtRunner:
@@ -70,7 +70,7 @@ def runner(model: Model, device: Device = "auto") -> OrtRunner:
     ----------
     model : Model
     device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where a driver, a device and the provider are there, else the CPU.
+        "auto" takes CUDA where it works, else the CPU.
 
     Raises
     ------
@@ -79,14 +79,24 @@ def runner(model: Model, device: Device = "auto") -> OrtRunner:
     ModelError
         If the file is no model that ONNX Runtime can load, or does not match its card.
     """
-    if device == "auto":
-        device = _auto()
     # after a fork, a parent's session is of no use: hence the pid
     key = (os.getpid(), model.sha256, device)
     with _lock:
         if key not in _runners:
-            _runners[key] = _open(model, device)
+            _runners[key] = _open_best(model) if device == "auto" else _open(model, device)
         return _runners[key]
+
+
+def _open_best(model: Model) -> OrtRunner:
+    problem = cuda_problem()
+    if problem is None:
+        try:
+            return runner(model, "cuda")
+        except EngineError as error:  # a device, but not the libraries
+            log.warning("device: cpu, since CUDA does not work. %s", error)
+    else:
+        log.info("device: cpu (%s)", problem)
+    return runner(model, "cpu")
 
 
 def _open(model: Model, device: str) -> OrtRunner:
@@ -114,21 +124,23 @@ def _open(model: Model, device: str) -> OrtRunner:
             f'device="cuda" was asked for, but ONNX Runtime fell back to {active}: its CUDA libraries could not be '
             'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
         )
-    expected = set(model.card.inputs)
-    found = {i.name for i in session.get_inputs()}
-    if found != expected or "sr" not in {o.name for o in session.get_outputs()}:
-        raise ModelError(
-            f"{model.path} has the inputs {sorted(found)} and outputs {[o.name for o in session.get_outputs()]}; its "
-            f"card names {sorted(expected)} and 'sr'"
-        )
+    _check_ports(session, model)
     return OrtRunner(session, device)
 
 
-@lru_cache(maxsize=1)
-def _auto() -> Literal["cpu", "cuda"]:
-    problem = cuda_problem()
-    log.info("device: %s", f"cpu ({problem})" if problem else "cuda")
-    return "cpu" if problem else "cuda"
+def _check_ports(session: Any, model: Model) -> None:
+    """Refuse a file whose inputs and output are not those of its card, or have other numbers of bands."""
+    card = model.card
+    expected = {**{name: len(bands) for name, bands in card.inputs.items()}, "sr": len(card.targets)}
+    outputs = [port for port in session.get_outputs() if port.name == "sr"]
+    found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
+    # what the file leaves open is a name, not a number
+    told = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
+    if told != expected:
+        raise ModelError(
+            f"{model.path} has the inputs and output {found} (name: bands), its card says {expected}. Export it with "
+            "the names and bands of its card, or correct the card"
+        )
 
 
 @lru_cache(maxsize=1)

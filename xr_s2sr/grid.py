@@ -5,7 +5,7 @@ The only room with rioxarray.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,13 @@ class Grid:
 
     @property
     def transform(self) -> Affine:
-        return Affine(self.x.step, 0.0, self.x.edge, 0.0, self.y.step, self.y.edge)
+        return self.corner(0, 0)
+
+    def corner(self, row: int, col: int) -> Affine:
+        """The transform of the part that starts at this pixel."""
+        return Affine(
+            self.x.step, 0.0, self.x.edge + col * self.x.step, 0.0, self.y.step, self.y.edge + row * self.y.step
+        )
 
 
 _Y_NAMES, _X_NAMES = ("y", "lat", "north"), ("x", "lon", "east")
@@ -180,7 +186,9 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None) -> Grid:
     return Grid(y, x)
 
 
-def nest(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]) -> tuple[int, int]:
+def nest(
+    fine: Grid, coarse: Grid, factor: int, names: tuple[str, str], dims: Sequence[Hashable] = ()
+) -> tuple[int, int]:
     """Where a coarse grid starts in a fine one, in whole fine pixels.
 
     Parameters
@@ -190,6 +198,8 @@ def nest(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]) -> tuple
         Coarse over fine pixel size.
     names : (str, str)
         Variables that stand for the two grids, for the message.
+    dims : sequence of hashable
+        All spatial dimensions of the scene, for the line that shifts them; by default those of the two grids.
 
     Returns
     -------
@@ -212,11 +222,12 @@ def nest(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]) -> tuple
         if abs(offset - round(offset)) > TOLERANCE * factor:
             centres = (far.first - near.first) / near.step
             if abs(centres - round(centres)) <= TOLERANCE * factor and factor % 2 == 0:
+                listed = ", ".join(f'"{dim}"' for dim in dims or (fine.y.dim, fine.x.dim, coarse.y.dim, coarse.x.dim))
                 raise GridError(
                     f"the grids of {names[0]!r} and {names[1]!r} share coordinates along {near.dim!r}, as upper left "
-                    "corners would; expected pixel centres. Load with centres (stackstac: "
-                    f'xy_coords="center"), or shift: ds = ds.assign_coords({{"{near.dim}": ds["{near.dim}"] + '
-                    f'{near.step / 2:+g}, "{far.dim}": ds["{far.dim}"] + {far.step / 2:+g}}})'
+                    'corners would; expected pixel centres. Load with centres (stackstac: xy_coords="center"), or '
+                    f"shift all by half a pixel: ds = ds.assign_coords({{d: ds[d] + float(ds[d][1] - ds[d][0]) / 2 "
+                    f"for d in ({listed})}})"
                 )
             raise GridError(
                 f"the {abs(far.step):g} m grid of {names[1]!r} does not nest in the {abs(near.step):g} m grid of "
@@ -232,11 +243,13 @@ def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
     return obj.rio.crs
 
 
-def georeference(ds: xr.Dataset) -> xr.Dataset:
-    """Bring each grid mapping's GeoTransform in line with the coordinates, where there is a grid mapping."""
+def georeference(ds: xr.Dataset, transform: Affine) -> xr.Dataset:
+    """Give each grid mapping the GeoTransform of the result, where there is a grid mapping.
+
+    By hand, since ``rio.write_transform`` copies all pixels.
+    """
     mappings = {
         v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()
     }
-    for name in mappings & set(ds.coords):
-        ds = ds.rio.write_transform(grid_mapping_name=name)
-    return ds
+    text = " ".join(str(number) for number in transform.to_gdal())
+    return ds.assign_coords({name: ds[name].assign_attrs(GeoTransform=text) for name in mappings & set(ds.coords)})

@@ -48,7 +48,7 @@ def gather(
     gain, bias : float
         out = source * gain + bias.
     nodata : float
-        Pixels of this value are INVALID, as are NaN. NaN: no such value.
+        Pixels of this value, in float32, are INVALID, as are NaN. NaN: no such value.
     top : float
         Pixels of at least this value are SATURATED, as are +-inf. inf: no such value.
     out : float32 array, shape (h, w)
@@ -62,7 +62,7 @@ def gather(
     """
     rows, cols = source.shape
     h, w = out.shape
-    gain32, bias32 = np.float32(gain), np.float32(bias)
+    gain32, bias32, nodata32 = np.float32(gain), np.float32(bias), np.float32(nodata)
     bad = 0
     inner_start = min(max(0, -col), w)
     inner_stop = max(inner_start, min(w, cols - col))
@@ -81,7 +81,7 @@ def gather(
             state = VALID
             if value >= top or value == -np.inf:
                 state = SATURATED
-            if value == nodata or value != value:
+            if value == nodata32 or value != value:
                 state = INVALID
             code[j] = state
             bad += state != VALID
@@ -97,12 +97,13 @@ def gather(
 @_jit
 def any_invalid(source: Any, nodata: float, top: float) -> bool:  # pragma: no cover
     """Whether any pixel is nodata, NaN, infinite or at least `top`."""
+    nodata32 = np.float32(nodata)
     for i in range(source.shape[0]):
         line = source[i]
         bad = 0
         for j in range(line.shape[0]):
             value = np.float32(line[j])
-            bad += (value == nodata) | (value != value) | (value >= top) | (value == -np.inf)
+            bad += (value == nodata32) | (value != value) | (value >= top) | (value == -np.inf)
         if bad:
             return True
     return False

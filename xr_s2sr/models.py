@@ -157,6 +157,8 @@ def load(name: str | Path) -> Model:
     ModelError
         If there is no such model, or the file carries no card.
     """
+    if name == BICUBIC:
+        raise ModelError('"bicubic" is no file and has no card; it is asked for by name: upsample(model="bicubic")')
     known = packaged()
     path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
     if not path.is_file():
@@ -209,18 +211,20 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(data):
         key, at = _varint(data, at)
         wire = key & 7
+        if wire == 0:
+            _, at = _varint(data, at)
+            continue
         if wire == 2:
             size, at = _varint(data, at)
-            if at + size > len(data):
-                raise ValueError("a field runs over the end")
-            yield key >> 3, data[at : at + size]
-            at += size
-        elif wire == 0:
-            _, at = _varint(data, at)
         elif wire in (1, 5):
-            at += 8 if wire == 1 else 4
+            size = 8 if wire == 1 else 4
         else:
             raise ValueError(f"wire type {wire}")
+        if at + size > len(data):
+            raise ValueError("a field runs over the end")
+        if wire == 2:
+            yield key >> 3, data[at : at + size]
+        at += size
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ NODATA_COLOUR = (112, 64, 144)  # a violet that no grey image has
 
 
 def stretch(band: ArrayLike, low: float, high: float) -> RGB8:
-    """Scale linearly from `low` .. `high` to 0 .. 255, clipped, keeping the shape; NaN becomes 0.
+    """Scale linearly, `low` to 0 and `high` to 255, clipped, keeping the shape; NaN becomes 0.
 
     Parameters
     ----------

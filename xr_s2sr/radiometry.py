@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from xr_s2sr.errors import RadiometryError
 
@@ -21,6 +22,50 @@ SATURATED_DN = 65535
 
 #: No surface is this bright: a median above it means that the unit was not what was thought.
 IMPLAUSIBLE_REFLECTANCE = 5.0
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How integers hold a variable's values: value = integer * step + base.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    step, base : float
+        1 and 0 where the variable itself holds the integers; else as xarray decoded it.
+    nodata : float
+        The integer that means "no data"; NaN if none does.
+    """
+
+    dtype: np.dtype[Any]
+    step: float
+    base: float
+    nodata: float
+
+    @property
+    def saturated(self) -> float:
+        """The value of a saturated pixel; inf where no integer marks it."""
+        if self.dtype != np.uint16 or self.nodata == SATURATED_DN:
+            return math.inf
+        return SATURATED_DN * self.step + self.base
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value of a valid pixel: the integers' own, without the marks.
+
+        In float32, so that clipping in float32 cannot step over them.
+        """
+        info = np.iinfo(self.dtype)
+        low, high = int(info.min), int(info.max) - math.isfinite(self.saturated)
+        if low <= self.nodata <= 0:  # reflectance is positive: nothing is lost below
+            low = int(self.nodata) + 1
+        elif 0 < self.nodata <= high:
+            high = int(self.nodata) - 1
+        # int(): numpy would compare a float32 and a Python number in float32
+        if int(np.float32(high)) > high:
+            high = int(np.nextafter(np.float32(high), np.float32(0)))
+        if int(np.float32(low)) < low:
+            low = int(np.nextafter(np.float32(low), np.float32(np.inf)))
+        return low * self.step + self.base, high * self.step + self.base
 
 
 @dataclass(frozen=True)
@@ -38,6 +83,8 @@ class Radiometry:
         Values from here on are saturated; inf if only inf is.
     source : str
         Where scale, offset and nodata come from, for people.
+    storage : Storage or None
+        The integers that hold the values, or will when the variable is written; None for plain floats.
     """
 
     dtype: np.dtype[Any]
@@ -46,29 +93,25 @@ class Radiometry:
     nodata: float
     top: float
     source: str
+    storage: Storage | None = None
 
     @property
     def integer(self) -> bool:
         return self.dtype.kind in "iu"
 
     def bounds(self) -> tuple[float, float]:
-        """Smallest and largest value that a valid pixel of this dtype may take, marks excluded.
+        """Smallest and largest value that a valid pixel may take, marks excluded; infinite for plain floats."""
+        return (-math.inf, math.inf) if self.storage is None else self.storage.bounds()
 
-        In float32, so that clipping in float32 cannot step over them.
-        """
-        info = np.iinfo(self.dtype)
-        low, high = float(info.min), float(info.max)
-        if np.isfinite(self.top):
-            high = self.top - 1
-        if self.nodata == low:
-            low += 1
-        elif self.nodata == high:
-            high -= 1
-        elif self.nodata == 0:  # signed integers: 0 in the middle; reflectance is positive
-            low = 1
-        if np.float32(high) > high:
-            high = float(np.nextafter(np.float32(high), np.float32(0)))
-        return low, high
+    def storable(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Floats that will be written as integers, cut in place to what those hold: xarray would wrap them around."""
+        if self.integer or self.storage is None:
+            return data
+        low, high = self.bounds()
+        saturated = np.isposinf(data)
+        np.clip(data, low, high, out=data)
+        data[saturated] = self.storage.saturated if math.isfinite(self.storage.saturated) else high
+        return data
 
     def __str__(self) -> str:
         shift = f" {self.offset:+g}" if self.offset else ""
@@ -120,17 +163,17 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
             f"{da.name!r} says scale_factor={scale!r}, add_offset={shift!r}; expected finite numbers, the first "
             'above 0. Say what the values are: upsample(units="dn")'
         )
-    top = math.inf
-    if dtype == np.uint16 and nodata != SATURATED_DN:
-        top = float(SATURATED_DN)
-    return Radiometry(dtype, scale, shift, nodata, top, f"{source}; {nodata_source}")
+    storage = _storage(da, nodata)
+    # half a step below, for values that were decoded to float32
+    top = math.inf if storage is None else storage.saturated - (storage.step / 2 if dtype.kind == "f" else 0)
+    return Radiometry(dtype, scale, shift, nodata, top, f"{source}; {nodata_source}", storage)
 
 
 def _scale(da: xr.DataArray) -> tuple[float, float, str]:
     for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
         if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
             found = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
-            if found == [1.0, 0.0] and da.dtype.kind in "iu":
+            if found == [1.0, 0.0]:
                 break  # GDAL writes the identity where nothing is known
             return found[0], found[1], "attrs"
     unit = str(da.attrs.get("units", "")).strip().lower()
@@ -139,10 +182,32 @@ def _scale(da: xr.DataArray) -> tuple[float, float, str]:
     if unit in ("dn", "digital number", "digital numbers"):
         return UNITS["dn"], 0.0, "attrs"
     if da.dtype.kind == "f":
-        if da.encoding.get("scale_factor") is not None:
+        decoded = _decoding(da)
+        if decoded is not None and decoded[1:] == (1.0, 0.0):
+            return UNITS["dn"], 0.0, "assumed: floats read from integers are DN / 10000, no offset"
+        if decoded is not None or da.encoding.get("scale_factor") is not None:
             return 1.0, 0.0, "encoding (decoded)"
         return 1.0, 0.0, "assumed: floats are reflectance"
     return UNITS["dn"], 0.0, "assumed: integers are DN / 10000, no offset"
+
+
+def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
+    """Integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
+    encoding = da.encoding
+    if da.dtype.kind != "f" or encoding.get("dtype") is None or np.dtype(encoding["dtype"]).kind not in "iu":
+        return None
+    step, base = encoding.get("scale_factor"), encoding.get("add_offset")
+    return np.dtype(encoding["dtype"]), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
+
+
+def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
+    if da.dtype.kind != "f":
+        return Storage(da.dtype, 1.0, 0.0, nodata)
+    decoded = _decoding(da)
+    if decoded is None or not decoded[1] > 0:
+        return None
+    fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
+    return Storage(*decoded, math.nan if fill is None else float(fill))
 
 
 def _number(da: xr.DataArray, key: str, default: float) -> float:
@@ -157,6 +222,16 @@ def _number(da: xr.DataArray, key: str, default: float) -> float:
 
 
 def _nodata(da: xr.DataArray) -> tuple[float, str]:
+    nodata, source = _nodata_told(da)
+    if da.dtype.kind == "f":
+        return nodata, source
+    info = np.iinfo(da.dtype)
+    if nodata.is_integer() and info.min <= nodata <= info.max:
+        return nodata, source
+    return 0.0, f"nodata 0 assumed: {nodata:g} ({source}) does not fit {da.dtype}"
+
+
+def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
     for key in ("_FillValue", "nodata", "missing_value"):
         if da.attrs.get(key) is not None:
             return _number(da, key, math.nan), f"nodata from attrs {key}"
@@ -181,14 +256,17 @@ def check_magnitude(da: xr.DataArray, radiometry: Radiometry) -> None:
     # a few thousand pixels spread over the image tell a median well enough
     rows, cols = (slice(None, None, max(1, n // 64)) for n in data.shape[-2:])
     sample = data[..., rows, cols].astype(np.float64).ravel()
-    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata)]
+    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata) & (sample < radiometry.top)]
     if sample.size == 0:
         return
     median = float(np.median(sample))
     reflectance = median * radiometry.scale + radiometry.offset
     if reflectance > IMPLAUSIBLE_REFLECTANCE:
-        likely = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
+        likely: Units = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
+        fix = f"Say what the values are: upsample(units={likely!r})"
+        if radiometry.scale == UNITS[likely]:
+            fix = f'Bring the values to DN, or correct the offset: ds["{da.name}"] = ..., upsample(offset=0)'
         raise RadiometryError(
             f"{da.name!r} has a median of {median:g}, which would be a reflectance of {reflectance:g} "
-            f"({radiometry.source}). Say what the values are: upsample(units={likely!r})"
+            f"({radiometry.source}); expected at most {IMPLAUSIBLE_REFLECTANCE:g}. {fix}"
         )

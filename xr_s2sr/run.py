@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS
 from xr_s2sr.engine import Runner
+from xr_s2sr.errors import EngineError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.radiometry import Radiometry
 from xr_s2sr.windows import Plan, Span, Window
@@ -99,7 +100,13 @@ class Task:
                 if self.sources[band].gather(*window.read, self.card.scale, image, codes):
                     kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
             inputs[name] = stack
-        return self.runner.run(inputs)
+        restored = self.runner.run(inputs)
+        if not math.isfinite(float(restored.sum(dtype=np.float64))):  # every input was finite
+            raise EngineError(
+                f"the model {self.card.name!r} gave NaN or inf for finite input; expected finite reflectance. Try "
+                'device="cpu", or another model'
+            )
+        return restored
 
     def finish(self, restored: Float32, rows: Span, cols: Span) -> None:
         """Cast a restored rectangle of the domain (targets, y, x) into the outputs."""
@@ -140,7 +147,7 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
         nodata = int(radiometry.nodata) if math.isfinite(radiometry.nodata) else 0
         kernels.finish_integer(image, gain, bias, low, high, codes, nodata, mark, out)
     else:
-        kernels.finish_float(image, gain, bias, codes, math.nan, math.inf, out)
+        kernels.finish_float(image, gain, bias, codes, radiometry.nodata, math.inf, out)
 
 
 def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -181,7 +188,7 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
     Notes
     -----
     With ``plan.overlap == 0`` each window finishes its own pixels. Else windows are summed in order, weighted
-    by ramps, in float32, and finished in bands of rows at the end; the order makes the result independent of
+    by ramps, in float32, and finished in strips of rows at the end; the order makes the result independent of
     the number of threads.
     """
     if plan.overlap == 0:
@@ -207,7 +214,9 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
             kernels.accumulate(crop, ramps[0], ramps[1], total[band, rows, cols])
         tick()
     rows, cols = task.covered
-    task.finish(total[:, rows.slice, cols.slice], rows, cols)
+    for start in range(rows.start, rows.stop, plan.tile[0]):
+        strip = Span(start, min(start + plan.tile[0], rows.stop))
+        task.finish(total[:, strip.slice, cols.slice], strip, cols)
 
 
 def ramp(plan: Plan, axis: int, window: Window) -> Float32:

@@ -6,9 +6,10 @@ shows all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import xarray as xr
 
@@ -17,6 +18,10 @@ from xr_s2sr.errors import BandError, GridError, S2SRError
 from xr_s2sr.grid import Grid, nest, read_crs, read_grid
 from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
 from xr_s2sr.windows import Span
+
+Dims: TypeAlias = tuple[Hashable, ...]
+#: A grid, and where its first pixel starts on the 10 m grid.
+Place: TypeAlias = tuple[Grid, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -158,46 +163,67 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
                 )
             )
         return result
+    # by GSD and dims, since what shares those shares its place, and its problem: told once
+    places: dict[tuple[int, Dims], Place | None] = {}
     grid: Grid | None = None
     for band in fine:
+        da = ds[result.variables[band]]
+        if (10, da.dims[-2:]) in places:
+            continue
+        places[10, da.dims[-2:]] = None
         with result.collecting():
-            grid = read_grid(ds[result.variables[band]], 10)
+            grid = read_grid(da, 10)
+            places[10, da.dims[-2:]] = grid, (0, 0)
             result.reference = band
             break
     if grid is None or result.reference is None:
         return result
+    reference = ds[result.variables[result.reference]]
     with result.collecting():
-        crs = read_crs(ds[result.variables[result.reference]])
+        crs = read_crs(reference)
         result.crs = None if crs is None else crs.to_string()
+    dims = list(dict.fromkeys(dim for name in result.variables.values() for dim in ds[name].dims[-2:]))
     for band, name in result.variables.items():
+        da, gsd = ds[name], BANDS[band].gsd
+        key = gsd, da.dims[-2:]
+        if key not in places:
+            places[key] = None
+            with result.collecting():
+                own = read_grid(da, gsd, like=grid)
+                places[key] = own, nest(grid, own, gsd // 10, (str(reference.name), name), dims)
+        place = places[key]
+        if place is None:
+            continue
         with result.collecting():
-            result.held[band] = _inspect(ds, band, name, result, grid, units, offset)
+            _check_dims(da, reference, gsd)
+            result.held[band] = Held(band, name, *place, resolve_radiometry(da, units, offset))
     _check_cells(result)
     assumed = sorted({h.radiometry.source for h in result.held.values() if "assumed" in h.radiometry.source})
     result.notes.extend(f"radiometry: {source}" for source in assumed)
     return result
 
 
-def _inspect(
-    ds: xr.Dataset, band: str, name: str, survey: Survey, grid: Grid, units: Units | None, offset: float | None
-) -> Held:
-    da, reference = ds[name], ds[survey.variables[survey.reference or band]]
-    own = read_grid(da, BANDS[band].gsd, like=grid)
-    start = nest(grid, own, BANDS[band].gsd // 10, (str(reference.name), name))
+def _check_dims(da: xr.DataArray, reference: xr.DataArray, gsd: int) -> None:
+    """The 10 m bands share their dims, and all bands their leading ones."""
+    if gsd == 10 and da.dims[-2:] != reference.dims[-2:]:
+        raise GridError(
+            f"the 10 m bands {reference.name!r} and {da.name!r} have dims of their own, {reference.dims[-2:]} and "
+            f"{da.dims[-2:]}; expected one 10 m grid. Load them together"
+        )
     lead, expected = da.dims[:-2], reference.dims[:-2]
     if lead != expected or any(da.sizes[d] != reference.sizes[d] for d in lead):
         raise GridError(
-            f"{name!r} has the leading dimensions {dict(zip(lead, da.shape[:-2], strict=True))}, {reference.name!r} "
+            f"{da.name!r} has the leading dimensions {dict(zip(lead, da.shape[:-2], strict=True))}, {reference.name!r} "
             f"{dict(zip(expected, reference.shape[:-2], strict=True))}; expected the same. "
             "Select one date, or expand the other: ds[...].expand_dims(...)"
         )
-    return Held(band, name, own, start, resolve_radiometry(da, units, offset))
 
 
 def _check_cells(survey: Survey) -> None:
     """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
     first: dict[int, Held] = {}
-    for held in sorted(survey.held.values(), key=lambda h: h.factor):
+    places = {(held.factor, held.start): held for held in reversed(survey.held.values())}
+    for held in sorted(places.values(), key=lambda h: h.factor):
         for other in first.values():
             if any((a - b) % other.factor for a, b in zip(held.start, other.start, strict=True)):
                 survey.problems.append(

@@ -140,7 +140,8 @@ def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int |
     -------
     Plan
         With ``overlap == 0`` where the margin covers the halo: every pixel then comes from one window, and is
-        the same whatever the tile. Else neighbours overlap by the margin on both sides of their border.
+        the same whatever the tile. Else neighbours overlap by the margin on both sides of their border; a margin
+        of 0 leaves seams.
 
     Raises
     ------

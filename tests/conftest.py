@@ -1,0 +1,51 @@
+"""Scenes that many tests share, and a guard against pixels being computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+from scenes import native
+
+import xr_s2sr  # noqa: F401  (registers .s2sr)
+
+
+@pytest.fixture(scope="session")
+def _scene() -> xr.Dataset:
+    return native()
+
+
+@pytest.fixture
+def scene(_scene: xr.Dataset) -> xr.Dataset:
+    """Twelve bands, uint16 DN, 60 x 72 pixels at 10 m, with CRS; a copy that may be changed."""
+    return _scene.copy(deep=True)
+
+
+@pytest.fixture(scope="session")
+def _restored(_scene: xr.Dataset) -> xr.Dataset:
+    return _scene.s2sr.upsample(model="bicubic")
+
+
+@pytest.fixture
+def restored(_restored: xr.Dataset) -> xr.Dataset:
+    """`scene` through bicubic interpolation."""
+    return _restored.copy(deep=True)
+
+
+@pytest.fixture
+def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail the test if a window is run."""
+
+    def reached(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("pixels were computed")
+
+    monkeypatch.setattr("xr_s2sr.jobs.execute", reached)
+    monkeypatch.setattr("xr_s2sr.run.execute", reached)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)

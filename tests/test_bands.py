@@ -1,0 +1,132 @@
+"""Which name means which band; names in use elsewhere, written out here by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scenes import GSD
+
+from xr_s2sr import BANDS, S2SRError
+from xr_s2sr.bands import BY_GSD, resolve, resolve_requested
+from xr_s2sr.errors import BandError
+
+# wavelengths rounded as GDAL prints them; STAC common names; Digital Earth Australia; others
+ALIASES = {
+    "B01": "443 coastal nbart_coastal_aerosol aerosol coastal_aerosol",
+    "B02": "490 blue nbart_blue",
+    "B03": "560 green nbart_green",
+    "B04": "665 red nbart_red",
+    "B05": "705 rededge1 nbart_red_edge_1 rededge071",
+    "B06": "740 rededge2 nbart_red_edge_2 rededge075",
+    "B07": "783 rededge3 nbart_red_edge_3 rededge078",
+    "B08": "842 nir nbart_nir_1",
+    "B8A": "865 nir08 nbart_nir_2 narrow_nir",
+    "B09": "945 nir09 water_vapour water_vapor",
+    "B10": "1375 cirrus",
+    "B11": "1610 swir16 nbart_swir_2 swir1",
+    "B12": "2190 swir22 nbart_swir_3 swir2",
+}
+
+
+def spellings() -> list[tuple[str, str]]:
+    pairs = []
+    for band, words in ALIASES.items():
+        wavelength, *names = words.split()
+        short = "B" + band[1:].lstrip("0")
+        gsd = GSD[band]
+        names += [band, short, band.lower(), short.lower(), f"{band}_{gsd}m", f"{short}_{gsd}m", f"{band.lower()}_20m"]
+        names += [f"{band}-60m", f"{band} 10m", f"{short}, central wavelength {wavelength} nm"]
+        pairs += [(name, band) for name in dict.fromkeys(names)]
+    return pairs
+
+
+@pytest.mark.parametrize(("name", "band"), spellings())
+def test_name_of_a_band(name: str, band: str) -> None:
+    assert resolve(name) == band
+
+
+@given(st.sampled_from(spellings()), st.data())
+def test_case_and_blanks_do_not_matter(pair: tuple[str, str], data: st.DataObject) -> None:
+    name, band = pair
+    upper = data.draw(st.lists(st.booleans(), min_size=len(name), max_size=len(name)))
+    mixed = "".join(c.upper() if u else c.lower() for c, u in zip(name, upper, strict=True))
+    assert resolve(f"  {mixed} ") == band
+
+
+OTHERS = ["SCL", "AOT", "WVP", "B13", "B00", "B0", "B", "B8B", "B1A", "B012A", "B21", "B99", "band", "band 5", "visual"]
+OTHERS += ["", " ", "B05_clouds", "xB05", "B05 B06", "spatial_ref", "rededge", "swir", "nir10", "-B05", "B-5"]
+
+
+@pytest.mark.parametrize("name", [*OTHERS, 5, 5.0, None, ("B05",), b"B05", np.int64(5), True])
+def test_no_band(name: object) -> None:
+    assert resolve(name) is None
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_band_or_none(name: str) -> None:
+    assert resolve(name) in {None, *BANDS}
+
+
+def test_table() -> None:
+    assert {band.id: band.gsd for band in BANDS.values()} == GSD
+    assert list(BANDS) == sorted(GSD, key=lambda band: int(ALIASES[band].split()[0]))
+    for band in BANDS.values():
+        assert band.wavelength == pytest.approx(float(ALIASES[band.id].split()[0]), rel=0.015)
+    assert BY_GSD == {
+        10: ("B02", "B03", "B04", "B08"),
+        20: ("B05", "B06", "B07", "B8A", "B11", "B12"),
+        60: ("B01", "B09"),
+    }
+    with pytest.raises(AttributeError):
+        BANDS["B02"].gsd = 20  # type: ignore[misc]
+
+
+def test_no_alias_twice() -> None:
+    aliases = [alias for band in BANDS.values() for alias in band.aliases]
+    assert len(aliases) == len(set(aliases))
+    assert all(alias == alias.lower() for alias in aliases)
+
+
+def test_requested_keeps_order_and_drops_repetition() -> None:
+    assert resolve_requested(["swir16", "B5", "b11", "red", "B05_20m"]) == ["B11", "B05", "B04"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rededge", r"'rededge' is not a Sentinel-2 band; did you mean 'rededge\d'\?"),
+        ("swir", r"'swir' is not a Sentinel-2 band; did you mean 'swir\d+'\?"),
+        ("B1l", r"did you mean 'B\d\d'\?"),
+        ("B13", r"did you mean 'B\d\d'\?"),
+        ("grean", "did you mean 'green'"),
+        ("GREAN", "did you mean 'green'"),
+        ("SCL", r"'SCL' is not a Sentinel-2 band; ask for some of B01, .*B12, or \"swir16\""),
+        (5, r"5 is not a Sentinel-2 band"),
+        (None, r"None is not a Sentinel-2 band"),
+    ],
+)
+def test_requested_unknown(name: object, message: str) -> None:
+    with pytest.raises(BandError, match=message) as caught:
+        resolve_requested(["B05", name])
+    assert isinstance(caught.value, S2SRError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_two_variables_for_one_band(scene: xr.Dataset) -> None:
+    twice = scene.assign(swir16=scene.B11, b11_20m=scene.B11)
+    message = r"both 'B11' and 'swir16' are band B11. Keep one: ds = ds.drop_vars\('swir16'\)"
+    for use in (lambda: twice.s2sr.upsample(), lambda: twice.s2sr.bands, lambda: twice.s2sr.upsample(["B05"])):
+        with pytest.raises(BandError, match=message):
+            use()
+    assert "'b11_20m'" in str(twice.s2sr.validate())
+
+
+def test_bands_of_a_dataset(scene: xr.Dataset) -> None:
+    renamed = scene.rename(B11="swir16", B04="Red", B01="B1, central wavelength 443 nm").assign(SCL=scene.B05)
+    found = renamed.s2sr.bands
+    assert list(found) == [band for band in BANDS if band != "B10"]
+    assert (found["B11"], found["B04"], found["B01"]) == ("swir16", "Red", "B1, central wavelength 443 nm")
+    assert dict(xr.Dataset().s2sr.bands) == {}
