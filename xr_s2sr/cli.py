@@ -100,8 +100,8 @@ def write_stack(sr: xr.Dataset, path: Path) -> None:
 def demo_rows(
     ds: xr.Dataset, sr: xr.Dataset, truth: xr.Dataset
 ) -> list[tuple[np.ndarray, np.ndarray, int, np.ndarray]]:
-    """Rows of the picture: a crop of 120 pixels around the town, of three bands."""
-    size = min(120, ds.sizes["y"], ds.sizes["x"])
+    """Rows of the picture: a crop of at most 120 pixels around the town, of three bands."""
+    size = min(120, ds.sizes["y"] // 24 * 6, ds.sizes["x"] // 24 * 6)
     # the town lies at a fifth of the height and two fifths of the width of every scene
     top, left = (min(int(part * ds.sizes["y"]), ds.sizes["y"] - size) // 6 * 6 for part in (0.22, 0.45))
     rows = []

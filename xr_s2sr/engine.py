@@ -91,7 +91,9 @@ def _open_best(model: Model) -> OrtRunner:
     problem = cuda_problem()
     if problem is None:
         try:
-            return runner(model, "cuda")
+            best = runner(model, "cuda")
+            log.info("device: cuda")
+            return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:

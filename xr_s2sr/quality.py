@@ -1,6 +1,6 @@
 """Degradation after Wald's protocol, and the scores of a restored image against its truth.
 
-Everything here is plain numpy on arrays of shape (bands, y, x); the accessor's room wraps it for xarray.
+Plain numpy on arrays of shape (..., y, x).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper") -> float:
         Ratio of coarse to fine ground sampling distance (2 or 6 for Sentinel-2).
     protocol : {"paper", "mtf"}
         ``"paper"``: 1/factor fine pixels (Lanaras et al. 2018, section 3.2). ``"mtf"``: factor/2 fine
-        pixels; with sigma = factor * sqrt(-2 ln MTF) / pi this is an MTF of 0.29 at the coarse
-        Nyquist frequency, the middle of what ESA publishes for MSI (0.2 to 0.38).
+        pixels; with sigma = factor * sqrt(-2 ln MTF) / pi the Gaussian alone has an MTF of 0.29 at the
+        coarse Nyquist frequency, 0.19 to 0.21 with the block mean: ESA publishes 0.2 to 0.38 for MSI.
 
     Returns
     -------

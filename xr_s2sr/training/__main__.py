@@ -59,12 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     name = arguments.name or f"s2sr-{arguments.gsd}m"
     scores = {f"RMSE / bicubic, {p}": v for p, v in validate(net, arguments.gsd, held_out).items()} if held_out else {}
+    parameters = sum(p.numel() for p in net.parameters())
     sources = sorted({scene.level for scene in scenes if scene.level})
     card = card_for(
         net,
         name,
         __version__,
         training=(
+            f"{recipe.depth} residual blocks of {recipe.width} channels, {parameters / 1000:.0f}k parameters; "
             f"{len(scenes)} Sentinel-2 scenes ({', '.join(sources)}), {recipe.steps} steps of "
             f"{'/'.join(map(str, recipe.batch))} patches, L1, AdamW; {datetime.now():%Y-%m-%d}. Contains modified "
             "Copernicus Sentinel data"

@@ -108,6 +108,10 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
         log(f"resumed at step {step}")
+        before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
+        changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
+        if changed:
+            log(f"  the recipe has changed (before, now): {changed}")
     # a resumed run must not see the first patches again
     patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]))
     loss_sum, loss_n, started = 0.0, 0, time.monotonic()

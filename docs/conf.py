@@ -1,0 +1,46 @@
+"""Sphinx: ``python -m sphinx -W --keep-going -b html docs docs/_build/html``. Needs no network."""
+
+from __future__ import annotations
+
+import sphinx_autosummary_accessors
+
+import xr_s2sr  # registers the accessor, so that autosummary finds it
+
+project = "xr_s2sr"
+author = "The xr_s2sr developers"
+copyright = author
+release = version = xr_s2sr.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "sphinx_autosummary_accessors",
+    "myst_nb",
+]
+templates_path = [sphinx_autosummary_accessors.templates_path]
+exclude_patterns = ["_build", "jupyter_execute"]
+
+# pages with code cells run at every build; a cell that fails fails the build
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_merge_streams = True
+nb_render_markdown_format = "myst"
+myst_enable_extensions = ["colon_fence"]
+smartquotes = False  # "auto" must stay what one can type
+myst_heading_anchors = 3
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings name the types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+html_theme = "furo"
+html_title = f"xr_s2sr {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_copyright = False
