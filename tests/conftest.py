@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
+from hypothesis import settings
 from scenes import native
 
 import xr_s2sr  # noqa: F401  (registers .s2sr)
+
+# how long an example takes says nothing on a busy machine
+settings.register_profile("s2sr", deadline=None)
+settings.load_profile("s2sr")
 
 
 @pytest.fixture(scope="session")
@@ -44,8 +48,3 @@ def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("xr_s2sr.jobs.execute", reached)
     monkeypatch.setattr("xr_s2sr.run.execute", reached)
-
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(7)

@@ -200,7 +200,7 @@ def test_coordinates_are_the_10_m_bands_own(scene: xr.Dataset, restored: xr.Data
     for dim in ("y", "x"):
         xr.testing.assert_identical(sr[dim], scene[dim].drop_vars("spatial_ref").assign_coords(sr[dim].coords))
         assert sr[dim].attrs == scene[dim].attrs
-        assert np.shares_memory(sr[dim].values, scene[dim].values)
+        assert sr.indexes[dim] is scene.indexes[dim]
     assert sr.y.attrs == {"units": "metre", "my_note": "rows", "axis": "Y"}
     assert set(sr.coords) == {"y", "x", "spatial_ref"}
 
@@ -254,7 +254,7 @@ def test_ascending_rows() -> None:
 slices = st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 7), st.integers(0, 7))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(slices, slices, st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)))
 def test_extents_that_differ(fine: tuple[int, ...], half: tuple[int, ...], sixth: tuple[int, ...]) -> None:
     whole = native((78, 90))
@@ -370,9 +370,10 @@ def test_no_date_at_all() -> None:
 # -- types and values --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "dtype", ["uint16", "int16", "int32", "uint32", "int64", "float32", "float64", "float16", ">u2", ">f4"]
-)
+INTEGERS, FLOATS = ["uint16", "int16", "int32", "uint32", "int64", ">u2"], ["float16", "float32", "float64", ">f4"]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS + FLOATS)
 def test_dtype_in_dtype_out(dtype: str) -> None:
     floats = np.dtype(dtype).kind == "f"
     ds = native((60, 60), dtype=dtype, scale=1e-4 if floats else 1)
@@ -445,7 +446,7 @@ def test_bright_edge_does_not_wrap() -> None:
     assert values.max() == 65534
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.sampled_from(["uint16", "int16", "float32"]), st.integers(0, 2**32 - 1), st.sampled_from([None, "bicubic"]))
 def test_invalid_exactly_where_own_or_guide_is(dtype: str, seed: int, model: str | None) -> None:
     ds = native((60, 60), dtype=dtype, scale=1e-4 if dtype == "float32" else 1)

@@ -22,6 +22,14 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each way to write a Dataset that is installed."""
+    if request.param == "h5netcdf":
+        pytest.importorskip("h5py", reason="h5netcdf writes through h5py")
+    return str(request.param)
+
+
 def store(ds: xr.Dataset, path: Path, engine: str, **more: Any) -> None:
     if engine == "zarr":
         ds.to_zarr(path, **more)
@@ -59,7 +67,6 @@ def test_geotiff_of_all_bands(restored: xr.Dataset, tmp_path: Path) -> None:
         assert_same_place(back, restored)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_file_of_the_result(restored: xr.Dataset, tmp_path: Path, engine: str) -> None:
     store(restored, tmp_path / "sr", engine)
     back = load(tmp_path / "sr", engine)
@@ -71,7 +78,6 @@ def test_file_of_the_result(restored: xr.Dataset, tmp_path: Path, engine: str) -
     assert back.attrs == restored.attrs
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_part_of_a_scene(scene: xr.Dataset, tmp_path: Path, engine: str) -> None:
     with pytest.warns(match="extents differ"):
         sr = scene.isel(x_20m=slice(2, None), y_60m=slice(1, None)).s2sr.upsample(**CUBIC)
@@ -85,7 +91,6 @@ def test_part_of_a_scene(scene: xr.Dataset, tmp_path: Path, engine: str) -> None
             assert tif.rio.transform() == sr.rio.transform()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_dates(tmp_path: Path, engine: str) -> None:
     time = np.array(["2024-06-01", "2024-06-11"], "datetime64[ns]")
     sr = native((60, 60), lead={"time": time}).s2sr.upsample(["B05", "B02"], **CUBIC)
@@ -103,7 +108,6 @@ def encoded(scene: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("model", [None, "bicubic"])
 def test_scene_from_a_file(scene: xr.Dataset, tmp_path: Path, engine: str, model: str | None) -> None:
     scene.B11.values[3, 4] = 0
@@ -134,7 +138,6 @@ def test_scene_from_a_file(scene: xr.Dataset, tmp_path: Path, engine: str, model
     xr.testing.assert_equal(load(tmp_path / "again", engine), back)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 def test_undecoded_scene_from_a_file(scene: xr.Dataset, tmp_path: Path, engine: str) -> None:
     store(encoded(scene), tmp_path / "scene", engine)
     ds = load(tmp_path / "scene", engine, mask_and_scale=False)
@@ -188,7 +191,7 @@ def test_scene_from_geotiffs(scene: xr.Dataset, tmp_path: Path, how: dict[str, b
     sr.B11.rio.to_raster(tmp_path / "sr.tif")
     with rioxarray.open_rasterio(tmp_path / "sr.tif", masked=bool(how)) as back:
         assert_same_place(back, sr)
-        np.testing.assert_array_equal(back[0], sr.B11)
+        np.testing.assert_array_equal(back[0], sr.B11.round())  # by its encoding, the file holds integers
         assert np.isnan(back).sum() == (4 if how else 0)
     with rioxarray.open_rasterio(tmp_path / "sr.tif") as back:
         assert back.rio.nodata == 0

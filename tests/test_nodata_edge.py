@@ -41,3 +41,20 @@ def test_pixels_at_the_edge_of_a_hole_stay_themselves(
         assert np.sqrt((error[(distance > 0) & (distance <= 4)] ** 2).mean()) < 0.2 * spread
         far = 48 if model is None else 24
         assert (error[distance > far] == 0).all()
+
+
+@pytest.mark.parametrize(("named", "expected"), [(0, np.nan), (None, np.nan), (-9999, -9999.0)])
+def test_floats_get_nan_unless_a_sentinel_is_named(named: int | None, expected: float) -> None:
+    """ds.where(ds > 0) / 10000 keeps attrs["nodata"] = 0, but 0 is a plausible reflectance."""
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    attrs = {} if named is None else {"nodata": named}
+    masked = ds.map(lambda band: (band.where(band > 0) / 10000).astype("float32"))
+    for band in masked.data_vars.values():
+        band.attrs = attrs
+    masked["B11"].values[3, 4] = np.nan
+    out = masked.s2sr.upsample("B11", model="bicubic").B11.values
+    hole = masked["B11"].isnull().values.repeat(2, 0).repeat(2, 1)
+    assert hole.any()
+    np.testing.assert_array_equal(out[hole], expected)
+    assert np.isfinite(out[~hole]).all()
+    assert (out[~hole] != expected).all()

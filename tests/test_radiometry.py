@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scenes import native
 
@@ -211,8 +211,8 @@ def test_bounds_hold_no_mark(dtype: str, data: st.DataObject) -> None:
     nodata = data.draw(
         st.sampled_from([0, int(info.min), int(info.max), 1]) | st.integers(int(info.min), int(info.max)), "nodata"
     )
-    # far from zero a float64 attribute cannot hold every 64 bit integer; marks there are powers of two in practice
-    assume(float(nodata) == nodata)
+    # beyond 2**53 a mark is the end of the type, or is not held by a float64 attribute
+    assume(abs(nodata) < 2**53 or nodata in (info.min, info.max))
     r = resolve_radiometry(band(dtype, 5, {"nodata": nodata}))
     low, high = r.bounds()
     assert info.min <= low
@@ -261,7 +261,6 @@ def out_of(r: Radiometry, values: np.ndarray, unit: float = 0.2) -> np.ndarray:
     return result
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["uint16", "int16", "int32", "uint32", "int64"]),
     st.lists(st.integers(1, 30000), min_size=1, max_size=40),
@@ -275,7 +274,6 @@ def test_round_trip_of_integers(dtype: str, values: list[int], scale: float, shi
     np.testing.assert_array_equal(out_of(r, dn, unit), dn)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["float32", "float64"]), st.lists(st.floats(-0.1, 2.0), min_size=1, max_size=40))
 def test_round_trip_of_floats(dtype: str, values: list[float]) -> None:
     expected = np.array([values], dtype)
@@ -284,7 +282,6 @@ def test_round_trip_of_floats(dtype: str, values: list[float]) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(INTEGERS), st.lists(st.floats(-1e7, 1e7), min_size=1, max_size=20), st.sampled_from([0, 127]))
 def test_integers_never_wrap(dtype: str, values: list[float], nodata: int) -> None:
     info = np.iinfo(dtype)

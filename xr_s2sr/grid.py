@@ -126,7 +126,8 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
     if dim not in da.coords:
         raise GridError(
             f"{name!r} has no coordinate along {dim!r}, so nothing says where its pixels lie. Assign the pixel "
-            f'centres: ds = ds.assign_coords({{"{dim}": left + GSD * (np.arange({size}) + 0.5)}})'
+            f'centres, from the outer edge and the signed step: ds = ds.assign_coords({{"{dim}": edge + step * '
+            f"(np.arange({size}) + 0.5)}})"
         )
     values = np.asarray(da.coords[dim].values)
     if values.ndim != 1 or values.dtype.kind not in "iuf":
@@ -220,8 +221,7 @@ def nest(
             )
         offset = (far.edge - near.edge) / near.step
         if abs(offset - round(offset)) > TOLERANCE * factor:
-            centres = (far.first - near.first) / near.step
-            if abs(centres - round(centres)) <= TOLERANCE * factor and factor % 2 == 0:
+            if factor % 2 == 0 and _centres_coincide(fine, coarse, TOLERANCE * factor):
                 listed = ", ".join(f'"{dim}"' for dim in dims or (fine.y.dim, fine.x.dim, coarse.y.dim, coarse.x.dim))
                 raise GridError(
                     f"the grids of {names[0]!r} and {names[1]!r} share coordinates along {near.dim!r}, as upper left "
@@ -236,6 +236,12 @@ def nest(
             )
         start.append(round(offset))
     return start[0], start[1]
+
+
+def _centres_coincide(fine: Grid, coarse: Grid, tolerance: float) -> bool:
+    """Whether coarse coordinates are also fine ones, on both axes; true of corners, never of centres."""
+    apart = [(far.first - near.first) / near.step for near, far in ((fine.y, coarse.y), (fine.x, coarse.x))]
+    return all(abs(a - round(a)) <= tolerance for a in apart)
 
 
 def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:

@@ -99,6 +99,15 @@ class Radiometry:
     def integer(self) -> bool:
         return self.dtype.kind in "iu"
 
+    @property
+    def blank(self) -> float:
+        """What an invalid pixel of the result becomes.
+
+        Floats whose attributes still name 0 as nodata (``ds.where(...)`` of a product) get NaN: as a reflectance, 0
+        would pass for a dark pixel.
+        """
+        return math.nan if not self.integer and self.nodata == 0 else self.nodata
+
     def bounds(self) -> tuple[float, float]:
         """Smallest and largest value that a valid pixel may take, marks excluded; infinite for plain floats."""
         return (-math.inf, math.inf) if self.storage is None else self.storage.bounds()

@@ -144,10 +144,10 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
         low, high = radiometry.bounds()
         # without a saturation value, a saturated integer cannot occur
         mark = int(radiometry.top) if math.isfinite(radiometry.top) else 0
-        nodata = int(radiometry.nodata) if math.isfinite(radiometry.nodata) else 0
+        nodata = int(radiometry.blank) if math.isfinite(radiometry.blank) else 0
         kernels.finish_integer(image, gain, bias, low, high, codes, nodata, mark, out)
     else:
-        kernels.finish_float(image, gain, bias, codes, radiometry.nodata, math.inf, out)
+        kernels.finish_float(image, gain, bias, codes, radiometry.blank, math.inf, out)
 
 
 def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -1,0 +1,120 @@
+"""Real scenes through the packaged models; skipped where ../shared/data is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rioxarray
+import xarray as xr
+from affine import Affine
+from scenes import DIMS, FINE, GSD, RED_EDGE, SIXTY, TWELVE, centres, coarsened
+
+from xr_s2sr.quality import bicubic, degrade
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+LEFT, TOP = 600_000.0, 4_300_020.0
+RESTORED = (*RED_EDGE, *SIXTY)
+
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real scenes: {DATA} does not exist")
+
+
+def real(name: str) -> xr.Dataset:
+    """A scene of the collection, placed in UTM zone 16."""
+    path = DATA / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"no real scene {path}")
+    ds = xr.Dataset()
+    with np.load(path) as arrays:
+        for key, bands in (("b10", FINE), ("b20", RED_EDGE), ("b60", SIXTY)):
+            for band, image in zip(bands, arrays[key], strict=True):
+                y, x = DIMS[GSD[band]]
+                place = {y: centres(GSD[band], image.shape[0], TOP, -1), x: centres(GSD[band], image.shape[1], LEFT, 1)}
+                ds[band] = xr.DataArray(image, place, (y, x), attrs={"nodata": 0})
+    ds = ds.rio.write_crs("EPSG:32616")
+    for variable in ds.data_vars.values():
+        variable.encoding["grid_mapping"] = "spatial_ref"
+    return ds
+
+
+@pytest.fixture(scope="module")
+def usa() -> xr.Dataset:
+    return real("hvn2_usa")
+
+
+@pytest.fixture(scope="module")
+def restored(usa: xr.Dataset) -> xr.Dataset:
+    return usa.s2sr.upsample()
+
+
+def test_geotiff_of_twelve_bands(usa: xr.Dataset, restored: xr.Dataset, tmp_path: Path) -> None:
+    restored.rio.to_raster(tmp_path / "usa.tif")
+    with rioxarray.open_rasterio(tmp_path / "usa.tif") as back:
+        assert back.shape == (12, *usa.B02.shape)
+        assert back.dtype == np.uint16
+        assert back.rio.crs.to_epsg() == 32616
+        assert back.rio.transform() == restored.rio.transform() == Affine(10, 0, LEFT, 0, -10, TOP)
+        assert back.rio.nodata == 0
+        assert int(back.min()) > 0
+        np.testing.assert_array_equal(back, restored.to_array())
+    for band in FINE:
+        np.testing.assert_array_equal(restored[band], usa[band])
+
+
+@pytest.mark.parametrize("band", RESTORED)
+def test_keeps_the_mean_of_every_native_pixel(usa: xr.Dataset, restored: xr.Dataset, band: str) -> None:
+    """Roughly: a native pixel is no mean of its footprint, but blurred by the sensor, and that is undone."""
+    native = usa[band].values.astype(float)
+    away = coarsened(restored[band].values, GSD[band] // 10) - native
+    assert np.abs(away).mean() < 0.025 * native.mean()
+    assert abs(away.mean()) < 0.003 * native.mean()
+
+
+def through_the_sensor(native: xr.DataArray, restored: xr.DataArray, factor: int) -> float:
+    """How far a restored band, blurred as the sensor blurs, is from the native one; over its mean."""
+    image = native.values.astype(float)
+    return float(np.abs(degrade(restored.values[None].astype(float), factor, "mtf")[0] - image).mean() / image.mean())
+
+
+@pytest.mark.parametrize("band", RESTORED)
+def test_seen_through_the_sensor_it_is_the_native_band(usa: xr.Dataset, restored: xr.Dataset, band: str) -> None:
+    plain = usa.s2sr.upsample([band], model="bicubic")[band]
+    ours = through_the_sensor(usa[band], restored[band], GSD[band] // 10)
+    assert ours < 0.02
+    assert ours < 0.8 * through_the_sensor(usa[band], plain, GSD[band] // 10)
+
+
+@pytest.mark.parametrize("band", RESTORED)
+def test_has_detail_that_bicubic_has_not(usa: xr.Dataset, restored: xr.Dataset, band: str) -> None:
+    """And that detail is found in the 10 m bands too: no grain of the network's own."""
+    factor = GSD[band] // 10
+    fine = restored[band].values.astype(float)
+    smooth = bicubic(usa[band].values[None].astype(float), factor)[0]
+
+    def detail(image: np.ndarray) -> np.ndarray:
+        return image - coarsened(image, factor).repeat(factor, 0).repeat(factor, 1)
+
+    assert detail(fine).std() > 1.2 * detail(smooth).std()
+    guide = np.stack([detail(usa[b].values.astype(float)).ravel() for b in FINE], 1)
+    target = detail(fine).ravel()
+    left = target - guide @ np.linalg.lstsq(guide, target, rcond=None)[0]
+    assert left.std() < 0.9 * target.std()
+
+
+@pytest.mark.parametrize("tile", [36, 66])
+def test_tiles_do_not_show(usa: xr.Dataset, tile: int) -> None:
+    crop = usa.isel(y=slice(126), x=slice(90), y_20m=slice(63), x_20m=slice(45), y_60m=slice(21), x_60m=slice(15))
+    xr.testing.assert_identical(crop.s2sr.upsample(tile=tile), crop.s2sr.upsample())
+    crop.B11.values[20:22, 30] = 0  # with something to fill
+    xr.testing.assert_identical(crop.s2sr.upsample(tile=tile), crop.s2sr.upsample())
+
+
+@pytest.mark.parametrize("name", ["terramind_38D_378R_2_3_L2A", "sen1floods11_spain", "ssl4eo_sig_T24KUF_20180302"])
+def test_other_places(name: str) -> None:
+    ds = real(name).isel(y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20))
+    sr, plain = ds.s2sr.upsample(), ds.s2sr.upsample(model="bicubic")
+    assert list(sr.data_vars) == list(TWELVE)
+    for band in RESTORED:
+        ours, bicubics = (through_the_sensor(ds[band], result[band], GSD[band] // 10) for result in (sr, plain))
+        assert ours < min(0.04, bicubics), band
