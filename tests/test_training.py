@@ -166,7 +166,8 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path
     lines.clear()
     loop.train(replace(recipe, steps=50), scenes, tmp_path / "c.pt", every=10, log=lines.append)
     assert lines[0] == "resumed at step 40"
-    assert lines[1].startswith("step 50")
+    assert "(before, now): {'steps': (40, 50)}" in lines[1]
+    assert lines[2].startswith("step 50")
 
 
 @pytest.mark.parametrize("gsd", [20, 60])

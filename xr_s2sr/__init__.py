@@ -10,11 +10,23 @@
 from __future__ import annotations
 
 from xr_s2sr import accessor as _accessor  # noqa: F401  (registers .s2sr)
-from xr_s2sr import errors, models, tutorial
+from xr_s2sr import errors, models, plot, quality, tutorial
 from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
 
 __version__ = "0.1.0"
 
-__all__ = ["BANDS", "S2SRError", "S2SRWarning", "__version__", "errors", "models", "tutorial", "upsample", "validate"]
+__all__ = [
+    "BANDS",
+    "S2SRError",
+    "S2SRWarning",
+    "__version__",
+    "errors",
+    "models",
+    "plot",
+    "quality",
+    "tutorial",
+    "upsample",
+    "validate",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xarray as xr
@@ -17,6 +18,7 @@ from xr_s2sr.models import Model
 from xr_s2sr.radiometry import UNITS, Units, check_magnitude
 from xr_s2sr.repr import Report
 from xr_s2sr.survey import Survey, find_bands, survey
+from xr_s2sr.windows import Span
 
 if TYPE_CHECKING:
     from xr_s2sr.jobs import Job
@@ -109,19 +111,7 @@ def upsample(
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     report = arguments.progress(progress)
     given = None if model is None else arguments.models(model)
-    found = _survey(ds, units, offset)
-    wanted = _wanted(found, bands)
-
-    from xr_s2sr import jobs  # numba comes with the first run, not with the import
-
-    chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
-    jobs.require(found, chosen)
-    # what is wrong with bands that are not involved is no reason to stop
-    found = _survey(ds.drop_vars(_idle(found, chosen)), units, offset)
-    found.check()
-    needed = _needed(found, chosen, wanted)
-    _check_pixels(ds, found, needed)
-    covered = jobs.common_extent(found, needed)
+    found, wanted, chosen, covered = _prepare(ds, bands, given, units, offset)
     if (len(covered[0]), len(covered[1])) != found.grid.shape:
         warnings.warn(
             f"the bands' extents differ: the result covers rows {covered[0].start}:{covered[0].stop} and columns "
@@ -129,6 +119,9 @@ def upsample(
             S2SRWarning,
             stacklevel=2,
         )
+
+    from xr_s2sr import jobs  # numba comes with the first run, not with the import
+
     arrays = jobs.compute(
         ds, found, chosen, covered, tile=tile, margin=margin, device=device, threads=threads, report=report
     )
@@ -158,17 +151,8 @@ def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None
     found = _survey(ds, units, offset)
     problems = list(found.problems)
     outcome = "upsample() would not run: see the problems"
-
-    from xr_s2sr import jobs
-
     try:
-        wanted = _wanted(found, None)
-        chosen = jobs.choose_models(wanted, None)
-        jobs.require(found, chosen)
-        found.check()
-        needed = _needed(found, chosen, wanted)
-        _check_pixels(ds, found, needed)
-        rows, cols = jobs.common_extent(found, needed)
+        _, wanted, _, (rows, cols) = _prepare(ds, None, None, units, offset)
         outcome = f"upsample() would restore {', '.join(wanted)} on {len(rows)} x {len(cols)} pixels of 10 m"
     except S2SRError as problem:
         if not any(str(problem).startswith(str(known)) for known in problems):
@@ -189,6 +173,24 @@ def bands_of(ds: xr.Dataset) -> Mapping[str, str]:
     if found.variables:
         found.check()
     return dict(found.variables)
+
+
+def _prepare(
+    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
+) -> tuple[Survey, list[str], list[Job], tuple[Span, Span]]:
+    """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all."""
+    from xr_s2sr import jobs
+
+    found = _survey(ds, units, offset)
+    wanted = _wanted(found, bands)
+    chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
+    jobs.require(found, chosen)
+    # what is wrong with bands that are not involved is no reason to stop
+    found = _survey(ds.drop_vars(_idle(found, chosen)), units, offset)
+    found.check()
+    needed = _needed(found, chosen, wanted)
+    _check_pixels(ds, found, needed)
+    return found, wanted, chosen, jobs.common_extent(found, needed)
 
 
 def _survey(ds: Any, units: Any, offset: Any) -> Survey:

@@ -137,7 +137,7 @@ def require(found: Survey, jobs: Iterable[Job]) -> None:
             raise BandError(
                 f"missing {', '.join(missing)}, which the model {job.model.card.name!r} needs to restore "
                 f"{', '.join(job.targets)} (found: {have}). Load them too, or name the variables by band: "
-                f'ds = ds.rename({{"my_variable": "{missing[0]}"}})'
+                f'ds = ds.rename({{"my_variable": "{missing[0]}"}}). Or interpolate: upsample(model="bicubic")'
             )
 
 
