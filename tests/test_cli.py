@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import rasterio
 import rioxarray
+import xarray as xr
 from rasterio.errors import NotGeoreferencedWarning
 
 import xr_s2sr
@@ -55,3 +56,43 @@ def test_models_lists_what_is_packaged(capsys: pytest.CaptureFixture[str]) -> No
     for name in xr_s2sr.models.packaged():
         assert xr_s2sr.models.load(name).sha256 in said
         assert name in said
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+def test_evaluate_scores_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str) -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(120)
+    path = tmp_path / f"scene.{suffix}"
+    if suffix == "nc":
+        ds.to_netcdf(path)
+    else:
+        ds.to_zarr(path, zarr_format=2)
+    line = ["evaluate", str(path), "--bands", "B05, swir16", "--protocol", "mtf", "-o", str(tmp_path / "scores.nc")]
+    assert cli.main([*line, "--model", "bicubic"]) == 0
+    scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"], protocol="mtf")
+    assert capsys.readouterr().out == f"{scores}\nwrote {tmp_path / 'scores.nc'}\n"
+    with xr.open_dataset(tmp_path / "scores.nc") as back:
+        xr.testing.assert_equal(back, scores.dataset)
+
+
+def test_evaluate_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["evaluate", "demo", "--model", "bicubic", "--bands", "B01", "--protocol", "mtf", "--satellite", "S2A"]
+    assert cli.main(line) == 0
+    said = capsys.readouterr().out
+    assert said.startswith('Wald\'s protocol, "mtf (S2A)"; degraded by 6 (60 m bands)')
+    assert "B01 " in said
+
+
+def test_evaluate_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.nc").write_bytes(b"no NetCDF at all")
+    for name, message in (
+        ("scene.tif", 'is no scene that this command reads; expected a .nc, a .zarr, or "demo"'),
+        ("none.nc", "does not exist"),
+        ("broken.nc", "cannot be read: "),
+    ):
+        assert cli.main(["evaluate", str(tmp_path / name)]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"xr-s2sr: {tmp_path / name} {message}")
+        assert said.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", "demo", "--protocol", "none"])
+    assert "invalid choice: 'none'" in capsys.readouterr().err

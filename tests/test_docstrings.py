@@ -8,7 +8,18 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["xr_s2sr", "xr_s2sr.api", "xr_s2sr.bands", "xr_s2sr.tutorial"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "xr_s2sr",
+        "xr_s2sr.agreement",
+        "xr_s2sr.api",
+        "xr_s2sr.bands",
+        "xr_s2sr.evaluation",
+        "xr_s2sr.tutorial",
+        "xr_s2sr.wald",
+    ],
+)
 def test_examples(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0

@@ -25,6 +25,7 @@ from xr_s2sr import engine, models
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import EngineError, ModelError, S2SRError
 from xr_s2sr.models import CARD_KEY, ModelCard, load
+from xr_s2sr.protobuf import metadata_props
 
 CACHED = (engine.import_onnxruntime, engine.driver_devices)
 NO_GPU = engine.driver_devices() == 0
@@ -467,11 +468,11 @@ def test_props_as_onnx_reads_them(props: dict[str, str], version: int) -> None:
     graph = helper.make_graph(identity(), "g", [], [], [helper.make_tensor("w", 1, [3], [0.5, 1, 2])])
     model = helper.make_model(graph, model_version=version, doc_string="a text")
     helper.set_model_props(model, props)
-    assert dict(models._metadata_props(model.SerializeToString())) == props
+    assert dict(metadata_props(model.SerializeToString())) == props
 
 
 def test_props_of_a_file(toy: models.Model) -> None:
     assert toy.path is not None
     expected = {prop.key: prop.value for prop in onnx.load(str(toy.path)).metadata_props}
-    assert dict(models._metadata_props(toy.path.read_bytes())) == expected
+    assert dict(metadata_props(toy.path.read_bytes())) == expected
     assert expected.keys() == {"author", CARD_KEY}

@@ -27,7 +27,7 @@ ROOMS = {
     "numba": ("xr_s2sr.kernels",),
     "dask": ("xr_s2sr.lazy",),
     "torch": ("xr_s2sr.training.",),
-    "onnx": ("xr_s2sr.training.", "xr_s2sr.importers."),
+    "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),
     "rioxarray": ("xr_s2sr.grid", "xr_s2sr.tutorial", "xr_s2sr.training."),
 }
@@ -56,6 +56,19 @@ def test_import_is_light() -> None:
 def test_looking_at_a_model_opens_nothing() -> None:
     seen = loaded("import xr_s2sr; [xr_s2sr.models.load(name) for name in xr_s2sr.models.packaged()]")
     assert not seen & {"onnxruntime", "onnx", "numba"}
+
+
+def test_importers_need_neither_torch_nor_a_session() -> None:
+    pytest.importorskip("onnx", reason="the import extra is not installed")
+    pytest.importorskip("h5py", reason="the import extra is not installed")
+    assert not loaded("import xr_s2sr.importers, xr_s2sr.fetch") & {"onnx", "h5py", "torch", "onnxruntime"}
+    assert not loaded("import xr_s2sr.importers.keras_hdf5") & {"torch", "onnxruntime", "numba"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_trainer_and_the_importers_write_models(name: str) -> None:
+    allowed = name.startswith(("xr_s2sr.training.", "xr_s2sr.importers.")) or name == "xr_s2sr.onnx_graph"
+    assert allowed or "xr_s2sr.onnx_graph" not in internal(parse(name))
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
@@ -119,9 +132,15 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
     assert internal(parse("xr_s2sr.kernels")) == set()
 
 
-@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "quality"])
+@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "scores", "quality"])
 def test_the_cellar_stays_below(low: str) -> None:
-    assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"}
+    below = {"xr_s2sr.scores"} if low == "quality" else set()
+    assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
+
+
+@pytest.mark.parametrize("low", ["prepare", "wald", "agreement"])
+def test_what_api_and_evaluate_stand_on(low: str) -> None:
+    assert not internal(parse(f"xr_s2sr.{low}")) & {"xr_s2sr.api", "xr_s2sr.trial", "xr_s2sr.evaluation"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "xr_s2sr.tutorial"])

@@ -51,6 +51,15 @@ def small(gsd: int, seed: int = 0) -> networks.CoarseNet:
     return net
 
 
+def paper(gsd: int, seed: int = 0) -> networks.DSen2:
+    torch.manual_seed(seed)
+    net = networks.DSen2(gsd, 8, 2)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_(0, 0.2)
+    return net
+
+
 # -- data ---------------------------------------------------------------------------------------------------------
 
 
@@ -122,10 +131,63 @@ def test_fixed_phases_are_a_bilinear_upsampling(factor: int) -> None:
     torch.testing.assert_close(got, want)
 
 
-@pytest.mark.parametrize("gsd", [20, 60])
-def test_halo_is_the_receptive_field(gsd: int) -> None:
+def test_a_checkpoint_of_the_first_trainings_still_fits() -> None:
+    """The names under which weights were saved since the beginning."""
+    ends = ["guide.weight", "guide.bias", "coarse.weight", "tail.weight", "tail.bias"]
+    block = [f"blocks.0.{part}.{kind}" for part in ("first", "second") for kind in ("weight", "bias")]
+    assert set(networks.Net20(8, 1).state_dict()) == {*ends, *block, "skip"}
+    assert set(networks.Net60(8, 1).state_dict()) == {*ends, *block, "skip", "coarsest.weight", "lift"}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "gsd", "parameters"),
+    [  # 9 * in * out + out of each 3x3 convolution: the first, two a block, the last
+        ("dsen2", 20, 9 * 128 * (10 + 12 * 128 + 6) + 13 * 128 + 6),
+        ("dsen2", 60, 9 * 128 * (12 + 12 * 128 + 2) + 13 * 128 + 2),
+        ("vdsen2", 20, 9 * 256 * (10 + 64 * 256 + 6) + 65 * 256 + 6),
+        ("vdsen2", 60, 9 * 256 * (12 + 64 * 256 + 2) + 65 * 256 + 2),
+    ],
+)
+def test_the_papers_networks_have_the_papers_size(architecture: str, gsd: int, parameters: int) -> None:
+    recipe = loop.Recipe.default(gsd, architecture)
+    with torch.device("meta"):
+        net = networks.DSen2(recipe.gsd, recipe.width, recipe.depth)
+    assert sum(p.numel() for p in net.parameters()) == parameters
+    assert round(parameters / 1e6, 1) == {"dsen2": 1.8, "vdsen2": 37.8}[architecture]  # section 3.3 of the paper
+    assert (
+        export.halo(net)
+        == {("dsen2", 20): 16, ("dsen2", 60): 18, ("vdsen2", 20): 68, ("vdsen2", 60): 72}[architecture, gsd]
+    )
+
+
+@pytest.mark.parametrize(("gsd", "names"), [(20, ("b10", "b20")), (60, ("b10", "b20", "b60"))])
+def test_the_papers_network_is_that_of_the_paper(gsd: int, names: tuple[str, ...]) -> None:
+    """Against plain numpy: concatenation, scaled residual blocks, additive skip."""
+    keras_files = pytest.importorskip("keras_files", reason="the import extra is not installed", exc_type=ImportError)
+    net = paper(gsd)
+    rng = np.random.default_rng(0)
+    shapes = {"b10": (4, 12, 12), "b20": (6, 6, 6), "b60": (2, 2, 2)}
+    inputs = {name: rng.random(shapes[name], np.float32) for name in names}
+    layers = [
+        ("", conv.weight.detach().numpy().transpose(2, 3, 1, 0), conv.bias.detach().numpy()) for conv in net.layers
+    ]
+    with torch.no_grad():
+        got = net(*(torch.from_numpy(array)[None] for array in inputs.values()))[0].numpy()
+    np.testing.assert_allclose(got, keras_files.dsen2(inputs, layers), rtol=1e-4, atol=1e-4)
+
+
+NETS = {
+    "coarse 20": lambda: small(20),
+    "coarse 60": lambda: small(60),
+    "dsen2 20": lambda: paper(20),
+    "dsen2 60": lambda: paper(60),
+}
+
+
+@pytest.mark.parametrize("which", NETS)
+def test_halo_is_the_receptive_field(which: str) -> None:
     """A changed 60 m cell of input moves the output up to the halo around it, and nothing beyond."""
-    net = small(gsd)
+    net = NETS[which]()
     halo, cells = export.halo(net), 13
     rng = np.random.default_rng(0)
     sizes = {"b10": (4, 6), "b20": (6, 3), "b60": (2, 1)}
@@ -170,9 +232,9 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path
     assert lines[2].startswith("step 50")
 
 
-@pytest.mark.parametrize("gsd", [20, 60])
-def test_export_matches_torch_and_carries_its_card(gsd: int, tmp_path: Path) -> None:
-    net, path = small(gsd), tmp_path / "net.onnx"
+@pytest.mark.parametrize("which", NETS)
+def test_export_matches_torch_and_carries_its_card(which: str, tmp_path: Path) -> None:
+    net, path = NETS[which](), tmp_path / "net.onnx"
     card = export.card_for(net, "toy", "1", licence="Apache-2.0")
     export.to_onnx(net, card, path, tolerance=1e-3)
     assert export.difference(net, path) < 1e-3
@@ -192,3 +254,28 @@ def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsy
     ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
     sr = ds.s2sr.upsample("B11", model=path)
     assert sr.B11.attrs["s2sr_model_sha256"] == xr_s2sr.models.load(path).sha256
+
+
+@pytest.mark.parametrize(("architecture", "gsd"), [("dsen2", 20), ("vdsen2", 60)])
+def test_the_papers_networks_are_trained_by_the_same_command(
+    architecture: str, gsd: int, folder: Path, tmp_path: Path
+) -> None:
+    options = ["--gsd", str(gsd), "--architecture", architecture, "--width", "8", "--depth", "1", "--threads", "1"]
+    arguments = ["--scenes", str(folder), "--out", str(tmp_path), *options, "--every", "2"]
+    assert command.main([*arguments, "--steps", "2"]) == 0
+    assert command.main([*arguments, "--steps", "4"]) == 0  # goes on
+    path = tmp_path / f"{architecture}-{gsd}m.onnx"
+    card = xr_s2sr.models.load(path).card
+    assert card.inputs["b10"] == BY_GSD[10]
+    assert f"{architecture}: 1 residual blocks of 8 channels" in card.training
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    band = BY_GSD[gsd][0]
+    whole = ds.s2sr.upsample(band, model=path)
+    assert (ds.s2sr.upsample(band, model=path, tile=24)[band] == whole[band]).all()
+
+
+def test_the_papers_rate() -> None:
+    assert loop.Recipe.default(20, "dsen2").rate == 1e-4
+    assert loop.Recipe.default(60, "vdsen2", rate=3e-4).rate == 3e-4
+    assert loop.Recipe.default(60).depth == 6
+    assert loop.Recipe.default(20) == loop.Recipe()

@@ -10,10 +10,13 @@
 from __future__ import annotations
 
 from xr_s2sr import accessor as _accessor  # noqa: F401  (registers .s2sr)
-from xr_s2sr import errors, models, plot, quality, tutorial
+from xr_s2sr import errors, importers, models, plot, quality, tutorial
+from xr_s2sr.agreement import consistency
 from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
+from xr_s2sr.evaluation import evaluate
+from xr_s2sr.wald import degrade
 
 __version__ = "0.1.0"
 
@@ -22,7 +25,11 @@ __all__ = [
     "S2SRError",
     "S2SRWarning",
     "__version__",
+    "consistency",
+    "degrade",
     "errors",
+    "evaluate",
+    "importers",
     "models",
     "plot",
     "quality",

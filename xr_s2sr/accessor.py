@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import xarray as xr
 
-from xr_s2sr import api
+from xr_s2sr import agreement, api, evaluation, wald
 from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
+from xr_s2sr.quality import Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
+from xr_s2sr.scorecard import Scores
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def told_by(function: Callable[..., Any]) -> Callable[[Method], Method]:
+    """Give a method the docstring of the free function that it calls, without the object as first parameter."""
+
+    def document(method: Method) -> Method:
+        text = inspect.cleandoc(function.__doc__ or "")
+        method.__doc__ = re.sub(r"(Parameters\n-+\n)\w.*\n(?: {4}.*\n)*", r"\1", text, count=1)
+        return method
+
+    return document
 
 
 @xr.register_dataset_accessor("s2sr")  # type: ignore[no-untyped-call]
@@ -21,6 +38,7 @@ class S2SRAccessor:
     def __init__(self, ds: xr.Dataset) -> None:
         self._ds = ds
 
+    @told_by(api.upsample)
     def upsample(
         self,
         bands: str | Iterable[str] | None = None,
@@ -34,7 +52,6 @@ class S2SRAccessor:
         offset: float | None = None,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> xr.Dataset:
-        """Bring the 20 m and 60 m bands to 10 m: :func:`xr_s2sr.upsample`."""
         return api.upsample(
             self._ds,
             bands,
@@ -48,9 +65,62 @@ class S2SRAccessor:
             progress=progress,
         )
 
+    @told_by(api.validate)
     def validate(self, *, units: Units | None = None, offset: float | None = None) -> Report:
-        """Say what the Dataset holds and what is wrong with it: :func:`xr_s2sr.validate`."""
         return api.validate(self._ds, units=units, offset=offset)
+
+    @told_by(evaluation.evaluate)
+    def evaluate(
+        self,
+        model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
+        *,
+        protocol: Protocol = "paper",
+        bands: str | Iterable[str] | None = None,
+        satellite: str | None = None,
+        device: Device = "auto",
+        threads: int | None = None,
+        tile: int = api.TILE,
+        units: Units | None = None,
+        offset: float | None = None,
+        progress: bool | Callable[[int, int], Any] = False,
+    ) -> Scores:
+        return evaluation.evaluate(
+            self._ds,
+            model,
+            protocol=protocol,
+            bands=bands,
+            satellite=satellite,
+            device=device,
+            threads=threads,
+            tile=tile,
+            units=units,
+            offset=offset,
+            progress=progress,
+        )
+
+    @told_by(agreement.consistency)
+    def consistency(
+        self,
+        ds: xr.Dataset,
+        *,
+        protocol: Protocol = "mtf",
+        satellite: str | None = None,
+        units: Units | None = None,
+        offset: float | None = None,
+    ) -> xr.Dataset:
+        return agreement.consistency(self._ds, ds, protocol=protocol, satellite=satellite, units=units, offset=offset)
+
+    @told_by(wald.degrade)
+    def degrade(
+        self,
+        factor: int,
+        *,
+        protocol: Protocol = "paper",
+        satellite: str | None = None,
+        units: Units | None = None,
+        offset: float | None = None,
+    ) -> xr.Dataset:
+        return wald.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
 
     @property
     def bands(self) -> Mapping[str, str]:

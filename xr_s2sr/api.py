@@ -5,23 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import xarray as xr
 
 from xr_s2sr import arguments, assemble
-from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
 from xr_s2sr.engine import Device
-from xr_s2sr.errors import ArgumentTypeError, BandError, LazyError, S2SRError, S2SRWarning
+from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.models import Model
-from xr_s2sr.radiometry import UNITS, Units, check_magnitude
+from xr_s2sr.prepare import look, prepare
+from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
-from xr_s2sr.survey import Survey, find_bands, survey
-from xr_s2sr.windows import Span
-
-if TYPE_CHECKING:
-    from xr_s2sr.jobs import Job
+from xr_s2sr.survey import Survey, find_bands
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
@@ -111,7 +106,7 @@ def upsample(
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     report = arguments.progress(progress)
     given = None if model is None else arguments.models(model)
-    found, wanted, chosen, covered = _prepare(ds, bands, given, units, offset)
+    found, wanted, chosen, covered = prepare(ds, bands, given, units, offset)
     if (len(covered[0]), len(covered[1])) != found.grid.shape:
         warnings.warn(
             f"the bands' extents differ: the result covers rows {covered[0].start}:{covered[0].stop} and columns "
@@ -148,12 +143,13 @@ def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None
         Prints as a table: band, variable, GSD, size, position, units; then notes and problems. Falsy if
         there are problems.
     """
-    found = _survey(ds, units, offset)
+    found = look(ds, units, offset)
     problems = list(found.problems)
     outcome = "upsample() would not run: see the problems"
     try:
-        _, wanted, _, (rows, cols) = _prepare(ds, None, None, units, offset)
-        outcome = f"upsample() would restore {', '.join(wanted)} on {len(rows)} x {len(cols)} pixels of 10 m"
+        seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset)
+        size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
+        outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
     except S2SRError as problem:
         if not any(str(problem).startswith(str(known)) for known in problems):
             problems.append(problem)
@@ -173,74 +169,3 @@ def bands_of(ds: xr.Dataset) -> Mapping[str, str]:
     if found.variables:
         found.check()
     return dict(found.variables)
-
-
-def _prepare(
-    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
-) -> tuple[Survey, list[str], list[Job], tuple[Span, Span]]:
-    """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all."""
-    from xr_s2sr import jobs
-
-    found = _survey(ds, units, offset)
-    wanted = _wanted(found, bands)
-    chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
-    jobs.require(found, chosen)
-    # what is wrong with bands that are not involved is no reason to stop
-    found = _survey(ds.drop_vars(_idle(found, chosen)), units, offset)
-    found.check()
-    needed = _needed(found, chosen, wanted)
-    _check_pixels(ds, found, needed)
-    return found, wanted, chosen, jobs.common_extent(found, needed)
-
-
-def _survey(ds: Any, units: Any, offset: Any) -> Survey:
-    if not isinstance(ds, xr.Dataset):
-        raise ArgumentTypeError(
-            f"expected an xarray Dataset with one variable per band, not a {type(ds).__name__}. "
-            'From a DataArray with a band dimension: da.to_dataset(dim="band")'
-        )
-    if units is not None:
-        arguments.choice("units", units, UNITS)
-    return survey(ds, units, None if offset is None else arguments.number("offset", offset))
-
-
-def _wanted(found: Survey, bands: Any) -> list[str]:
-    """Ids of the bands to return: those asked for, or every restorable one."""
-    if bands is None:
-        wanted = [band for band in found.variables if BANDS[band].gsd > 10 and band != CIRRUS]
-        if not wanted:
-            found.check()
-            raise BandError(
-                f"nothing to upsample: no 20 m or 60 m band (found: {', '.join(found.variables)}). Load some, such as "
-                "B05 or B11, or name the variables by band"
-            )
-        return wanted
-    wanted = resolve_requested(arguments.names("bands", bands))
-    absent = [band for band in wanted if band not in found.variables]
-    if absent:
-        raise BandError(
-            f"asked for {', '.join(absent)}, but the Dataset holds {', '.join(found.variables) or 'no band'}. Load the "
-            "band, or name its variable by band"
-        )
-    return wanted
-
-
-def _idle(found: Survey, chosen: Iterable[Job]) -> list[str]:
-    """Variables at 20 m and 60 m that no model reads."""
-    read = {band for job in chosen for band in job.bands}
-    return [name for band, name in found.variables.items() if BANDS[band].gsd > 10 and band not in read]
-
-
-def _needed(found: Survey, chosen: Iterable[Job], wanted: Iterable[str]) -> list[str]:
-    """Ids of the bands that are read, or whose coordinates the result takes."""
-    passed = {band for band in wanted if BANDS[band].gsd == 10}
-    return sorted({found.fine.id, *passed, *(band for job in chosen for band in job.bands)})
-
-
-def _check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
-    """Refuse what cannot be computed in memory, and pixels that contradict their unit."""
-    for band in needed:
-        held = found.held[band]
-        if ds[held.name].chunks is not None:
-            raise LazyError(f"{held.name!r} is a dask array; this version computes in memory. Load it: ds = ds.load()")
-        check_magnitude(ds[held.name], held.radiometry)

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from xr_s2sr.bands import BANDS
-from xr_s2sr.grid import Grid, georeference
+from xr_s2sr.grid import Grid, degraded_by, georeference
 from xr_s2sr.models import Model
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Span
@@ -56,7 +56,8 @@ def restored_variable(
     own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in reference.coords}
     data = found.held[band].radiometry.storable(data)
     out = reference.copy(deep=False, data=data).assign_coords(own).rename(native.name)
-    provenance = {"s2sr_native_gsd": BANDS[band].gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}
+    gsd = BANDS[band].gsd * degraded_by(reference)
+    provenance = {"s2sr_native_gsd": gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}
     if model.sha256:
         provenance["s2sr_model_sha256"] = model.sha256
     out.attrs = {**native.attrs, **provenance}

@@ -59,6 +59,26 @@ BY_GSD: dict[int, tuple[str, ...]] = {
 #: Never fed to a network: at 1375 nm the ground is hidden by water vapour.
 CIRRUS = "B10"
 
+#: MTF at the native Nyquist frequency, by satellite and band, for ``protocol="mtf"``. Sentinel-2A: as in the published
+#: code of SupReME (Lanaras et al. 2017, CVPR Workshops) and S2Sharp (Ulfarsson et al. 2019, IEEE TGRS 57). Satellites
+#: for which we found no citable table (S2B, S2C), and B10, are not listed.
+MTF: dict[str, dict[str, float]] = {
+    "S2A": {
+        "B01": 0.32,
+        "B02": 0.26,
+        "B03": 0.28,
+        "B04": 0.24,
+        "B05": 0.38,
+        "B06": 0.34,
+        "B07": 0.34,
+        "B08": 0.26,
+        "B8A": 0.33,
+        "B09": 0.26,
+        "B11": 0.22,
+        "B12": 0.23,
+    }
+}
+
 _BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
 # B2, b02, B02_10m, B8A, b8a-20m, "B4, central wavelength 665 nm" (GDAL)
 _ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?[1-6]0m)?(?:, central wavelength .*)?$")

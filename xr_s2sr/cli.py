@@ -1,4 +1,4 @@
-"""The command line: ``xr-s2sr demo`` and ``xr-s2sr models``."""
+"""The command line: ``xr-s2sr demo``, ``evaluate``, ``models`` and ``import-keras``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr import __version__
-from xr_s2sr.bands import BANDS, BY_GSD
-from xr_s2sr.errors import S2SRError
+from xr_s2sr.bands import BANDS, BY_GSD, MTF
+from xr_s2sr.errors import InputError, S2SRError
+from xr_s2sr.radiometry import UNITS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +50,22 @@ def build_parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=run_demo)
     models = commands.add_parser("models", help="list the packaged models")
     models.set_defaults(run=run_models)
+    importing = commands.add_parser("import-keras", help="turn Keras weights of DSen2 or AESR into an ONNX file")
+    importing.add_argument("weights", type=Path, metavar="FILE", help="HDF5 file as Keras writes it")
+    importing.add_argument("-o", "--out", type=Path, metavar="ONNX", help="by default beside FILE")
+    importing.add_argument("--licence", default="GPL-3.0", help="of the weights, for the card (GPL-3.0)")
+    importing.set_defaults(run=run_import_keras)
+    evaluate = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
+    evaluate.add_argument("scene", metavar="IN", help='a .nc or .zarr of native resolution, or "demo"')
+    evaluate.add_argument("--protocol", choices=("paper", "mtf"), default="paper", help="how to degrade (paper)")
+    evaluate.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
+    evaluate.add_argument("--bands", metavar="B05,B11", help="by default all of 20 m and 60 m")
+    evaluate.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol mtf")
+    evaluate.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
+    evaluate.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+    evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    evaluate.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
+    evaluate.set_defaults(run=run_evaluate)
     return parser
 
 
@@ -127,6 +144,60 @@ def run_models(arguments: argparse.Namespace) -> int:
         for key, value in card.scores.items():
             print(f"  {key}: {value}")
     return 0
+
+
+def run_import_keras(arguments: argparse.Namespace) -> int:
+    """Write the ONNX file and say what it is."""
+    from xr_s2sr.importers import keras
+
+    model = keras(arguments.weights, arguments.out, licence=arguments.licence)
+    card = model.card
+    print(f"wrote {model.path}: {', '.join(card.targets)} from {', '.join(card.bands)}")
+    print(f"  {card.training}")
+    print(f"  halo {card.halo} pixels of 10 m, licence {card.licence}")
+    return 0
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Print the table of scores."""
+    from xr_s2sr import evaluate, tutorial
+
+    ds = tutorial.synthetic_scene()[0] if arguments.scene == "demo" else read_scene(Path(arguments.scene))
+    scores = evaluate(
+        ds,
+        arguments.model,
+        protocol=arguments.protocol,
+        bands=arguments.bands and [band.strip() for band in arguments.bands.split(",")],
+        satellite=arguments.satellite,
+        units=arguments.units,
+        offset=arguments.offset,
+        device=arguments.device,
+        progress=sys.stderr.isatty(),
+    )
+    print(scores)
+    if arguments.out is not None:
+        scores.dataset.to_netcdf(arguments.out)
+        print(f"wrote {arguments.out}")
+    return 0
+
+
+def read_scene(path: Path) -> xr.Dataset:
+    """A Dataset from a NetCDF or Zarr, in memory."""
+    if path.suffix not in (".nc", ".zarr"):
+        raise InputError(f'{path} is no scene that this command reads; expected a .nc, a .zarr, or "demo"')
+    if not path.exists():
+        raise InputError(f'{path} does not exist; expected a .nc, a .zarr, or "demo"')
+    try:
+        with xr.open_dataset(
+            path, engine="zarr" if path.suffix == ".zarr" else None, decode_coords="all", chunks=None
+        ) as ds:
+            return ds.load()
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be read: {reason}; expected a Dataset as xarray writes it, and a library that reads it: "
+            "pip install netCDF4 zarr"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -42,5 +42,13 @@ class EngineError(S2SRError, RuntimeError):
     """ONNX Runtime or the device cannot do what was asked for."""
 
 
+class FetchError(S2SRError, OSError):
+    """A model file that cannot be downloaded, or is not the one expected."""
+
+
+class DependencyError(S2SRError, ImportError):
+    """An optional package that is not installed."""
+
+
 class S2SRWarning(UserWarning):
     """Something was done that the user should know of."""

@@ -20,6 +20,10 @@ from xr_s2sr.errors import GridError
 TOLERANCE = 0.01
 
 
+#: Attribute of a band that ``degrade`` simulated: how many times larger than the sensor's own its pixels are.
+DEGRADED_BY = "s2sr_degraded_by"
+
+
 @dataclass(frozen=True)
 class Axis:
     """Equally spaced pixel centres along one dimension.
@@ -151,29 +155,49 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
     return Axis(dim, float(values[0]), step, size)
 
 
-def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None) -> Grid:
+def degraded_by(da: xr.DataArray) -> int:
+    """How many times larger than the sensor's own a band's pixels are; 1 unless ``degrade`` made it.
+
+    Raises
+    ------
+    GridError
+        If the attribute holds anything else than an integer of 1 or more.
+    """
+    value = da.attrs.get(DEGRADED_BY, 1)
+    if not np.isscalar(value) or not isinstance(value, int | np.integer) or value < 1:
+        raise GridError(
+            f"{da.name!r} has {DEGRADED_BY}={value!r} in its attrs; expected an integer of 1 or more, as degrade() "
+            f'writes it. If it is a native band: del ds["{da.name}"].attrs["{DEGRADED_BY}"]'
+        )
+    return int(value)
+
+
+def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: int = 1) -> Grid:
     """Read a band's grid and check that it is one of `gsd` metres.
 
     Parameters
     ----------
     da : DataArray
     gsd : int
-        Expected pixel size, 10, 20 or 60.
+        The band's pixel size, 10, 20 or 60.
     like : Grid, optional
         The 10 m grid; gives the direction of an axis that has one pixel only.
+    degraded : int
+        The scene's :func:`degraded_by`, by which pixels are larger.
 
     Raises
     ------
     GridError
-        If the spacing is not `gsd`, in metres.
+        If the spacing is not `gsd` times `degraded`, in metres.
     """
     dims = spatial_dims(da)
     signs = (1, -1) if like is None else (np.sign(like.x.step), np.sign(like.y.step))
-    y = read_axis(da, dims[0], gsd * float(signs[1]))
-    x = read_axis(da, dims[1], gsd * float(signs[0]))
+    pitch = gsd * degraded
+    y = read_axis(da, dims[0], pitch * float(signs[1]))
+    x = read_axis(da, dims[1], pitch * float(signs[0]))
     for axis in (y, x):
         spacing = abs(axis.step)
-        if abs(spacing - gsd) <= TOLERANCE * gsd:
+        if abs(spacing - pitch) <= TOLERANCE * pitch:
             continue
         if spacing < 0.01:
             raise GridError(
@@ -181,7 +205,8 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None) -> Grid:
                 f'metres on a UTM grid. Load it in its own projection, or: ds = ds.rio.reproject("EPSG:326xx")'
             )
         raise GridError(
-            f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {gsd}. "
+            f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {pitch}"
+            f"{f', as the scene was degraded by {degraded}' if degraded > 1 else ''}. "
             "Load each band at its native resolution"
         )
     return Grid(y, x)

@@ -1,4 +1,5 @@
-"""Bicubic interpolation as a runner, so that it goes through the same windows, masks and casts as a network."""
+"""Interpolation: bicubic as a runner, so that it goes through the same windows, masks and casts as a network, and
+bilinear as the weights of a convolution, so that it runs inside of a network."""
 
 from __future__ import annotations
 
@@ -13,6 +14,20 @@ def cubic_taps(factor: int) -> NDArray[np.float32]:
     # row of a matrix that is wide enough for its borders not to matter
     middle = cubic_matrix(7, factor)[3 * factor : 4 * factor, 1:6]
     return middle.astype(np.float32)
+
+
+def bilinear_phases(bands: int, factor: int) -> NDArray[np.float32]:
+    """Weights (bands * factor**2, bands, 3, 3) with which a convolution and depth-to-space upsample bilinearly."""
+    taps = np.zeros((factor, 3))
+    for phase in range(factor):
+        offset = (phase + 0.5) / factor - 0.5  # of the fine pixel's centre, in coarse pixels
+        for tap in (-1, 0, 1):
+            taps[phase, tap + 1] = max(0.0, 1.0 - abs(offset - tap))
+    one = np.einsum("ai,bj->abij", taps, taps).reshape(factor * factor, 3, 3)
+    weight = np.zeros((bands, factor * factor, bands, 3, 3), dtype=np.float32)
+    for band in range(bands):
+        weight[band, :, band] = one
+    return weight.reshape(bands * factor * factor, bands, 3, 3)
 
 
 class BicubicRunner:

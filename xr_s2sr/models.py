@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
+from xr_s2sr.protobuf import metadata_props
+from xr_s2sr.published import PUBLISHED, cached
 
 #: Key of the card among the metadata_props of an ONNX file.
 CARD_KEY = "xr_s2sr"
@@ -146,7 +148,8 @@ def load(name: str | Path) -> Model:
     Parameters
     ----------
     name : str or Path
-        A packaged name (:func:`packaged`) or the path of an ONNX file that carries a card.
+        A packaged name (:func:`packaged`), a published one that was fetched before (:func:`fetch`), or the path of
+        an ONNX file that carries a card.
 
     Returns
     -------
@@ -160,21 +163,65 @@ def load(name: str | Path) -> Model:
     if name == BICUBIC:
         raise ModelError('"bicubic" is no file and has no card; it is asked for by name: upsample(model="bicubic")')
     known = packaged()
-    path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
+    if isinstance(name, str) and name in PUBLISHED:
+        path = cached(name)
+        if not path.is_file():
+            raise ModelError(
+                f"the model {name!r} is not on this computer ({path}). Download it once, under its licence "
+                f'{PUBLISHED[name].licence}: xr_s2sr.models.fetch("{name}")'
+            )
+    else:
+        path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
     if not path.is_file():
         raise ModelError(
-            f"no model {str(name)!r}: it is neither a file nor one of {', '.join([*known, BICUBIC])}. "
+            f"no model {str(name)!r}: it is neither a file nor one of {', '.join([*known, BICUBIC, *PUBLISHED])}. "
             'Give the path of an ONNX file: upsample(model="my.onnx")'
         )
     stat = path.stat()
     return _load(path.resolve(), stat.st_mtime_ns, stat.st_size)
 
 
+def fetch(name: str) -> Model:
+    """Download a model that others publish, once; afterwards it needs no network.
+
+    Parameters
+    ----------
+    name : {"dsen2-20m", "dsen2-60m"}
+        The weights of Lanaras et al. 2018. Their licence is GPL-3.0; it is printed before the download.
+
+    Returns
+    -------
+    Model
+        From then on also ``upsample(model="dsen2-20m")`` finds it.
+
+    Raises
+    ------
+    FetchError
+        If the file cannot be downloaded, or is not the one that the authors published (by its git blob id).
+    ModelError
+        If no such model is published.
+    DependencyError
+        If the extra ``import`` is not installed.
+
+    Notes
+    -----
+    Kept in ``~/.cache/xr_s2sr``, or in the folder that the environment variable ``XR_S2SR_CACHE`` names. A
+    download that fails leaves nothing there.
+
+    Examples
+    --------
+    >>> model = xr_s2sr.models.fetch("dsen2-20m")  # doctest: +SKIP
+    """
+    from xr_s2sr.fetch import fetch as run
+
+    return run(name)
+
+
 @lru_cache(maxsize=32)
 def _load(path: Path, modified: int, size: int) -> Model:
     data = path.read_bytes()
     try:
-        props = dict(_metadata_props(data))
+        props = dict(metadata_props(data))
     except (IndexError, ValueError) as error:
         raise ModelError(f"{path} is not an ONNX file ({error}); expected a file exported with a model card") from error
     if CARD_KEY not in props:
@@ -192,46 +239,3 @@ def bicubic(targets: tuple[str, ...]) -> Model:
         BICUBIC, "1", {"coarse": targets}, targets, halo=2 * gsd // 10, degradation="none", licence="Apache-2.0"
     )
     return Model(card, None, "")
-
-
-# -- the few bytes of protobuf that hold a card ----------------------------------------------------------------------
-
-
-def _metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the key/value pairs of field 14 (metadata_props) of an ONNX ModelProto (onnx.proto3)."""
-    for number, value in _fields(data):
-        if number == 14:
-            entry = dict(_fields(value))
-            yield entry.get(1, b"").decode(), entry.get(2, b"").decode()
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Walk the fields of a protobuf message; yields those of wire type 2 (bytes, strings, messages)."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        wire = key & 7
-        if wire == 0:
-            _, at = _varint(data, at)
-            continue
-        if wire == 2:
-            size, at = _varint(data, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire}")
-        if at + size > len(data):
-            raise ValueError("a field runs over the end")
-        if wire == 2:
-            yield key >> 3, data[at : at + size]
-        at += size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at

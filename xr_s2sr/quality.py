@@ -1,4 +1,4 @@
-"""Degradation after Wald's protocol, and the scores of a restored image against its truth.
+"""Degradation after Wald's protocol, the interpolation to compare with, and the scores (made in scores.py).
 
 Plain numpy on arrays of shape (..., y, x).
 """
@@ -10,17 +10,36 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.errors import InputError
+from xr_s2sr.scores import SCORE_BORDER, ergas, rmse, sam, sre, uiq
+
+__all__ = [
+    "CUBIC_A",
+    "PROTOCOLS",
+    "SCORE_BORDER",
+    "Protocol",
+    "bicubic",
+    "block_mean",
+    "blur",
+    "cubic_matrix",
+    "degradation_sigma",
+    "degrade",
+    "ergas",
+    "gaussian_kernel",
+    "rmse",
+    "sam",
+    "sre",
+    "uiq",
+]
+
 Protocol: TypeAlias = Literal["paper", "mtf"]
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "mtf")
-
-#: Fine pixels left out of every score at each border, for every method alike.
-SCORE_BORDER = 12
 
 #: Parameter of Keys' cubic (1981). -0.75 is what torch, OpenCV and the published baselines use.
 CUBIC_A = -0.75
 
 
-def degradation_sigma(factor: int, protocol: Protocol = "paper") -> float:
+def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | None = None) -> float:
     """Width of the Gaussian that stands for the sensor when an image is degraded.
 
     Parameters
@@ -31,6 +50,9 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper") -> float:
         ``"paper"``: 1/factor fine pixels (Lanaras et al. 2018, section 3.2). ``"mtf"``: factor/2 fine
         pixels; with sigma = factor * sqrt(-2 ln MTF) / pi the Gaussian alone has an MTF of 0.29 at the
         coarse Nyquist frequency, 0.19 to 0.21 with the block mean: ESA publishes 0.2 to 0.38 for MSI.
+    mtf : float, optional
+        For ``"mtf"``: the Gaussian's MTF at the coarse Nyquist frequency, between 0 and 1, such as a value of
+        :data:`xr_s2sr.bands.MTF`; instead of the nominal one.
 
     Returns
     -------
@@ -39,16 +61,20 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper") -> float:
 
     Raises
     ------
-    ValueError
-        For a factor below 2 or an unknown protocol.
+    InputError
+        For a factor below 2, an unknown protocol, or an MTF that is none (also a ValueError).
     """
     if factor < 2:
-        raise ValueError(f"factor is {factor}; degrading needs 2 or more (Sentinel-2: 2 or 6)")
+        raise InputError(f"factor is {factor}; degrading needs 2 or more (Sentinel-2: 2 or 6)")
     if protocol == "paper":
         return 1.0 / factor
-    if protocol == "mtf":
+    if protocol != "mtf":
+        raise InputError(f'protocol is {protocol!r}; choose "paper" or "mtf"')
+    if mtf is None:
         return factor / 2.0
-    raise ValueError(f'protocol is {protocol!r}; choose "paper" or "mtf"')
+    if not 0 < mtf < 1:
+        raise InputError(f"mtf is {mtf}; expected a number between 0 and 1, such as 0.3")
+    return float(factor * np.sqrt(-2 * np.log(mtf)) / np.pi)
 
 
 def gaussian_kernel(sigma: float, radius: int | None = None) -> NDArray[np.float64]:
@@ -81,7 +107,7 @@ def block_mean(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
     """Mean over factor x factor blocks of the last two axes, which must divide evenly."""
     *lead, h, w = image.shape
     if h % factor or w % factor:
-        raise ValueError(f"image of {h} x {w} pixels does not divide into blocks of {factor} x {factor}")
+        raise InputError(f"image of {h} x {w} pixels does not divide into blocks of {factor} x {factor}")
     blocks = np.asarray(image, dtype=np.float64).reshape(*lead, h // factor, factor, w // factor, factor)
     mean: NDArray[np.float64] = blocks.mean(axis=(-3, -1))
     return mean
@@ -110,8 +136,8 @@ def degrade(
 
     Raises
     ------
-    ValueError
-        If the shape does not divide, or factor or protocol are unknown.
+    InputError
+        If the shape does not divide, or factor or protocol are unknown (also a ValueError).
     """
     if sigma is None:
         sigma = degradation_sigma(factor, protocol)
@@ -155,34 +181,3 @@ def cubic_matrix(n: int, factor: int) -> NDArray[np.float64]:
         )
         np.add.at(matrix, (fine, np.clip(left + tap, 0, n - 1)), weight)
     return matrix
-
-
-def rmse(
-    restored: NDArray[np.floating], truth: NDArray[np.floating], border: int = SCORE_BORDER
-) -> NDArray[np.float64]:
-    """Root mean square error per band, in the unit of the images, without `border` pixels at each side.
-
-    Parameters
-    ----------
-    restored, truth : ndarray, shape (bands, y, x)
-    border : int
-
-    Returns
-    -------
-    ndarray of float64, shape (bands,)
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or nothing is left inside the border.
-    """
-    if restored.shape != truth.shape:
-        raise ValueError(f"shapes differ: restored {restored.shape}, truth {truth.shape}")
-    if min(truth.shape[-2:]) <= 2 * border:
-        raise ValueError(
-            f"an image of {truth.shape[-2]} x {truth.shape[-1]} leaves nothing inside a border of {border}"
-        )
-    inner = (..., slice(border, truth.shape[-2] - border), slice(border, truth.shape[-1] - border))
-    error = np.asarray(restored[inner], np.float64) - np.asarray(truth[inner], np.float64)
-    result: NDArray[np.float64] = np.sqrt((error**2).mean(axis=(-2, -1)))
-    return result

@@ -15,7 +15,7 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
 from xr_s2sr.errors import BandError, GridError, S2SRError
-from xr_s2sr.grid import Grid, nest, read_crs, read_grid
+from xr_s2sr.grid import Grid, degraded_by, nest, read_crs, read_grid
 from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
 from xr_s2sr.windows import Span
 
@@ -166,19 +166,23 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
     # by GSD and dims, since what shares those shares its place, and its problem: told once
     places: dict[tuple[int, Dims], Place | None] = {}
     grid: Grid | None = None
+    degraded = 1
     for band in fine:
         da = ds[result.variables[band]]
         if (10, da.dims[-2:]) in places:
             continue
         places[10, da.dims[-2:]] = None
         with result.collecting():
-            grid = read_grid(da, 10)
+            degraded = degraded_by(da)
+            grid = read_grid(da, 10, degraded=degraded)
             places[10, da.dims[-2:]] = grid, (0, 0)
             result.reference = band
             break
     if grid is None or result.reference is None:
         return result
     reference = ds[result.variables[result.reference]]
+    if degraded > 1:
+        result.notes.append(f"a simulated scene, degraded by {degraded}: its pixels are {degraded} times larger")
     with result.collecting():
         crs = read_crs(reference)
         result.crs = None if crs is None else crs.to_string()
@@ -189,7 +193,7 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
         if key not in places:
             places[key] = None
             with result.collecting():
-                own = read_grid(da, gsd, like=grid)
+                own = read_grid(da, gsd, like=grid, degraded=degraded)
                 places[key] = own, nest(grid, own, gsd // 10, (str(reference.name), name), dims)
         place = places[key]
         if place is None:

@@ -113,6 +113,27 @@ def margin(factor: int) -> int:
     return 2 * factor
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How far patches are driven from the scenes that they come from.
+
+    Attributes
+    ----------
+    gain : float
+        Largest logarithm of a patch's common gain.
+    band_gain, band_offset : float
+        Spread of a band's own gain, and of its own offset in DN: other atmospheres and levels.
+    noise, noisy : float
+        Largest standard deviation of noise in DN, and the share of inputs that get some.
+    """
+
+    gain: float = 0.5
+    band_gain: float = 0.08
+    band_offset: float = 40.0
+    noise: float = 14.0
+    noisy: float = 0.4
+
+
 class Patches:
     """An endless source of training batches.
 
@@ -122,13 +143,17 @@ class Patches:
     gsd : {20, 60}
         GSD of the bands to restore.
     rng : numpy Generator
+    augmentation : Augmentation
 
     Notes
     -----
     All sizes below are in pixels of the coarsest input of the simulated task (40 m or 360 m).
     """
 
-    def __init__(self, scenes: list[Scene], gsd: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, scenes: list[Scene], gsd: int, rng: np.random.Generator, augmentation: Augmentation | None = None
+    ) -> None:
+        self.augmentation = augmentation or Augmentation()
         self.scenes = [s for s in scenes if gsd == 20 or s.b60 is not None]
         self.posing = scenes  # for the 60 m task any scene can lend 20 m bands that pose as 60 m bands
         self.gsd, self.rng = gsd, rng
@@ -247,18 +272,20 @@ class Patches:
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Random gain and offset per patch and band; noise of the sensor's size on some of the inputs."""
-        rng, n = self.rng, len(truth)
+        rng, n, how = self.rng, len(truth), self.augmentation
         bands = sum(x.shape[1] for x in inputs)
-        common = np.exp(rng.uniform(-0.5, 0.5, (n, 1)))
-        gain = common * np.exp(0.08 * rng.standard_normal((n, bands)))
-        offset = rng.uniform(-300, 1300, (n, 1)) * (rng.random((n, 1)) < 0.5) + 40 * rng.standard_normal((n, bands))
+        common = np.exp(rng.uniform(-how.gain, how.gain, (n, 1)))
+        gain = common * np.exp(how.band_gain * rng.standard_normal((n, bands)))
+        offset = rng.uniform(-300, 1300, (n, 1)) * (rng.random((n, 1)) < 0.5) + how.band_offset * rng.standard_normal(
+            (n, bands)
+        )
         g = torch.from_numpy(gain.astype(np.float32))[:, :, None, None]
         o = torch.from_numpy(offset.astype(np.float32))[:, :, None, None]
         out, start = [], 0
         for x in inputs:
             stop = start + x.shape[1]
             y = x * g[:, start:stop] + o[:, start:stop]
-            sigma = rng.uniform(0, 14, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.4)
+            sigma = rng.uniform(0, how.noise, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.noisy)
             noise = torch.randn(y.shape, generator=self._torch()) * torch.from_numpy(sigma.astype(np.float32))
             out.append((y + noise) / SCALE)
             start = stop

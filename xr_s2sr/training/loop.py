@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
-from xr_s2sr.training.data import FACTOR, SCALE, Patches, Scene
-from xr_s2sr.training.networks import NETWORKS, CoarseNet
+from xr_s2sr.training.data import FACTOR, SCALE, Augmentation, Patches, Scene
+from xr_s2sr.training.networks import ARCHITECTURES, Network, build
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Recipe:
     gsd: int = 20
     width: int = 64
     depth: int = 8
-    steps: int = 40000
+    steps: int = 34000
     size: tuple[int, ...] = (24,)
     batch: tuple[int, ...] = (16,)
     rate: float = 1.0e-3
@@ -40,15 +40,32 @@ class Recipe:
     decay: float = 1e-4
     average: float = 0.999
     posing: float = 0.0
-    full_precision: float = 0.15  # the last part of the steps runs in float32, the others' blocks in bfloat16
+    full_precision: float = 0.075  # the last part of the steps runs in float32, the others' blocks in bfloat16
     seed: int = 0
+    architecture: str = "coarse"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def refine(self, **changes: Any) -> Recipe:
+        """The second stage: from the weights of the first, on patches much closer to the scenes, at a lower rate."""
+        gentle = Augmentation(gain=0.3, band_gain=0.01, band_offset=5.0, noise=8.0, noisy=0.25)
+        stage: dict[str, Any] = {"steps": 7000, "rate": 0.6 * self.rate, "posing": 0.0, "augmentation": gentle}
+        return replace(self, **(stage | changes))
 
     @classmethod
-    def default(cls, gsd: int, **changes: Any) -> Recipe:
-        """The recipe of the packaged model for 20 m or 60 m bands."""
-        base: dict[str, Any] = {"gsd": gsd}
+    def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
+        """The recipe of the packaged model for 20 m or 60 m bands, or with the paper's DSen2 or VDSen2 in its place."""
+        width, depth = ARCHITECTURES[architecture][gsd]
+        base: dict[str, Any] = {"gsd": gsd, "architecture": architecture, "width": width, "depth": depth}
+        if architecture != "coarse":
+            base["rate"] = 1e-4  # the authors'
         if gsd == 60:
-            base |= {"depth": 6, "size": (5, 9), "batch": (24, 8), "posing": 0.6}
+            base |= {
+                "steps": 24000,
+                "full_precision": 0.15,
+                "size": (5, 9),
+                "batch": (24, 8),
+                "posing": 0.6,
+            }
         return cls(**(base | changes))
 
 
@@ -69,7 +86,7 @@ def train(
     init: str | Path | None = None,
     every: int = 1000,
     log: Callable[[str], None] = print,
-) -> CoarseNet:
+) -> Network:
     """Train a network, or go on where the checkpoint stopped.
 
     Parameters
@@ -88,12 +105,12 @@ def train(
 
     Returns
     -------
-    CoarseNet
+    Network
         With the averaged weights.
     """
     torch.manual_seed(recipe.seed)
     checkpoint = Path(checkpoint)
-    net: CoarseNet = NETWORKS[recipe.gsd](recipe.width, recipe.depth)
+    net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if init is not None:
         net.load_state_dict(torch.load(init, weights_only=True)["average"])
@@ -109,11 +126,12 @@ def train(
         step = state["step"]
         log(f"resumed at step {step}")
         before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
+        before.setdefault("architecture", "coarse")  # checkpoints from when there was no other
         changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
         if changed:
             log(f"  the recipe has changed (before, now): {changed}")
     # a resumed run must not see the first patches again
-    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]))
+    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]), recipe.augmentation)
     loss_sum, loss_n, started = 0.0, 0, time.monotonic()
     typical, skipped = 0.0, 0
     good: tuple[float, list[dict[str, Any]]] | None = None
@@ -186,7 +204,7 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 
 
 @torch.no_grad()
-def validate(net: CoarseNet, gsd: int, scenes: list[Scene]) -> dict[str, float]:
+def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
     """Mean over scenes of mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
     ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}

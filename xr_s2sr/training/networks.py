@@ -1,4 +1,4 @@
-"""The networks: residual CNNs that work on the coarse grid of their targets.
+"""The networks: residual CNNs that work on the coarse grid of their targets; and the paper's own, on the fine one.
 
 After Lanaras et al. 2018 (DSen2): residual blocks and an additive skip of the upsampled input. Unlike DSen2 the
 10 m bands are brought to the coarse grid by a strided convolution (the same as space-to-depth and a 3 x 3
@@ -10,24 +10,33 @@ the same operations wherever it lies in a window, so tiled and untiled results a
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xr_s2sr import interpolate
+
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
     """Weights (bands * factor**2, bands, 3, 3) that make ``pixel_shuffle(conv(x))`` a bilinear upsampling."""
-    taps = np.zeros((factor, 3))
-    for phase in range(factor):
-        offset = (phase + 0.5) / factor - 0.5  # of the fine pixel's centre, in coarse pixels
-        for tap in (-1, 0, 1):
-            taps[phase, tap + 1] = max(0.0, 1.0 - abs(offset - tap))
-    one = np.einsum("ai,bj->abij", taps, taps).reshape(factor * factor, 3, 3)
-    weight = np.zeros((bands, factor * factor, bands, 3, 3), dtype=np.float32)
-    for band in range(bands):
-        weight[band, :, band] = one
-    return torch.from_numpy(weight.reshape(bands * factor * factor, bands, 3, 3))
+    return torch.from_numpy(interpolate.bilinear_phases(bands, factor))
+
+
+def upsample(x: Tensor, phases: Tensor, factor: int) -> Tensor:
+    """Bilinear upsampling with the weights of :func:`bilinear_phases`."""
+    return F.pixel_shuffle(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), phases), factor)
+
+
+class Network(nn.Module):
+    """What the loop and the export know of every network."""
+
+    #: names of the inputs; factor between the last one and the output grid
+    inputs: tuple[str, ...]
+    skip_factor: int
+    width: int
+    depth: int
+    #: blocks in bfloat16, for the first and longest part of a training
+    bf16_blocks = False
 
 
 class Block(nn.Module):
@@ -45,8 +54,8 @@ class Block(nn.Module):
         return x + residual
 
 
-class CoarseNet(nn.Module):
-    """Shared trunk of both networks.
+class CoarseNet(Network):
+    """Shared trunk of both networks of ours.
 
     Parameters
     ----------
@@ -58,12 +67,7 @@ class CoarseNet(nn.Module):
         Channels, and residual blocks.
     """
 
-    #: names of the inputs; factor between the skip's input and the output grid
-    inputs: tuple[str, ...]
-    skip_factor: int
     skip: Tensor
-    #: blocks in bfloat16, for the first and longest part of a training
-    bf16_blocks = False
 
     def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
         super().__init__()
@@ -93,8 +97,7 @@ class Net20(CoarseNet):
         self.register_buffer("skip", bilinear_phases(6, 2))
 
     def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
-        skip = F.conv2d(F.pad(b20, (1, 1, 1, 1), mode="replicate"), self.skip)
-        return self.trunk(self.guide(b10) + self.coarse(b20)) + F.pixel_shuffle(skip, 2)
+        return self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
 
 
 class Net60(CoarseNet):
@@ -112,10 +115,92 @@ class Net60(CoarseNet):
         self.register_buffer("lift", bilinear_phases(2, 3))
 
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
-        padded = F.pad(b60, (1, 1, 1, 1), mode="replicate")
-        lifted = F.pixel_shuffle(F.conv2d(padded, self.lift), 3)
-        x = self.guide(b10) + self.coarse(b20) + self.coarsest(lifted)
-        return self.trunk(x) + F.pixel_shuffle(F.conv2d(padded, self.skip), 6)
+        x = self.guide(b10) + self.coarse(b20) + self.coarsest(upsample(b60, self.lift, 3))
+        return self.trunk(x) + upsample(b60, self.skip, 6)
+
+
+class ScaledBlock(nn.Module):
+    """conv 3x3, ReLU, conv 3x3, scaled, plus the input."""
+
+    def __init__(self, width: int, scaling: float) -> None:
+        super().__init__()
+        self.first = he_uniform(width, width)
+        self.second = he_uniform(width, width)
+        self.scaling = scaling
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.second(torch.relu(self.first(x)))
+        return x + residual * self.scaling
+
+
+def he_uniform(bands: int, channels: int) -> nn.Conv2d:
+    """A 3x3 convolution that starts as the authors' do."""
+    conv = nn.Conv2d(bands, channels, 3, padding=1)
+    nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+class DSen2(Network):
+    """The network of Lanaras et al. 2018: all bands on the 10 m grid, residual blocks, additive skip.
+
+    Parameters
+    ----------
+    gsd : {20, 60}
+        Of the bands to restore; with 60, three inputs.
+    width, depth : int
+        Channels, and residual blocks: 128 and 6 for DSen2, 256 and 32 for VDSen2.
+
+    Notes
+    -----
+    The inputs are brought to the 10 m grid in :meth:`forward`, so that they are those of our own networks.
+    """
+
+    #: of the residual blocks
+    scaling = 0.1
+    phases20: Tensor
+    phases60: Tensor
+
+    def __init__(self, gsd: int, width: int = 128, depth: int = 6) -> None:
+        super().__init__()
+        self.gsd, self.width, self.depth = gsd, width, depth
+        self.inputs = ("b10", "b20") if gsd == 20 else ("b10", "b20", "b60")
+        self.skip_factor = gsd // 10
+        bands, targets = (10, 6) if gsd == 20 else (12, 2)
+        self.first = he_uniform(bands, width)
+        self.blocks = nn.ModuleList(ScaledBlock(width, self.scaling) for _ in range(depth))
+        self.last = he_uniform(width, targets)
+        self.register_buffer("phases20", bilinear_phases(6, 2), persistent=False)
+        self.register_buffer("phases60", bilinear_phases(2, 6), persistent=False)
+
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor | None = None) -> Tensor:
+        fine = [b10, upsample(b20, self.phases20, 2)]
+        if b60 is not None:
+            fine.append(upsample(b60, self.phases60, 6))
+        x = torch.relu(self.first(torch.cat(fine, dim=1)))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16_blocks):
+            for block in self.blocks:
+                x = block(x)
+        residual: Tensor = self.last(x.float())
+        return residual + fine[-1]
+
+    @property
+    def layers(self) -> list[nn.Conv2d]:
+        """Its convolutions in order."""
+        inner = [conv for block in self.blocks for conv in (block.first, block.second)]
+        return [self.first, *inner, self.last]  # type: ignore[list-item]
 
 
 NETWORKS: dict[int, type[Net20] | type[Net60]] = {20: Net20, 60: Net60}
+
+#: Width and depth of each architecture, by the GSD of the bands that it restores.
+ARCHITECTURES: dict[str, dict[int, tuple[int, int]]] = {
+    "coarse": {20: (64, 8), 60: (64, 6)},
+    "dsen2": {20: (128, 6), 60: (128, 6)},
+    "vdsen2": {20: (256, 32), 60: (256, 32)},
+}
+
+
+def build(architecture: str, gsd: int, width: int, depth: int) -> Network:
+    """A network with fresh weights."""
+    return NETWORKS[gsd](width, depth) if architecture == "coarse" else DSen2(gsd, width, depth)

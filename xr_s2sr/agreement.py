@@ -1,0 +1,172 @@
+"""``consistency``: does the result, seen through the sensor, give the image that the sensor took?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr import quality
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
+from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_crs, read_grid, spatial_dims
+from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.quality import Protocol
+from xr_s2sr.radiometry import Units, resolve_radiometry
+from xr_s2sr.survey import Held, Survey, find_bands
+from xr_s2sr.wald import check_protocol, dn, measured, sigma_of
+from xr_s2sr.windows import Span
+
+
+def consistency(
+    sr: xr.Dataset,
+    ds: xr.Dataset,
+    *,
+    protocol: Protocol = "mtf",
+    satellite: str | None = None,
+    units: Units | None = None,
+    offset: float | None = None,
+) -> xr.Dataset:
+    """Degrade a restored scene as the sensor does, and compare it with what the sensor saw, per band.
+
+    Wald's first property (1997): a synthetic image, once degraded to its original resolution, should be as identical
+    as possible to the original image. It needs no truth, so it can be had at 10 m; but it says nothing about the
+    detail that the sensor could not see.
+
+    Parameters
+    ----------
+    sr : Dataset
+        What :func:`xr_s2sr.upsample` made of `ds`, or a part of it.
+    ds : Dataset
+        The native scene. The two are aligned by their coordinates.
+    protocol : {"mtf", "paper"}
+        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "mtf" is that of the sensor.
+    satellite : {"S2A"}, optional
+        For "mtf": use this satellite's MTF per band, not the nominal one.
+    units, offset
+        As for :func:`xr_s2sr.upsample`; for both Datasets.
+
+    Returns
+    -------
+    Dataset
+        On ``band``, the restored bands: ``rmse`` and ``bias`` (degraded result minus native, mean) in DN (reflectance
+        x 10000); ``relative_rmse`` and ``relative_bias``, over the native band's mean; ``pixels``, the native pixels
+        compared: all for which the result holds every pixel that the Gaussian needs, valid.
+
+    Raises
+    ------
+    BandError
+        If `sr` holds no restored band of `ds`.
+    GridError
+        If the grids do not nest, the dates or the CRS differ, or no pixel can be compared.
+
+    Examples
+    --------
+    >>> from xr_s2sr import tutorial
+    >>> ds, _ = tutorial.synthetic_scene(size=120)
+    >>> ds.s2sr.upsample("B11").s2sr.consistency(ds).sizes["band"]
+    1
+    """
+    check_protocol(protocol, satellite)
+    if not isinstance(sr, xr.Dataset):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
+    native = look(ds, units, offset)
+    restored = _restored(sr, native)
+    if not restored:
+        raise BandError(
+            f"nothing to compare: the first Dataset ({', '.join(map(str, sr.data_vars)) or 'empty'}) holds no 20 m or "
+            f"60 m band restored to 10 m that the second ({', '.join(native.variables)}) holds natively; expected "
+            "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
+        )
+    idle = [name for band, name in native.variables.items() if BANDS[band].gsd > 10 and band not in restored]
+    native = look(ds.drop_vars(idle), units, offset)
+    native.check()
+    check_pixels(ds, native, list(restored))
+    rows = []
+    for band, name in restored.items():
+        held = native.held[band]
+        theirs = resolve_radiometry(sr[name], units, offset)
+        sigma = sigma_of(band, held.factor, protocol, satellite)
+        spans = _shared(sr[name], ds[held.name], held, sigma)
+        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((fine.slice, coarse.slice) for fine, coarse in spans)
+        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], theirs), theirs)
+        truth = dn(measured(ds[held.name].values[..., rows_ds, cols_ds], held.radiometry), held.radiometry)
+        rows.append(_compared(quality.degrade(image, held.factor, sigma=sigma), truth, held.factor, sigma))
+        if rows[-1][-1] == 0:
+            raise GridError(
+                f"no native pixel of {held.name!r} can be compared; expected some without anything invalid around "
+                "them. Take a part of the scene with fewer invalid pixels"
+            )
+    keys = ("rmse", "bias", "relative_rmse", "relative_bias", "pixels")
+    return xr.Dataset(
+        {
+            key: ("band", list(column), {"units": "DN" if key in ("rmse", "bias") else "1"})
+            for key, column in zip(keys, zip(*rows, strict=True), strict=True)
+        },
+        {"band": list(restored)},
+        {"protocol": protocol if satellite is None else f"{protocol} ({satellite})"},
+    )
+
+
+def _restored(sr: xr.Dataset, native: Survey) -> dict[str, str]:
+    """Variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
+    named = Survey()
+    find_bands(sr, named)
+    restored = {}
+    for band, name in named.variables.items():
+        if BANDS[band].gsd > 10 and band in native.variables:
+            pitch = 10 * degraded_by(sr[name])
+            axis = read_axis(sr[name], spatial_dims(sr[name])[1], pitch)
+            if abs(abs(axis.step) - pitch) <= TOLERANCE * pitch:
+                restored[band] = name
+    return restored
+
+
+def _shared(sr: xr.DataArray, native: xr.DataArray, held: Held, sigma: float) -> list[tuple[Span, Span]]:
+    """Rows and columns of both that cover the same whole native pixels."""
+    if sr.shape[:-2] != native.shape[:-2]:
+        raise GridError(
+            f"{sr.name!r} has the leading dimensions {dict(zip(sr.dims[:-2], sr.shape[:-2], strict=True))} in the "
+            f"result and {dict(zip(native.dims[:-2], native.shape[:-2], strict=True))} in the scene; "
+            "expected the same. Select the dates of the result: ds.sel(time=sr.time)"
+        )
+    crs = [read_crs(da) for da in (sr, native)]
+    if None not in crs and crs[0] != crs[1]:
+        raise GridError(
+            f"{sr.name!r} is in {crs[0]} in the result and in {crs[1]} in the scene; expected one CRS. Compare before "
+            "reprojecting"
+        )
+    grid = read_grid(sr, 10, degraded=degraded_by(sr))
+    start = nest(grid, held.grid, held.factor, (str(sr.name), held.name))
+    spans = []
+    for n, m, at in zip(grid.shape, held.grid.shape, start, strict=True):
+        first, last = max(0, -(at // held.factor)), min(m, (n - at) // held.factor)
+        least = 2 * _reach(held.factor, sigma) + 1
+        if last - first < least:
+            raise GridError(
+                f"the result covers {max(0, last - first)} whole native pixels of {held.name!r} along one axis; "
+                f"expected {least} or more, as the Gaussian reaches over the outer ones. Take a larger part of the "
+                "same place"
+            )
+        spans.append((Span(at + first * held.factor, at + last * held.factor), Span(first, last)))
+    return spans
+
+
+def _reach(factor: int, sigma: float) -> int:
+    """How many native pixels at a border would hold mirrored ones."""
+    return -(-(len(quality.gaussian_kernel(sigma)) // 2) // factor)
+
+
+def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
+    """RMSE, bias, both over the truth's mean, and the number of pixels."""
+    reach = _reach(factor, sigma)
+    inner = (..., slice(reach, -reach), slice(reach, -reach))
+    image, truth = image[inner], truth[inner]
+    valid = np.isfinite(image) & np.isfinite(truth)
+    if not valid.any():
+        return np.nan, np.nan, np.nan, np.nan, 0
+    error, mean = (image - truth)[valid], truth[valid].mean()
+    rmse, bias = float(np.sqrt((error**2).mean())), float(error.mean())
+    return rmse, bias, rmse / mean, bias / mean, int(valid.sum())

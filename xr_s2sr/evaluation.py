@@ -1,0 +1,207 @@
+"""``evaluate``: degrade the user's scene, restore it, and compare with the bands as they were."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr import api, arguments, models
+from xr_s2sr.bands import BANDS
+from xr_s2sr.engine import Device
+from xr_s2sr.errors import BandError, InputError, S2SRWarning
+from xr_s2sr.models import BICUBIC, Model
+from xr_s2sr.prepare import look, wanted_bands
+from xr_s2sr.quality import SCORE_BORDER, Protocol
+from xr_s2sr.radiometry import Units
+from xr_s2sr.scorecard import Scores
+from xr_s2sr.survey import Survey
+from xr_s2sr.trial import FACTORS, Given, Group, prepared
+from xr_s2sr.wald import check_protocol
+
+#: Name of the packaged models' method.
+OURS = "xr_s2sr"
+
+
+def evaluate(
+    ds: xr.Dataset,
+    model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
+    *,
+    protocol: Protocol = "paper",
+    bands: str | Iterable[str] | None = None,
+    satellite: str | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+    tile: int = api.TILE,
+    units: Units | None = None,
+    offset: float | None = None,
+    progress: bool | Callable[[int, int], Any] = False,
+) -> Scores:
+    """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
+
+    The scene is degraded by 2 for the 20 m bands, by 6 for the 60 m bands (:func:`xr_s2sr.degrade`), upsampled
+    (:func:`xr_s2sr.upsample`), and compared with the native bands.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As for :func:`xr_s2sr.upsample`: DN or reflectance, any leading dims (their pixels are pooled), with or
+        without 60 m bands, any slice of a scene of at least 60 pixels of 10 m a side (for 60 m bands: 180).
+    model : str, path, Model, sequence or mapping of them, optional
+        What ``upsample(model=...)`` takes; by default the packaged models, as the method "xr_s2sr". A mapping of
+        names to such values compares several methods; None in it is the packaged models.
+    protocol : {"paper", "mtf"}
+        How to degrade, see :func:`xr_s2sr.degrade`.
+    bands : str or iterable of str, optional
+        Bands to score; by default every 20 m and 60 m band of `ds` that the given models restore. A resolution
+        that cannot be evaluated is then left out with a warning.
+    satellite : {"S2A"}, optional
+        As for :func:`xr_s2sr.degrade`.
+    device, threads, tile, units, offset, progress
+        As for :func:`xr_s2sr.upsample`.
+
+    Returns
+    -------
+    Scores
+        A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (method, band), SAM (degrees) and ERGAS on
+        (method, gsd). See :class:`xr_s2sr.scorecard.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+
+    Raises
+    ------
+    GridError
+        If nothing is left inside the border, besides the reasons of :func:`xr_s2sr.upsample`.
+    BandError, RadiometryError, ModelError, EngineError, LazyError
+        As for :func:`xr_s2sr.upsample`.
+    InputError
+        For an unknown protocol or satellite, or a mapping that cannot be used.
+
+    Notes
+    -----
+    A native pixel counts, for all methods and bands of its resolution alike, where everything up to 12 native
+    pixels away, in all bands that any method reads, lies inside of the scene and holds no pixel that is invalid or
+    was degraded from one. Scores are in DN (reflectance x 10000) whatever the unit of `ds`.
+
+    Examples
+    --------
+    >>> from xr_s2sr import tutorial
+    >>> ds, _ = tutorial.synthetic_scene(size=120)
+    >>> scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"])
+    >>> scores["rmse"].dims, scores.attrs["protocol"]
+    (('method', 'band'), 'paper')
+    """
+    check_protocol(protocol, satellite)
+    methods = _methods(model)
+    found = look(ds, units, offset)
+    wanted = _scorable(found, bands, methods)
+    settings = {"device": device, "threads": threads, "tile": tile, "progress": progress}
+    groups: list[Group] = []
+    problems: dict[int, InputError] = {}
+    for gsd, factor in FACTORS.items():
+        targets = [band for band in wanted if BANDS[band].gsd == gsd]
+        if not targets:
+            continue
+        given = {name: _able(items, targets) for name, items in methods.items()}
+        try:
+            trial = prepared(ds, targets, gsd, factor, given, (protocol, satellite, units, offset))
+        except InputError as problem:
+            if bands is not None:
+                raise
+            problems[gsd] = problem
+            continue
+        groups.append(trial.scored(given, settings))
+    if not groups:
+        raise next(iter(problems.values()))
+    for gsd, reason in problems.items():
+        warnings.warn(f"the {gsd} m bands are not evaluated: {reason}", S2SRWarning, stacklevel=2)
+    return Scores(_dataset(groups, list(methods), protocol if satellite is None else f"{protocol} ({satellite})"))
+
+
+def _methods(model: Any) -> dict[str, Given]:
+    """Methods by name, bicubic first; model files are read here, so that a wrong one is told at once."""
+    methods: dict[str, Given] = {BICUBIC: [BICUBIC]}
+    if isinstance(model, Mapping):
+        if not model:
+            raise InputError('model is an empty mapping; name some methods, such as {"mine": "my.onnx"}')
+        asked = {str(name): _loaded(item) for name, item in model.items()}
+    else:
+        items = _loaded(model)
+        named = [item.card.name for item in items or () if isinstance(item, Model)]
+        asked = {OURS if items is None else "+".join(named) or BICUBIC: items}
+    if asked.get(BICUBIC, [BICUBIC]) != [BICUBIC]:
+        raise InputError('the name "bicubic" is that of interpolation; give your method another: {"mine": ...}')
+    return methods | asked
+
+
+def _loaded(model: Any) -> Given:
+    if model is None:
+        return None
+    return [
+        item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in arguments.models(model)
+    ]
+
+
+def _scorable(found: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:
+    """Ids of the bands to score: those asked for, or those that the given models restore."""
+    wanted = wanted_bands(found, bands)
+    fine = [band for band in wanted if BANDS[band].gsd == 10]
+    if fine:
+        raise BandError(
+            f"asked to evaluate {', '.join(fine)}, which nothing restores: 10 m bands are passed through. Ask for 20 m "
+            "and 60 m bands"
+        )
+    own = [items for name, items in methods.items() if name != BICUBIC]
+    if bands is not None or not own or any(items is None or BICUBIC in items for items in own):
+        return wanted
+    restored = {band for items in own for item in items or () if isinstance(item, Model) for band in item.card.targets}
+    able = [band for band in wanted if band in restored]
+    if not able:
+        raise BandError(
+            f"the models restore {', '.join(sorted(restored))}, of which the Dataset holds none ({', '.join(wanted)}). "
+            "Load such a band, or give another model"
+        )
+    return able
+
+
+def _able(items: Given, targets: Iterable[str]) -> Given:
+    """The given models that restore some of the targets; None for the packaged ones where none does."""
+    wanted = set(targets)
+    return [m for m in items or () if not isinstance(m, Model) or wanted & {*m.card.targets}] or None
+
+
+def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> xr.Dataset:
+    """The scores of all resolutions, with what they were made from."""
+    about = {
+        "rmse": ("band", {"long_name": "root mean square error", "units": "DN"}),
+        "sre": ("band", {"long_name": "signal to reconstruction error", "units": "dB"}),
+        "uiq": ("band", {"long_name": "universal image quality index", "units": "1"}),
+        "sam": ("gsd", {"long_name": "spectral angle", "units": "degree"}),
+        "ergas": ("gsd", {"long_name": "relative global error", "units": "1"}),
+    }
+    used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
+    return xr.Dataset(
+        {
+            key: (
+                ("method", dim),
+                np.concatenate([group.values[key].reshape(len(methods), -1) for group in groups], axis=1),
+                attrs,
+            )
+            for key, (dim, attrs) in about.items()
+        },
+        {
+            "method": list(methods),
+            "band": [band for group in groups for band in group.bands],
+            "gsd": [group.gsd for group in groups],
+            "native_gsd": ("band", [group.gsd for group in groups for _ in group.bands]),
+            "factor": ("gsd", [FACTORS[group.gsd] for group in groups]),
+            "pixels": ("gsd", [group.pixels for group in groups]),
+        },
+        {
+            "protocol": protocol,
+            "border": SCORE_BORDER,
+            "factors": ", ".join(f"{FACTORS[group.gsd]} ({group.gsd} m bands)" for group in groups),
+            "models": "; ".join(f"{name}: {', '.join(items)}" for name, items in used.items()),
+        },
+    )

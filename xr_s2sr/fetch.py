@@ -1,0 +1,92 @@
+"""Published weights, downloaded once: to a temporary file, verified, imported, and moved into the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+from xr_s2sr import importers
+from xr_s2sr.errors import FetchError, ModelError
+from xr_s2sr.models import Model, load
+from xr_s2sr.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob
+
+#: Seconds without a byte after which a download is given up.
+TIMEOUT = 60
+
+
+def fetch(name: str) -> Model:
+    """See :func:`xr_s2sr.models.fetch`."""
+    if name not in PUBLISHED:
+        raise ModelError(f'{name!r} is not published; fetch one of {", ".join(PUBLISHED)}: models.fetch("dsen2-20m")')
+    target, published = cached(name), PUBLISHED[name]
+    if target.is_file():
+        with contextlib.suppress(ModelError):  # a damaged file is fetched anew
+            return load(target)
+    importers.require_extra()  # before anything is downloaded
+    print(f"{name}: {published.training}. Licence: {published.licence}. From {published.url}", file=sys.stderr)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise FetchError(
+            f"nothing can be kept in {target.parent} ({error}). Name a folder in the environment variable "
+            f"{CACHE_VARIABLE}"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=target.parent) as folder:
+        weights, onnx = Path(folder) / published.url.rpartition("/")[2], Path(folder) / target.name
+        download(published.url, weights)
+        verify(weights, published.blob, published.url)
+        importers.keras(
+            weights,
+            onnx,
+            name=name,
+            licence=published.licence,
+            training=f"{published.training} (git blob {published.blob})",
+            degradation=published.degradation,
+        )
+        os.replace(onnx, target)
+    return load(target)
+
+
+def download(url: str, to: Path) -> None:
+    """Save what an address holds.
+
+    Raises
+    ------
+    FetchError
+        If it cannot be reached, or breaks off.
+    """
+    try:
+        with urlopen(url, timeout=TIMEOUT) as response, to.open("wb") as file:
+            shutil.copyfileobj(response, file)
+            announced = response.headers["Content-Length"]
+    except (OSError, HTTPException) as error:
+        raise FetchError(
+            f"{url} cannot be downloaded ({error}). Try again with a network; or take the file from elsewhere and "
+            f"import it: xr-s2sr import-keras {to.name}"
+        ) from error
+    size = to.stat().st_size
+    if announced is not None and size != int(announced):
+        raise FetchError(f"{url} broke off: {size} of {announced} bytes. Nothing was kept; call fetch() again")
+
+
+def verify(path: Path, blob: str, url: str) -> None:
+    """Refuse a file that is not the published one.
+
+    Raises
+    ------
+    FetchError
+        If its git blob id is another.
+    """
+    found = git_blob(path)
+    if found != blob:
+        raise FetchError(
+            f"{url} gave another file than its authors published: git blob {found} ({path.stat().st_size} bytes), "
+            f"expected {blob}. Nothing was kept; a proxy may have answered in its place: call fetch() again without it"
+        )

@@ -1,0 +1,153 @@
+"""ONNX files, written node by node: few kinds of nodes, and so no dependence on any exporter's version.
+
+The only room that imports onnx; nobody imports it but the trainer and the importers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.interpolate import bilinear_phases
+from xr_s2sr.models import CARD_KEY, ModelCard
+
+OPSET, IR_VERSION = 17, 8
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution: weight (out, in, y, x) and, where it has one, bias (out,)."""
+
+    weight: Float32
+    bias: Float32 | None = None
+
+    @property
+    def channels(self) -> int:
+        """Of its output."""
+        return int(self.weight.shape[0])
+
+    @property
+    def bands(self) -> int:
+        """Channels of its input."""
+        return int(self.weight.shape[1])
+
+    @property
+    def radius(self) -> int:
+        """Pixels that it looks to each side."""
+        return int(self.weight.shape[-1]) // 2
+
+
+class Graph:
+    """Collects nodes and weights."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Append a node; returns the name of its output."""
+        out = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [out], **attributes))
+        return out
+
+    def constant(self, array: NDArray[Any]) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def conv(self, x: str, layer: Conv, *, stride: int = 1, padding: int | None = None) -> str:
+        """A convolution, by default with as many zeros around `x` as keep its size."""
+        inputs = [x, self.constant(layer.weight)]
+        if layer.bias is not None:
+            inputs.append(self.constant(layer.bias))
+        pad = layer.radius if padding is None else padding
+        kernel = list(layer.weight.shape[-2:])
+        return self.add("Conv", inputs, kernel_shape=kernel, strides=[stride, stride], pads=[pad] * 4)
+
+    def bilinear(self, x: str, bands: int, factor: int) -> str:
+        """Edge padding, a convolution with fixed weights, depth to space."""
+        padded = self.add("Pad", [x, self.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))], mode="edge")
+        phases = self.add("Conv", [padded, self.constant(bilinear_phases(bands, factor))], kernel_shape=[3, 3])
+        return self.add("DepthToSpace", [phases], blocksize=factor, mode="CRD")
+
+    def fine_inputs(self, card: ModelCard) -> dict[str, str]:
+        """Every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
+        fine = {}
+        for name, bands in card.inputs.items():
+            factor = BANDS[bands[0]].gsd // 10
+            fine[name] = name if factor == 1 else self.bilinear(name, len(bands), factor)
+        return fine
+
+    def save(self, result: str, card: ModelCard, path: str | Path) -> None:
+        """Write the file: the nodes up to `result`, which becomes ``sr``, and the card."""
+        last = self.nodes[-1]
+        if list(last.output) != [result]:
+            raise ValueError(f"{result} is not the last node's output, {last.output}")
+        last.output[0] = "sr"
+
+        def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
+
+        inputs = [port(name, len(bands), BANDS[bands[0]].gsd) for name, bands in card.inputs.items()]
+        outputs = [port("sr", len(card.targets), 10)]
+        graph = helper.make_graph(self.nodes, card.name, inputs, outputs, self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        model.producer_name = "xr_s2sr"
+        helper.set_model_props(model, {CARD_KEY: card.to_json()})
+        onnx.checker.check_model(model, full_check=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, str(path))
+
+
+def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:
+    """The network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Its inputs are concatenated in their order; the last one, upsampled, is added to the result.
+    layers : sequence of Conv
+        The first convolution, two for each residual block, the last.
+    scaling : float
+        Of the residual blocks' second convolution.
+
+    Returns
+    -------
+    Graph
+    str
+        Name of the result.
+    """
+    first, *inner, last = layers
+    g = Graph()
+    fine = g.fine_inputs(card)
+    x = g.add("Relu", [g.conv(g.add("Concat", list(fine.values()), axis=1), first)])
+    factor = g.constant(np.array(scaling, np.float32))
+    for one, two in zip(inner[::2], inner[1::2], strict=True):
+        residual = g.conv(g.add("Relu", [g.conv(x, one)]), two)
+        x = g.add("Add", [x, g.add("Mul", [residual, factor])])
+    *_, skip = fine.values()
+    return g, g.add("Add", [g.conv(x, last), skip])
+
+
+def fine_halo(radius: int, gsds: Iterable[int]) -> int:
+    """Receptive-field radius in 10 m pixels of a network that works on the 10 m grid.
+
+    Parameters
+    ----------
+    radius : int
+        Of its convolutions together.
+    gsds : iterable of int
+        Of its inputs. From the last fine pixel seen, bilinear interpolation looks on to the coarse pixel beyond.
+    """
+    # that fine pixel's centre lies at (0.5 - radius) / factor coarse pixels from the edge, coarse centres at 0.5
+    return max(-gsd // 10 * int(np.floor((0.5 - radius) / (gsd // 10) - 0.5)) if gsd > 10 else radius for gsd in gsds)

@@ -1,0 +1,76 @@
+"""Models that others publish: where their files are, what proves them, and where ours of them are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Overrides the folder of fetched models.
+CACHE_VARIABLE = "XR_S2SR_CACHE"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights in its authors' public repository.
+
+    Attributes
+    ----------
+    url : str
+    blob : str
+        The git blob id of the file, which its repository vouches for.
+    training, degradation, licence : str
+        For the card.
+    """
+
+    url: str
+    blob: str
+    training: str
+    degradation: str
+    licence: str
+
+
+_DSEN2 = "https://raw.githubusercontent.com/lanha/DSen2/master/models"
+_TRAINING = (
+    "the authors' weights of DSen2: Lanaras et al. 2018, arXiv:1803.04271, https://github.com/lanha/DSen2; 6 residual "
+    "blocks of 128 channels, 45 Sentinel-2 L1C tiles, L1, Nadam"
+)
+_DEGRADATION = "Gaussian blur of 1/{s} pixels, then the mean of {s} x {s} pixels"
+
+PUBLISHED = {
+    "dsen2-20m": Published(
+        f"{_DSEN2}/s2_032_lr_1e-04.hdf5",
+        "dd4b6d49171d38534bafe7097080b7d0184eca24",
+        _TRAINING,
+        _DEGRADATION.format(s=2),
+        "GPL-3.0",
+    ),
+    "dsen2-60m": Published(
+        f"{_DSEN2}/s2_030_lr_1e-05.hdf5",
+        "459723841e73b2bfb8bdeb50ae189868bcc8f6ae",
+        _TRAINING,
+        _DEGRADATION.format(s=6),
+        "GPL-3.0",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where fetched models are kept: ``$XR_S2SR_CACHE``, else ``~/.cache/xr_s2sr``."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
+
+
+def cached(name: str) -> Path:
+    """The ONNX file of a published model once it has been fetched."""
+    return cache_folder() / f"{name}.onnx"
+
+
+def git_blob(path: Path) -> str:
+    """The id under which git knows a file's content."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
