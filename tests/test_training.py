@@ -232,6 +232,31 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path
     assert lines[2].startswith("step 50")
 
 
+def test_refining_starts_from_weights_and_is_gentler(scenes: list[data.Scene], tmp_path: Path) -> None:
+    recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=4, size=(8,), batch=(2,), warmup=1)
+    first = loop.train(recipe, scenes, tmp_path / "first.pt", every=4, log=lambda line: None)
+    stage = recipe.refine(steps=1)
+    assert stage.rate == pytest.approx(0.6 * recipe.rate)
+    assert stage.augmentation.band_gain < recipe.augmentation.band_gain
+    assert stage.augmentation.noise < recipe.augmentation.noise
+    still = replace(stage, rate=0.0, decay=0.0)
+    second = loop.train(still, scenes, tmp_path / "second.pt", init=tmp_path / "first.pt", log=lambda line: None)
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_noise_is_on_the_inputs_only(scenes: list[data.Scene]) -> None:
+    """The same draw with and without noise differs by noise of the size asked for, in the inputs only."""
+    quiet, loud = (
+        data.Patches(scenes, 20, np.random.default_rng(0), data.Augmentation(noise=noise, noisy=1.0)).batch(16, 12)
+        for noise in (0.0, 20.0)
+    )
+    torch.testing.assert_close(quiet[1], loud[1])
+    spread = float((quiet[0][1] - loud[0][1]).std()) * data.SCALE
+    # the root mean square of a uniform draw up to 20 is 20 / sqrt(3)
+    assert 20 / 3**0.5 * 0.7 < spread < 20 / 3**0.5 * 1.3
+
+
 @pytest.mark.parametrize("which", NETS)
 def test_export_matches_torch_and_carries_its_card(which: str, tmp_path: Path) -> None:
     net, path = NETS[which](), tmp_path / "net.onnx"
