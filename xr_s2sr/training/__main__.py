@@ -23,7 +23,7 @@ from xr_s2sr.training.networks import ARCHITECTURES
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch and band from 1/{s} (Lanaras et al. "
-    "2018) to 1.15 x {s}/2 pixels (MTF of the sensor); noise of up to 14 DN on 40 % of the inputs"
+    "2018) to 1.15 x {s}/2 pixels (MTF of the sensor); noise of up to {noise:g} DN on {noisy:.0%} of the inputs"
 )
 
 
@@ -84,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{'/'.join(map(str, recipe.batch))} patches, L1, AdamW; {datetime.now():%Y-%m-%d}. Contains modified "
             "Copernicus Sentinel data"
         ),
-        degradation=DEGRADATION.format(s=2 if arguments.gsd == 20 else 6),
+        degradation=DEGRADATION.format(
+            s=2 if arguments.gsd == 20 else 6, noise=recipe.augmentation.noise, noisy=recipe.augmentation.noisy
+        ),
         licence="Apache-2.0",
         scores=scores,
     )
