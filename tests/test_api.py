@@ -630,9 +630,9 @@ def test_progress_line(scene: xr.Dataset, capsys: pytest.CaptureFixture[str]) ->
 
 def test_an_error_in_progress_is_not_swallowed(scene: xr.Dataset) -> None:
     def stop(done: int, of: int) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt("enough")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="enough"):
         scene.s2sr.upsample(["B05"], progress=stop, **CUBIC)
 
 

@@ -80,7 +80,7 @@ def test_table() -> None:
         20: ("B05", "B06", "B07", "B8A", "B11", "B12"),
         60: ("B01", "B09"),
     }
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="cannot assign to field 'gsd'"):
         BANDS["B02"].gsd = 20  # type: ignore[misc]
 
 
