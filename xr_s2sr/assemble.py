@@ -11,7 +11,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.grid import Grid, degraded_by, georeference
 from xr_s2sr.models import Model
 from xr_s2sr.survey import Survey
-from xr_s2sr.windows import Span
+from xr_s2sr.windows import Extent
 
 #: What of an encoding still describes the result; chunks, source and compression of the input file do not.
 KEPT_ENCODING = (
@@ -26,7 +26,7 @@ KEPT_ENCODING = (
 )
 
 
-def cut(da: xr.DataArray, covered: tuple[Span, Span], grid: Grid) -> xr.DataArray:
+def cut(da: xr.DataArray, covered: Extent, grid: Grid) -> xr.DataArray:
     """The covered part of a variable on the 10 m grid; itself where that is all of it or it is not on the grid."""
     if (len(covered[0]), len(covered[1])) == grid.shape:
         return da
@@ -34,7 +34,7 @@ def cut(da: xr.DataArray, covered: tuple[Span, Span], grid: Grid) -> xr.DataArra
 
 
 def restored_variable(
-    ds: xr.Dataset, found: Survey, covered: tuple[Span, Span], band: str, data: Any, model: Model
+    ds: xr.Dataset, found: Survey, covered: Extent, band: str, data: Any, model: Model
 ) -> xr.DataArray:
     """A restored band: its native variable's name, attrs and encoding, on the 10 m grid's own coordinates.
 
@@ -68,7 +68,7 @@ def restored_variable(
 def dataset(
     ds: xr.Dataset,
     found: Survey,
-    covered: tuple[Span, Span],
+    covered: Extent,
     restored: dict[str, xr.DataArray],
     wanted: list[str] | None,
 ) -> xr.Dataset:

@@ -14,6 +14,7 @@ import xarray as xr
 from xr_s2sr import __version__
 from xr_s2sr.bands import BANDS, BY_GSD, MTF
 from xr_s2sr.errors import InputError, S2SRError
+from xr_s2sr.quality import rmse
 from xr_s2sr.radiometry import UNITS
 
 
@@ -102,9 +103,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 def rmse_valid(restored: xr.DataArray, truth: xr.DataArray, nodata: int = 0) -> float:
     """RMSE over the pixels that are valid in both."""
-    valid = (restored.values != nodata) & (truth.values != nodata)
-    error = restored.values[valid].astype(np.float64) - truth.values[valid]
-    return float(np.sqrt(np.mean(error**2)))
+    a, b = restored.values, truth.values
+    return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=(a != nodata) & (b != nodata))[0])
 
 
 def write_stack(sr: xr.Dataset, path: Path) -> None:

@@ -21,9 +21,7 @@ from xr_s2sr.models import Model
 from xr_s2sr.progress import Progress
 from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, writable
 from xr_s2sr.survey import Held, Survey
-from xr_s2sr.windows import Plan, Span, make_plan
-
-Extent = tuple[Span, Span]
+from xr_s2sr.windows import Extent, Plan, Span, make_plan
 
 
 @dataclass(frozen=True)

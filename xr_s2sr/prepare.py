@@ -14,7 +14,7 @@ from xr_s2sr.errors import ArgumentTypeError, BandError, LazyError
 from xr_s2sr.models import Model
 from xr_s2sr.radiometry import UNITS, check_magnitude
 from xr_s2sr.survey import Survey, survey
-from xr_s2sr.windows import Span
+from xr_s2sr.windows import Extent
 
 if TYPE_CHECKING:
     from xr_s2sr.jobs import Job
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def prepare(
     ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
-) -> tuple[Survey, list[str], list[Job], tuple[Span, Span]]:
+) -> tuple[Survey, list[str], list[Job], Extent]:
     """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all."""
     from xr_s2sr import jobs
 

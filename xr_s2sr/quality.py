@@ -77,10 +77,9 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
     return float(factor * np.sqrt(-2 * np.log(mtf)) / np.pi)
 
 
-def gaussian_kernel(sigma: float, radius: int | None = None) -> NDArray[np.float64]:
-    """Sampled, normalised Gaussian; cut at four sigma unless a radius is given."""
-    if radius is None:
-        radius = int(4.0 * sigma + 0.5)
+def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
+    """Sampled, normalised Gaussian, cut at four sigma."""
+    radius = int(4.0 * sigma + 0.5)
     x = np.arange(-radius, radius + 1, dtype=np.float64)
     k = np.exp(-0.5 * (x / sigma) ** 2)
     normalised: NDArray[np.float64] = k / k.sum()

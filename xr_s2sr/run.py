@@ -19,7 +19,7 @@ from xr_s2sr.engine import Runner
 from xr_s2sr.errors import EngineError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.radiometry import Radiometry
-from xr_s2sr.windows import Plan, Span, Window
+from xr_s2sr.windows import Extent, Plan, Span, Window
 
 #: How far valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.
 FILL_REACH = 12
@@ -86,7 +86,7 @@ class Task:
     runner: Runner
     sources: Mapping[str, Source]
     outputs: Mapping[str, NDArray[Any]]
-    covered: tuple[Span, Span]
+    covered: Extent
 
     def restore(self, window: Window) -> Float32:
         """The network's output (targets, y, x) for a window, uncropped, in its own unit."""

@@ -17,7 +17,7 @@ from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
 from xr_s2sr.errors import BandError, GridError, S2SRError
 from xr_s2sr.grid import Grid, degraded_by, nest, read_crs, read_grid
 from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
-from xr_s2sr.windows import Span
+from xr_s2sr.windows import Extent, Span
 
 Dims: TypeAlias = tuple[Hashable, ...]
 #: A grid, and where its first pixel starts on the 10 m grid.
@@ -50,7 +50,7 @@ class Held:
         return BANDS[self.id].gsd // 10
 
     @property
-    def extent(self) -> tuple[Span, Span]:
+    def extent(self) -> Extent:
         """Rows and columns of the 10 m grid that it covers."""
         rows, cols = (
             Span(start, start + size * self.factor) for start, size in zip(self.start, self.grid.shape, strict=True)

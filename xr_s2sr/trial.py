@@ -18,7 +18,8 @@ from xr_s2sr.prepare import look, needed_bands, prepare
 from xr_s2sr.quality import SCORE_BORDER
 from xr_s2sr.scores import away
 from xr_s2sr.survey import Survey
-from xr_s2sr.wald import Extent, dn, measured, part, simulate
+from xr_s2sr.wald import dn, measured, part, simulate
+from xr_s2sr.windows import Extent
 
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
 FACTORS = {20: 2, 60: 6}

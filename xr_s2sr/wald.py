@@ -18,9 +18,7 @@ from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Radiometry, Units
 from xr_s2sr.survey import Held, Survey
-from xr_s2sr.windows import Span
-
-Extent = tuple[Span, Span]
+from xr_s2sr.windows import Extent, Span
 
 #: Attributes that describe the stored numbers of the input and not those of a simulated band.
 _STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_FillValue", "nodata", "missing_value")

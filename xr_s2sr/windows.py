@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from xr_s2sr.errors import InputError
 
@@ -42,6 +43,10 @@ class Span:
         return slice(self.start, self.stop)
 
 
+#: Rows and columns of a rectangle.
+Extent: TypeAlias = tuple[Span, Span]
+
+
 @dataclass(frozen=True)
 class Window:
     """One step of a run.
@@ -56,9 +61,9 @@ class Window:
         Where it goes, in the domain.
     """
 
-    read: tuple[Span, Span]
-    crop: tuple[Span, Span]
-    write: tuple[Span, Span]
+    read: Extent
+    crop: Extent
+    write: Extent
 
     def __post_init__(self) -> None:
         for read, crop, write in zip(self.read, self.crop, self.write, strict=True):
