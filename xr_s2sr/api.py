@@ -72,7 +72,8 @@ def upsample(
     Dataset
         On the 10 m bands' own coordinate objects, with the input's names, dtypes, attrs, encodings and CRS. It
         covers the 10 m pixels that all bands involved cover; a warning says so where that is not all.
-        Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say where a band comes from.
+        Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say where a band comes from, and
+        ``s2sr_missing_inputs`` what the model had to do without.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def upsample(
         ds, found, chosen, covered, tile=tile, margin=margin, device=device, threads=threads, report=report
     )
     restored = {
-        band: assemble.restored_variable(ds, found, covered, band, arrays[band], job.model)
+        band: assemble.restored_variable(ds, found, covered, band, arrays[band], job.model, job.absent)
         for job in chosen
         for band in job.targets
     }

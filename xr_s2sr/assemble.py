@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import xarray as xr
@@ -34,7 +34,7 @@ def cut(da: xr.DataArray, covered: Extent, grid: Grid) -> xr.DataArray:
 
 
 def restored_variable(
-    ds: xr.Dataset, found: Survey, covered: Extent, band: str, data: Any, model: Model
+    ds: xr.Dataset, found: Survey, covered: Extent, band: str, data: Any, model: Model, absent: Collection[str] = ()
 ) -> xr.DataArray:
     """A restored band: its native variable's name, attrs and encoding, on the 10 m grid's own coordinates.
 
@@ -49,6 +49,8 @@ def restored_variable(
     data : array, shape (..., y, x)
     model : Model
         What restored it, for the provenance.
+    absent : collection of str
+        The model's inputs that the scene lacks.
     """
     native = ds[found.variables[band]]
     reference = cut(ds[found.fine.name], covered, found.grid)
@@ -60,6 +62,8 @@ def restored_variable(
     provenance = {"s2sr_native_gsd": gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}
     if model.sha256:
         provenance["s2sr_model_sha256"] = model.sha256
+    if absent:
+        provenance["s2sr_missing_inputs"] = " ".join(b for b in BANDS if b in absent)
     out.attrs = {**native.attrs, **provenance}
     out.encoding = {key: native.encoding[key] for key in KEPT_ENCODING if key in native.encoding}
     return out

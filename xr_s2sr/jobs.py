@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,16 @@ from xr_s2sr.windows import Extent, Plan, Span, make_plan
 
 @dataclass(frozen=True)
 class Job:
-    """A model and the bands that are wanted of it."""
+    """A model, the bands that are wanted of it, and the optional inputs that the scene lacks."""
 
     model: Model
     targets: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
 
     @property
     def bands(self) -> set[str]:
-        """Bands that must be there: the model's inputs, and the targets, whose invalid pixels count."""
-        return {*self.model.card.bands, *self.targets}
+        """Bands that are read: the model's inputs, and the targets, whose invalid pixels count."""
+        return {*self.model.card.bands, *self.targets} - self.absent
 
     @property
     def factor(self) -> int:
@@ -120,23 +121,27 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return jobs
 
 
-def require(found: Survey, jobs: Iterable[Job]) -> None:
-    """Refuse a scene that lacks a band which a model needs.
+def require(found: Survey, jobs: Iterable[Job]) -> list[Job]:
+    """The same jobs, each knowing the optional inputs that the scene lacks.
 
     Raises
     ------
     BandError
-        Naming the missing bands and the model.
+        If the scene lacks a band that a model needs, naming the bands and the model.
     """
+    able = []
     for job in jobs:
-        missing = [band for band in BANDS if band in job.bands and band not in found.variables]
-        if missing:
+        missing = {band for band in job.bands if band not in found.variables}
+        needed = [band for band in BANDS if band in missing and band not in job.model.card.optional]
+        if needed:
             have = ", ".join(found.variables) or "none"
             raise BandError(
-                f"missing {', '.join(missing)}, which the model {job.model.card.name!r} needs to restore "
+                f"missing {', '.join(needed)}, which the model {job.model.card.name!r} needs to restore "
                 f"{', '.join(job.targets)} (found: {have}). Load them too, or name the variables by band: "
-                f'ds = ds.rename({{"my_variable": "{missing[0]}"}}). Or interpolate: upsample(model="bicubic")'
+                f'ds = ds.rename({{"my_variable": "{needed[0]}"}}). Or interpolate: upsample(model="bicubic")'
             )
+        able.append(replace(job, absent=frozenset(missing)))
+    return able
 
 
 def common_extent(found: Survey, needed: Collection[str]) -> Extent:

@@ -45,6 +45,8 @@ class ModelCard:
         Receptive-field radius in 10 m pixels; None if unknown or too large to be worth it.
     multiple : int
         Window sides must be multiples of this many 10 m pixels; divides 6.
+    optional : tuple of str
+        Ids of input bands that may be missing: the network was trained to take planes of 0 in their place.
     training, degradation, licence : str
     scores : mapping
         Validation scores, for people.
@@ -57,6 +59,7 @@ class ModelCard:
     scale: float = 0.2
     halo: int | None = None
     multiple: int = 6
+    optional: tuple[str, ...] = ()
     training: str = ""
     degradation: str = ""
     licence: str = ""
@@ -70,6 +73,9 @@ class ModelCard:
         for name, bands in self.inputs.items():
             if len({BANDS[band].gsd for band in bands}) != 1:
                 raise ModelError(f"the card of {self.name!r} mixes resolutions in its input {name!r}: {bands}")
+        foreign = sorted(set(self.optional) - set(self.bands))
+        if foreign:
+            raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are none of its inputs")
         if len({BANDS[band].gsd for band in self.targets}) != 1:
             raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
         if self.multiple < 1 or 6 % self.multiple:
@@ -86,7 +92,7 @@ class ModelCard:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Every band that must be there for the model to run."""
+        """Every band that the model reads; those of `optional` may be missing."""
         return tuple(dict.fromkeys(band for bands in self.inputs.values() for band in bands))
 
     def to_json(self) -> str:
@@ -106,6 +112,7 @@ class ModelCard:
             known = {key: raw[key] for key in cls.__dataclass_fields__ if key in raw}
             known["inputs"] = {key: tuple(bands) for key, bands in raw["inputs"].items()}
             known["targets"] = tuple(raw["targets"])
+            known["optional"] = tuple(raw.get("optional", ()))
             return cls(**known)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ModelError(f"the model card cannot be read ({error!r}); expected the JSON of a ModelCard") from error

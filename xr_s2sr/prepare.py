@@ -29,7 +29,7 @@ def prepare(
     found = look(ds, units, offset)
     wanted = wanted_bands(found, bands)
     chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
-    jobs.require(found, chosen)
+    chosen = jobs.require(found, chosen)
     # what is wrong with bands that are not involved is no reason to stop
     found = look(ds.drop_vars(idle(found, chosen)), units, offset)
     found.check()

@@ -75,7 +75,8 @@ class Task:
     card : ModelCard
     runner : Runner
     sources : mapping of str to Source
-        Every band that the card's inputs and the wanted targets name, cut to the domain.
+        Every band that the card's inputs and the wanted targets name, cut to the domain; of the card's optional
+        inputs those that are there.
     outputs : mapping of str to ndarray
         Wanted targets, filled in place.
     covered : (Span, Span)
@@ -97,7 +98,9 @@ class Task:
             stack = np.empty((len(bands), h, w), np.float32)
             codes = np.empty((h, w), np.uint8)
             for image, band in zip(stack, bands, strict=True):
-                if self.sources[band].gather(*window.read, self.card.scale, image, codes):
+                if band not in self.sources:
+                    image[:] = 0  # what the network learned to take for a missing band
+                elif self.sources[band].gather(*window.read, self.card.scale, image, codes):
                     kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
             inputs[name] = stack
         restored = self.runner.run(inputs)
@@ -118,7 +121,7 @@ class Task:
             write(image, codes, self.sources[target].radiometry, self.card.scale, out[at[0].slice, at[1].slice])
 
     def _guide_codes(self, rows: Span, cols: Span) -> Codes:
-        guides = [band for band in self.card.bands if BANDS[band].gsd == 10]
+        guides = [band for band in self.card.bands if BANDS[band].gsd == 10 and band in self.sources]
         codes = np.empty((len(guides), len(rows), len(cols)), np.uint8)
         scratch = np.empty((len(rows), len(cols)), np.float32)
         for band, code in zip(guides, codes, strict=True):
@@ -162,7 +165,7 @@ def numba_ready(array: NDArray[Any]) -> NDArray[Any]:
 
 def fill_reach(task: Task) -> int:
     """How far beyond the halo a pixel can matter: the reach of the fill where there is something to fill."""
-    clean = all(task.sources[band].spotless() for band in task.card.bands)
+    clean = all(source.spotless() for band, source in task.sources.items() if band in task.card.bands)
     return 0 if clean else FILL_REACH
 
 
