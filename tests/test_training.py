@@ -16,9 +16,10 @@ from xr_s2sr.quality import degrade
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.errors import ModelError  # noqa: E402
+from xr_s2sr.errors import BandError, InputError, ModelError  # noqa: E402
 from xr_s2sr.training import __main__ as command  # noqa: E402
-from xr_s2sr.training import data, export, loop, networks  # noqa: E402
+from xr_s2sr.training import data, export, loop, muon, networks  # noqa: E402
+from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scenes(folder: Path) -> list[data.Scene]:
-    return data.load_scenes(folder, splits=("train", "train-only"))
+def scenes(folder: Path) -> list[scene_room.Scene]:
+    return scene_room.load_scenes(folder, splits=("train", "train-only"))
 
 
 def small(gsd: int, seed: int = 0) -> networks.CoarseNet:
@@ -64,13 +65,13 @@ def paper(gsd: int, seed: int = 0) -> networks.DSen2:
 
 
 def test_splits_and_missing_manifest(folder: Path, tmp_path: Path) -> None:
-    assert [s.name for s in data.load_scenes(folder, splits=("validation",))] == ["scene2"]
-    assert len(data.load_scenes(folder)) == 3
-    assert data.load_scenes(folder, splits=("none",), required=False) == []
+    assert [s.name for s in scene_room.load_scenes(folder, splits=("validation",))] == ["scene2"]
+    assert len(scene_room.load_scenes(folder)) == 3
+    assert scene_room.load_scenes(folder, splits=("none",), required=False) == []
     with pytest.raises(FileNotFoundError, match=r"manifest\.json not found"):
-        data.load_scenes(tmp_path)
+        scene_room.load_scenes(tmp_path)
     with pytest.raises(FileNotFoundError, match="no scene of the splits"):
-        data.load_scenes(folder, splits=("none",))
+        scene_room.load_scenes(folder, splits=("none",))
 
 
 @pytest.mark.parametrize("factor", [2, 6])
@@ -87,9 +88,9 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
 
 
 @pytest.mark.parametrize(("gsd", "size", "posing"), [(20, 12, 0.0), (60, 4, 0.0), (60, 4, 1.0)])
-def test_a_batch_has_nested_shapes(scenes: list[data.Scene], gsd: int, size: int, posing: float) -> None:
+def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, size: int, posing: float) -> None:
     patches = data.Patches(scenes, gsd, np.random.default_rng(0))
-    inputs, truth = patches.batch(3, size, posing)
+    inputs, truth, present = patches.batch(3, size, posing)
     factor = data.FACTOR[gsd]
     shapes = [tuple(x.shape) for x in inputs]
     expected = {
@@ -98,21 +99,23 @@ def test_a_batch_has_nested_shapes(scenes: list[data.Scene], gsd: int, size: int
     }[gsd]
     assert shapes == expected
     assert tuple(truth.shape) == (3, {20: 6, 60: 2}[gsd], factor * size, factor * size)
+    assert tuple(present.shape) == tuple(truth.shape[:2])
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
 
 
-def test_truth_and_input_show_the_same_place(scenes: list[data.Scene]) -> None:
+def test_truth_and_input_show_the_same_place(scenes: list[scene_room.Scene]) -> None:
     """Degrading the truth gives the input back, up to blur and noise: no shift, no mixed-up bands."""
-    inputs, truth = data.Patches(scenes[:1], 20, np.random.default_rng(1)).batch(8, 16)
+    whole = data.Augmentation(dropped=0.0)
+    inputs, truth, _ = data.Patches(scenes[:1], 20, np.random.default_rng(1), whole).batch(8, 16)
     mean = truth.reshape(8, 6, 16, 2, 16, 2).mean(dim=(3, 5))
     for band in range(6):
         a, b = inputs[1][:, band].flatten().numpy(), mean[:, band].flatten().numpy()
         assert np.corrcoef(a, b)[0, 1] > 0.98
 
 
-def test_small_scenes_are_mirrored_not_dropped(scenes: list[data.Scene]) -> None:
+def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.Scene]) -> None:
     tiny = replace(scenes[0], b10=scenes[0].b10[:, :36, :36], b20=scenes[0].b20[:, :18, :18], b60=None)
-    inputs, truth = data.Patches([tiny], 20, np.random.default_rng(0)).batch(2, 24)
+    inputs, truth, _ = data.Patches([tiny], 20, np.random.default_rng(0)).batch(2, 24)
     assert truth.shape[-1] == 48
     assert inputs[1].shape[-1] == 24
 
@@ -218,7 +221,7 @@ def test_rate_rises_and_falls() -> None:
     assert rates[-1] == pytest.approx(1e-5, rel=0.05)
 
 
-def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
     recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=40, size=(8,), batch=(4,), rate=3e-3, warmup=5)
     lines: list[str] = []
     loop.train(recipe, scenes, tmp_path / "c.pt", every=10, log=lines.append)
@@ -232,23 +235,154 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[data.Scene], tmp_path
     assert lines[2].startswith("step 50")
 
 
-def test_refining_starts_from_weights_and_is_gentler(scenes: list[data.Scene], tmp_path: Path) -> None:
-    recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=4, size=(8,), batch=(2,), warmup=1)
+def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+    recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=4, size=(8,), batch=(4,), warmup=1)
     first = loop.train(recipe, scenes, tmp_path / "first.pt", every=4, log=lambda line: None)
     stage = recipe.refine(steps=1)
-    assert stage.rate == pytest.approx(0.6 * recipe.rate)
-    assert stage.augmentation.band_gain < recipe.augmentation.band_gain
-    assert stage.augmentation.noise < recipe.augmentation.noise
+    assert stage.rate == pytest.approx(0.2 * recipe.rate)
+    assert stage.patches(0) == (1, 16)
     still = replace(stage, rate=0.0, decay=0.0)
     second = loop.train(still, scenes, tmp_path / "second.pt", init=tmp_path / "first.pt", log=lambda line: None)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_noise_is_on_the_inputs_only(scenes: list[data.Scene]) -> None:
+def test_patches_grow_late() -> None:
+    recipe = loop.Recipe(steps=100, size=(24, 12), batch=(16, 8), late=0.3)
+    assert [recipe.patches(step) for step in (0, 1, 69, 70, 71, 99)] == [
+        (16, 24),
+        (8, 12),
+        (8, 12),
+        (4, 48),
+        (2, 24),
+        (2, 24),
+    ]
+
+
+@pytest.mark.parametrize("which", ["20", "60", "paper 20", "paper 60"])
+def test_weights_come_back_from_the_model_file(which: str, tmp_path: Path) -> None:
+    gsd = int(which[-2:])
+    make = paper if "paper" in which else small
+    net, path = make(gsd), tmp_path / "net.onnx"
+    export.to_onnx(net, export.card_for(net, "toy", "1"), path, tolerance=1e-3)
+    fresh = make(gsd, seed=1)
+    export.start_from(fresh, path)
+    for a, b in zip(net.parameters(), fresh.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+    with pytest.raises(ModelError, match="do not fit the network to be trained"):
+        export.start_from(networks.NETWORKS[20](16, 2), path)
+
+
+def test_packaged_weights_are_a_start() -> None:
+    net = networks.NETWORKS[20](64, 8)
+    export.start_from(net, "s2sr-20m")
+    assert export.difference(net, xr_s2sr.models.load("s2sr-20m").path) < 1e-5
+
+
+# -- what patches lack --------------------------------------------------------------------------------------------
+
+
+def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]) -> None:
+    draw = data.Patches(scenes, 20, np.random.default_rng(0), data.Augmentation(dropped=1.0))
+    inputs, _, present = draw.batch(64, 8)
+    there = inputs[1].abs().amax(dim=(2, 3)) > 0
+    assert (there == present.bool()).all()
+    counts = present.sum(dim=1)
+    assert counts.min() >= 1
+    assert counts.max() <= 5
+    assert len(set(counts.tolist())) == 5
+    assert (inputs[0].abs().amax(dim=(2, 3)) > 0).all()
+
+
+def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_room.Scene]) -> None:
+    draw = data.Patches(scenes, 60, np.random.default_rng(0), data.Augmentation(dropped=1.0))
+    inputs, _, present = draw.batch(64, 4)
+    none = (inputs[1].abs().amax(dim=(1, 2, 3)) == 0).float().mean()
+    assert 0.3 < none < 0.8
+    assert (present == 1).all()
+
+
+def test_the_loss_leaves_dropped_bands_out() -> None:
+    truth = torch.zeros(2, 3, 4, 4)
+    restored = torch.tensor([[1.0, 2.0, 99.0], [3.0, 99.0, 99.0]])[:, :, None, None].expand(2, 3, 4, 4)
+    present = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    assert float(loop.mean_error(restored, truth, present)) == pytest.approx(2.0)
+
+
+def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.Scene]) -> None:
+    b10 = scenes[0].b10.copy()
+    b10[:, 100:140, 90:120] = np.nan
+    holed = replace(scenes[0], b10=b10)
+    assert not holed.spotless
+    inputs, truth, _ = data.Patches([holed], 20, np.random.default_rng(0)).batch(32, 12)
+    assert all(torch.isfinite(x).all() for x in (*inputs, truth))
+    with pytest.raises(InputError, match="without invalid pixels"):
+        data.Patches([replace(holed, b10=np.full_like(b10, np.nan))], 20, np.random.default_rng(0)).batch(1, 12)
+
+
+def test_a_dataset_is_a_scene() -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(120)
+    ds["B05"][3, 4] = 0
+    # the 10 m bands start four pixels into a 60 m cell
+    scene = scene_room.scene_of(ds.isel(y=slice(4, None), x=slice(4, None)), "mine")
+    assert scene.b10.shape == (4, 114, 114)
+    assert scene.b20.shape == (6, 57, 57)
+    assert scene.b60 is not None
+    assert scene.b60.shape == (2, 19, 19)
+    assert not scene.spotless
+    again = data.Patches([scene], 20, np.random.default_rng(0)).batch(1, 6)[1]
+    assert torch.isfinite(again).all()
+    with pytest.raises(BandError, match="missing B8A; training needs"):
+        scene_room.scene_of(ds.drop_vars("B8A"), "mine")
+    with pytest.raises(InputError, match=r"isel\(time=0\)"):
+        scene_room.scene_of(ds.expand_dims(time=2), "mine")
+
+
+def test_scene_of_a_dataset_has_its_pixels() -> None:
+    """Reflectance x 10000, whatever the storage, cut to common cells."""
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(120)
+    valid = ds.where(ds > 0)
+    scene = scene_room.scene_of((valid * 1e-4).astype("float32").isel(y_20m=slice(3, None)), "mine")
+    assert np.isnan(scene.b20).any()
+    np.testing.assert_allclose(scene.b10[1], valid.B03.values[6:], rtol=1e-5)
+    np.testing.assert_allclose(scene.b20[4], valid.B11.values[3:], rtol=1e-5)
+    assert scene.b60 is not None
+    np.testing.assert_allclose(scene.b60[0], valid.B01.values[1:], rtol=1e-5)
+
+
+# -- Muon ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16)])
+def test_orthogonalise_is_near_the_polar_factor(shape: tuple[int, int]) -> None:
+    matrix = torch.from_numpy(np.random.default_rng(0).standard_normal(shape))
+    u, _, vt = np.linalg.svd(matrix.numpy(), full_matrices=False)
+    found = muon.orthogonalise(matrix).numpy()
+    values = np.linalg.svd(found, compute_uv=False)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    # the same singular vectors: in their basis the result is diagonal
+    inner = u.T @ found @ vt.T
+    np.testing.assert_allclose(inner - np.diag(np.diag(inner)), 0, atol=1e-6)
+
+
+def test_muon_steps_by_the_rate() -> None:
+    weight = torch.nn.Parameter(torch.zeros(8, 2, 3, 3))
+    optimiser = muon.Muon([weight], lr=0.1)
+    weight.grad = torch.randn(8, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    optimiser.step()
+    size = float(weight.detach().square().mean().sqrt())
+    # 0.2 times the rate, as far as singular values of 0.7 to 1.2 and 8 of 18 directions go
+    assert size == pytest.approx(0.2 * 0.1, rel=0.3)
+    assert float((weight.detach() * weight.grad).sum()) < 0
+
+
+def test_noise_is_on_the_inputs_only(scenes: list[scene_room.Scene]) -> None:
     """The same draw with and without noise differs by noise of the size asked for, in the inputs only."""
     quiet, loud = (
-        data.Patches(scenes, 20, np.random.default_rng(0), data.Augmentation(noise=noise, noisy=1.0)).batch(16, 12)
+        data.Patches(
+            scenes, 20, np.random.default_rng(0), data.Augmentation(noise=noise, noisy=1.0, dropped=0.0)
+        ).batch(16, 12)
         for noise in (0.0, 20.0)
     )
     torch.testing.assert_close(quiet[1], loud[1])
@@ -304,3 +438,23 @@ def test_the_papers_rate() -> None:
     assert loop.Recipe.default(60, "vdsen2", rate=3e-4).rate == 3e-4
     assert loop.Recipe.default(60).depth == 6
     assert loop.Recipe.default(20) == loop.Recipe()
+
+
+def test_refine_one_scene_of_ones_own(tmp_path: Path) -> None:
+    from xr_s2sr.cli import main
+
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(252)
+    ds.to_zarr(tmp_path / "mine.zarr", zarr_format=2)
+    options = ["--gsd", "20", "--init", "s2sr-20m", "--refine", "--steps", "2", "--every", "2", "--threads", "1"]
+    arguments = ["train", "--scenes", str(tmp_path / "mine.zarr"), "--out", str(tmp_path / "run"), *options]
+    assert main(arguments) == 0
+    card = xr_s2sr.models.load(tmp_path / "run" / "s2sr-20m.onnx").card
+    assert "mine, 2 steps from s2sr-20m" in card.training
+    assert "B11" in card.optional
+
+
+def test_refine_needs_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from xr_s2sr.cli import main
+
+    assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path), "--refine"]) == 1
+    assert "--init s2sr-20m" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The command line: ``xr-s2sr demo``, ``evaluate``, ``models`` and ``import-keras``."""
+"""The command line: ``xr-s2sr demo``, ``evaluate``, ``models``, ``import-keras`` and ``train``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import xarray as xr
 
 from xr_s2sr import __version__
 from xr_s2sr.bands import BANDS, BY_GSD, MTF
-from xr_s2sr.errors import InputError, S2SRError
+from xr_s2sr.errors import DependencyError, S2SRError
+from xr_s2sr.files import open_any
 from xr_s2sr.quality import rmse
 from xr_s2sr.radiometry import UNITS
+from xr_s2sr.training.options import add_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     evaluate.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
     evaluate.set_defaults(run=run_evaluate)
+    train = commands.add_parser("train", help="train a network, or refine a packaged one, on scenes of your own")
+    add_options(train)
+    train.set_defaults(run=run_train)
     return parser
 
 
@@ -162,7 +167,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
     from xr_s2sr import evaluate, tutorial
 
-    ds = tutorial.synthetic_scene()[0] if arguments.scene == "demo" else read_scene(Path(arguments.scene))
+    ds = tutorial.synthetic_scene()[0] if arguments.scene == "demo" else open_any(Path(arguments.scene))
     scores = evaluate(
         ds,
         arguments.model,
@@ -181,23 +186,17 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def read_scene(path: Path) -> xr.Dataset:
-    """A Dataset from a NetCDF or Zarr, in memory."""
-    if path.suffix not in (".nc", ".zarr"):
-        raise InputError(f'{path} is no scene that this command reads; expected a .nc, a .zarr, or "demo"')
-    if not path.exists():
-        raise InputError(f'{path} does not exist; expected a .nc, a .zarr, or "demo"')
+def run_train(arguments: argparse.Namespace) -> int:
+    """Train and export; needs the extra."""
     try:
-        with xr.open_dataset(
-            path, engine="zarr" if path.suffix == ".zarr" else None, decode_coords="all", chunks=None
-        ) as ds:
-            return ds.load()
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{path} cannot be read: {reason}; expected a Dataset as xarray writes it, and a library that reads it: "
-            "pip install netCDF4 zarr"
+        from xr_s2sr.training.__main__ import run
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnx"):
+            raise
+        raise DependencyError(
+            f"training needs {error.name}. Install the extra: pip install 'xr_s2sr[train]'"
         ) from error
+    return run(arguments)
 
 
 if __name__ == "__main__":

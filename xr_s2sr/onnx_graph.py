@@ -47,6 +47,18 @@ class Conv:
         return int(self.weight.shape[-1]) // 2
 
 
+def trained_convs(path: str | Path) -> list[Conv]:
+    """The convolutions of a file in the order of its graph, without those of fixed weights that upsample."""
+    graph = onnx.load(str(path)).graph
+    weights = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
+    padded = {out for node in graph.node if node.op_type == "Pad" for out in node.output}
+    return [
+        Conv(*(weights[name] for name in node.input[1:]))
+        for node in graph.node
+        if node.op_type == "Conv" and node.input[0] not in padded
+    ]
+
+
 class Graph:
     """Collects nodes and weights."""
 

@@ -1,15 +1,8 @@
-"""Scenes, and the random patches that a network learns from.
-
-A scene is an ``.npz`` with b10 (4, H, W), b20 (6, H/2, W/2) and perhaps b60 (2, H/6, W/6), uint16 DN, and is
-listed in the folder's ``manifest.json`` with its split. Patches are degraded on the fly, each band with a width
-of its own, so that no two are alike.
-"""
+"""The random patches that a network learns from: cut from scenes, degraded on the fly, by blurs of many widths."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,64 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from xr_s2sr.errors import InputError
+from xr_s2sr.training.scenes import Scene
+
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
 SCALE = 2000.0
 #: Factor of the degradation that makes the pairs, by the GSD of the bands a network restores.
 FACTOR = {20: 2, 60: 6}
 
+#: Random places looked at for a patch without invalid pixels.
+TRIES = 200
+
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One place and date: native-resolution DN, nested grids with a common upper left corner."""
-
-    name: str
-    split: str
-    b10: Array
-    b20: Array
-    b60: Array | None
-    level: str = ""
-
-    def crop(self, multiple: int) -> Scene:
-        """The upper left part whose 10 m size is a multiple of `multiple`."""
-        h, w = (n // multiple * multiple for n in self.b10.shape[-2:])
-        b60 = None if self.b60 is None else self.b60[:, : h // 6, : w // 6]
-        return replace(self, b10=self.b10[:, :h, :w], b20=self.b20[:, : h // 2, : w // 2], b60=b60)
-
-
-def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, required: bool = True) -> list[Scene]:
-    """Read the scenes that the folder's manifest lists.
-
-    Parameters
-    ----------
-    folder : path
-        Holds ``manifest.json`` and the ``.npz`` files.
-    splits : tuple of str, optional
-        Keep these splits only ("train", "train-only", "validation").
-    required : bool
-        Whether it is an error to find none.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no manifest, or no scene of these splits.
-    """
-    folder = Path(folder)
-    manifest = folder / "manifest.json"
-    if not manifest.is_file():
-        raise FileNotFoundError(f"{manifest} not found: a folder of scenes has a manifest.json that lists them")
-    scenes = []
-    for entry in json.loads(manifest.read_text()):
-        if splits is not None and entry["split"] not in splits:
-            continue
-        with np.load(folder / f"{entry['file']}.npz") as z:
-            b60 = z["b60"].astype(np.float32) if "b60" in z else None
-            b10, b20 = z["b10"].astype(np.float32), z["b20"].astype(np.float32)
-        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", "")))
-    if required and not scenes:
-        raise FileNotFoundError(f"no scene of the splits {splits} is listed in {manifest}")
-    return scenes
 
 
 def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
@@ -120,18 +67,20 @@ class Augmentation:
     Attributes
     ----------
     gain : float
-        Largest logarithm of a patch's common gain.
-    band_gain, band_offset : float
-        Spread of a band's own gain, and of its own offset in DN: other atmospheres and levels.
+        Largest logarithm of a patch's gain; common to all bands, like the offset (-300 to 1300 DN on half of the
+        patches). Gains of a band's own would hide
+        what relates the bands to each other.
     noise, noisy : float
-        Largest standard deviation of noise in DN, and the share of inputs that get some.
+        Largest standard deviation of noise in DN, and the share of patches that get some: a degraded scene has less
+        noise than the sensor's, and a network that never met any would amplify it.
+    dropped : float
+        Share of patches that lack some of the 20 m bands; planes of 0 in their place.
     """
 
-    gain: float = 0.5
-    band_gain: float = 0.08
-    band_offset: float = 40.0
+    gain: float = 0.3
     noise: float = 14.0
-    noisy: float = 0.4
+    noisy: float = 0.25
+    dropped: float = 0.2
 
 
 class Patches:
@@ -159,7 +108,7 @@ class Patches:
         self.gsd, self.rng = gsd, rng
         self._padded: dict[tuple[str, int, tuple[int, ...]], tuple[Array, ...]] = {}
 
-    def batch(self, n: int, size: int, posing: float = 0.0) -> tuple[list[Tensor], Tensor]:
+    def batch(self, n: int, size: int, posing: float = 0.0) -> tuple[list[Tensor], Tensor, Tensor]:
         """Draw n patches.
 
         Returns
@@ -168,11 +117,13 @@ class Patches:
             (N, bands, y, x), degraded, augmented, noisy at times, in units of DN / 2000.
         truth : Tensor
             (N, targets, y, x), the same augmentation without the noise.
+        present : Tensor
+            (N, targets), 1 where the band is there to be restored, 0 where it was dropped.
         """
         if self.gsd == 20:
             fine, factors = self._cut20(n, size), [2, 2]
         elif self.rng.random() < posing:
-            return self._augment(*self._posing60(n, size))
+            return self._drop(*self._augment(*self._posing60(n, size)))
         else:
             fine, factors = self._cut60(n, size), [6, 6, 6]
         sigma = self._sigmas(n, factors[0])
@@ -181,7 +132,7 @@ class Patches:
             for i, (x, factor) in enumerate(zip(fine, factors, strict=True))
         ]
         m = margin(factors[-1])
-        return self._augment(inputs, fine[-1][..., m:-m, m:-m])
+        return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
 
     # -- where patches come from ------------------------------------------------------------------------------
 
@@ -207,14 +158,30 @@ class Patches:
         picks = self.rng.choice(len(scenes), size=n, p=weight / weight.sum())
         out: list[list[Array]] = [[] for _ in names]
         for pick in picks:
-            arrays, (rows, cols) = self._pad(scenes[pick], cells, per_cell, margins, names)
-            y, x = self.rng.integers(0, rows - cells + 1), self.rng.integers(0, cols - cells + 1)
+            cut = self._place(scenes[pick], cells, per_cell, margins, names)
             turns, flip = int(self.rng.integers(4)), self.rng.integers(2)
-            for i, (array, k, m) in enumerate(zip(arrays, per_cell, margins, strict=True)):
-                p = array[:, y * k : (y + cells) * k + 2 * m, x * k : (x + cells) * k + 2 * m]
-                p = np.rot90(p, turns, axes=(1, 2))
-                out[i].append(p[:, :, ::-1] if flip else p)
+            for group, patch in zip(out, cut, strict=True):
+                turned = np.rot90(patch, turns, axes=(1, 2))
+                group.append(turned[:, :, ::-1] if flip else turned)
         return [torch.from_numpy(np.ascontiguousarray(np.stack(group))) for group in out]
+
+    def _place(
+        self, scene: Scene, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
+    ) -> list[Array]:
+        """One patch of every band group at a random place without invalid pixels."""
+        arrays, (rows, cols) = self._pad(scene, cells, per_cell, margins, names)
+        for _ in range(TRIES):
+            y, x = self.rng.integers(0, rows - cells + 1), self.rng.integers(0, cols - cells + 1)
+            cut = [
+                array[:, y * k : (y + cells) * k + 2 * m, x * k : (x + cells) * k + 2 * m]
+                for array, k, m in zip(arrays, per_cell, margins, strict=True)
+            ]
+            if scene.spotless or all(np.isfinite(patch).all() for patch in cut):
+                return cut
+        raise InputError(
+            f"the scene {scene.name!r} has hardly a square of {cells * per_cell[0] * 10} m without invalid pixels; "
+            "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
+        )
 
     def _pad(
         self, scene: Scene, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
@@ -266,31 +233,37 @@ class Patches:
         kind = rng.random(n)
         base = np.where(kind < 0.4, paper, np.where(kind < 0.75, sensor, rng.uniform(paper, 1.15 * sensor, n)))
         # real bands differ in sharpness; the paper's do not
-        spread = np.where(kind < 0.6, 0.0, 0.12)[:, None] * rng.standard_normal((n, 12))
+        spread = np.where(kind < 0.75, 0.0, 0.08)[:, None] * rng.standard_normal((n, 12))
         sigma = np.clip(base[:, None] * np.exp(spread), paper, 1.3 * sensor)
         return torch.from_numpy(sigma.astype(np.float32))
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Random gain and offset per patch and band; noise of the sensor's size on some of the inputs."""
+        """Random gain and offset per patch; noise of the sensor's size on some."""
         rng, n, how = self.rng, len(truth), self.augmentation
-        bands = sum(x.shape[1] for x in inputs)
-        common = np.exp(rng.uniform(-how.gain, how.gain, (n, 1)))
-        gain = common * np.exp(how.band_gain * rng.standard_normal((n, bands)))
-        offset = rng.uniform(-300, 1300, (n, 1)) * (rng.random((n, 1)) < 0.5) + how.band_offset * rng.standard_normal(
-            (n, bands)
-        )
-        g = torch.from_numpy(gain.astype(np.float32))[:, :, None, None]
-        o = torch.from_numpy(offset.astype(np.float32))[:, :, None, None]
-        out, start = [], 0
+        gain = torch.from_numpy(np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1))).astype(np.float32))
+        offset = rng.uniform(-300, 1300, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)
+        shift = torch.from_numpy(offset.astype(np.float32))
+        noisy = rng.random((n, 1, 1, 1)) < how.noisy
+        out = []
         for x in inputs:
-            stop = start + x.shape[1]
-            y = x * g[:, start:stop] + o[:, start:stop]
-            sigma = rng.uniform(0, how.noise, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.noisy)
-            noise = torch.randn(y.shape, generator=self._torch()) * torch.from_numpy(sigma.astype(np.float32))
-            out.append((y + noise) / SCALE)
-            start = stop
-        k = truth.shape[1]  # the targets are the last group
-        return out, (truth * g[:, -k:] + o[:, -k:]) / SCALE
+            sigma = torch.from_numpy((rng.uniform(0, how.noise, (n, 1, 1, 1)) * noisy).astype(np.float32))
+            noise = torch.randn(x.shape, generator=self._torch()) * sigma
+            out.append((x * gain + shift + noise) / SCALE)
+        return out, (truth * gain + shift) / SCALE
+
+    def _drop(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Put planes of 0 in the place of some 20 m bands: at least one stays where they are to be restored."""
+        rng, n = self.rng, len(truth)
+        keep = np.ones((n, 6), np.float32)
+        for i in np.flatnonzero(rng.random(n) < self.augmentation.dropped):
+            # the 60 m network must do without any, half of the time
+            fewest = 1 if self.gsd == 20 else 0
+            left = 0 if self.gsd == 60 and rng.random() < 0.5 else rng.integers(fewest, 6)
+            keep[i, rng.permutation(6)[left:]] = 0
+        kept = torch.from_numpy(keep)
+        low10, low20, *rest = inputs
+        present = kept if self.gsd == 20 else torch.ones(truth.shape[:2])
+        return [low10, low20 * kept[:, :, None, None], *rest], truth, present
 
     def _torch(self) -> torch.Generator:
         return torch.Generator().manual_seed(int(self.rng.integers(2**31)))

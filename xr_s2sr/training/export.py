@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from xr_s2sr import onnx_graph
+from xr_s2sr import models, onnx_graph
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.onnx_graph import Conv, Graph
-from xr_s2sr.training.networks import CoarseNet, DSen2, Network
+from xr_s2sr.training.networks import CoarseNet, DSen2, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
@@ -76,6 +76,42 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
     return g, g.add("Add", [x, skip])
 
 
+def start_from(net: Network, init: str | Path) -> None:
+    """Give a network the weights of a checkpoint, or of a model file or packaged model of ours.
+
+    Raises
+    ------
+    ModelError
+        If they are those of another architecture, width or depth.
+    """
+    if Path(init).suffix == ".pt":
+        net.load_state_dict(torch.load(init, weights_only=True)["average"])
+        return
+    model = models.load(init)
+    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
+    layers = _layers(net)
+    shapes = [tuple(conv.weight.shape) for conv in convs], [tuple(layer.weight.shape) for layer in layers]
+    if shapes[0] != shapes[1]:
+        raise ModelError(
+            f"the weights of {model} do not fit the network to be trained: {shapes[0][:3]}... against "
+            f"{shapes[1][:3]}...; expected one of the same architecture, GSD, width and depth"
+        )
+    with torch.no_grad():
+        for conv, layer in zip(convs, layers, strict=True):
+            layer.weight.copy_(torch.from_numpy(conv.weight.copy()))
+            if layer.bias is not None and conv.bias is not None:
+                layer.bias.copy_(torch.from_numpy(conv.bias.copy()))
+
+
+def _layers(net: Network) -> list[nn.Conv2d]:
+    """Convolutions in the order of the exported graph."""
+    if isinstance(net, DSen2):
+        return net.layers
+    assert isinstance(net, CoarseNet)
+    first = [net.guide, net.coarse, *([net.coarsest] if isinstance(net, Net60) else [])]
+    return [*first, *(conv for block in net.blocks for conv in (block.first, block.second)), net.tail]  # type: ignore[list-item]
+
+
 def weights(layer: nn.Conv2d) -> Conv:
     """A convolution's weights as arrays."""
     bias = None if layer.bias is None else layer.bias.detach().numpy()
@@ -100,7 +136,9 @@ def difference(net: Network, path: str | Path, size: int = 48) -> float:
 
 
 def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
-    """The card of a network that was trained here: bands in the order of wavelength."""
+    """The card of a network that was trained here: bands in the order of wavelength, any 20 m band optional."""
     inputs = {key: BY_GSD[INPUT_GSD[key]] for key in net.inputs}
     targets = BY_GSD[20 if net.skip_factor == 2 else 60]
-    return ModelCard(name, version, inputs, targets, scale=0.2, halo=halo(net), multiple=6, **about)
+    return ModelCard(
+        name, version, inputs, targets, scale=0.2, halo=halo(net), multiple=6, optional=BY_GSD[20], **about
+    )

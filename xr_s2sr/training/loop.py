@@ -1,4 +1,4 @@
-"""The training loop: L1, AdamW, a cosine schedule, averaged weights, resumable checkpoints."""
+"""The training loop: L1, Muon and AdamW, a cosine schedule, averaged weights, resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -14,42 +14,52 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
-from xr_s2sr.training.data import FACTOR, SCALE, Augmentation, Patches, Scene
+from xr_s2sr.training.data import FACTOR, SCALE, Augmentation, Patches
+from xr_s2sr.training.export import start_from
+from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import ARCHITECTURES, Network, build
+from xr_s2sr.training.scenes import Scene
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides a training, besides the scenes.
 
-    `size` and `batch` are tuples: the loop alternates between patch sizes, each with its own batch size.
+    `size` and `batch` are tuples: the loop alternates between patch sizes, each with its own batch size. In the last
+    part of the steps, `late`, patches have twice the side and are a quarter as many: fewer of their pixels then see
+    the zeros beyond a patch's border, which a scene does not have.
     """
 
     gsd: int = 20
     width: int = 64
     depth: int = 8
-    steps: int = 34000
+    steps: int = 20000
     size: tuple[int, ...] = (24,)
     batch: tuple[int, ...] = (16,)
-    rate: float = 1.0e-3
-    warmup: int = 400
+    late: float = 0.3
+    rate: float = 1.6e-3
+    warmup: int = 300
     decay: float = 1e-4
     average: float = 0.999
     posing: float = 0.0
-    full_precision: float = 0.075  # the last part of the steps runs in float32, the others' blocks in bfloat16
+    full_precision: float = 0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16
     seed: int = 0
     architecture: str = "coarse"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def refine(self, **changes: Any) -> Recipe:
-        """The second stage: from the weights of the first, on patches much closer to the scenes, at a lower rate."""
-        gentle = Augmentation(gain=0.3, band_gain=0.01, band_offset=5.0, noise=8.0, noisy=0.25)
-        stage: dict[str, Any] = {"steps": 7000, "rate": 0.6 * self.rate, "posing": 0.0, "augmentation": gentle}
+        """From trained weights on: a short run on large patches at a low rate, for scenes of one's own."""
+        stage: dict[str, Any] = {"steps": 2000, "rate": 0.2 * self.rate, "posing": 0.0, "late": 1.0}
         return replace(self, **(stage | changes))
+
+    def patches(self, step: int) -> tuple[int, int]:
+        """Number and side of the patches of a step."""
+        which = step % len(self.size)
+        size, batch = self.size[which], self.batch[which]
+        return (max(1, batch // 4), 2 * size) if step >= (1 - self.late) * self.steps else (batch, size)
 
     @classmethod
     def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
@@ -60,8 +70,7 @@ class Recipe:
             base["rate"] = 1e-4  # the authors'
         if gsd == 60:
             base |= {
-                "steps": 24000,
-                "full_precision": 0.15,
+                "steps": 20000,
                 "size": (5, 9),
                 "batch": (24, 8),
                 "posing": 0.6,
@@ -98,8 +107,8 @@ def train(
         Written every `every` steps, atomically; read if it exists.
     validation : list of Scene, optional
         Scored at every second checkpoint.
-    init : path, optional
-        A checkpoint whose averaged weights are the start.
+    init : path or str, optional
+        A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
     log : callable
         Receives one line at a time.
 
@@ -113,16 +122,16 @@ def train(
     net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if init is not None:
-        net.load_state_dict(torch.load(init, weights_only=True)["average"])
+        start_from(net, init)
     average = copy.deepcopy(net)
-    # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
+    optimisers = make_optimisers(net, recipe)
     step = 0
     if checkpoint.is_file():
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, held in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(held)
         step = state["step"]
         log(f"resumed at step {step}")
         before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
@@ -132,18 +141,19 @@ def train(
             log(f"  the recipe has changed (before, now): {changed}")
     # a resumed run must not see the first patches again
     patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]), recipe.augmentation)
+    parts: list[Any] = [net, average, *optimisers]
     loss_sum, loss_n, started = 0.0, 0, time.monotonic()
     typical, skipped = 0.0, 0
     good: tuple[float, list[dict[str, Any]]] | None = None
     while step < recipe.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
-        which = step % len(recipe.size)
         posing = recipe.posing * max(0.0, 1 - step / (0.75 * recipe.steps))
-        inputs, truth = patches.batch(recipe.batch[which], recipe.size[which], posing)
-        loss = F.l1_loss(net(*inputs), truth)
-        optimiser.zero_grad(set_to_none=True)
+        inputs, truth, present = patches.batch(*recipe.patches(step), posing)
+        loss = mean_error(net(*inputs), truth, present)
+        net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
         step += 1
@@ -152,7 +162,8 @@ def train(
             skipped, typical = skipped + 1, 1.05 * typical
         else:
             typical = norm if not typical else 0.98 * typical + 0.02 * min(norm, 3 * typical)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             weight = min(recipe.average, step / (step + 10))
             with torch.no_grad():
                 for mean, now in zip(average.parameters(), net.parameters(), strict=True):
@@ -163,27 +174,47 @@ def train(
             log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} left out")
             if good is not None and mean_loss > 2 * good[0]:
                 log("  the loss has doubled: back to the checkpoint before")
-                net.load_state_dict(good[1][0])
-                average.load_state_dict(good[1][1])
-                optimiser.load_state_dict(good[1][2])
+                for part, held in zip(parts, good[1], strict=True):
+                    part.load_state_dict(held)
             else:
-                good = mean_loss, [copy.deepcopy(part.state_dict()) for part in (net, average, optimiser)]
+                good = mean_loss, [copy.deepcopy(part.state_dict()) for part in parts]
             loss_sum, loss_n, started = 0.0, 0, time.monotonic()
-            save(checkpoint, recipe, net, average, optimiser, step)
+            save(checkpoint, recipe, net, average, optimisers, step)
             if validation and (step % (2 * every) == 0 or step == recipe.steps):
                 log(f"  validation {json.dumps(validate(average, recipe.gsd, validation))}")
                 started = time.monotonic()
     return average
 
 
+def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions of the blocks, AdamW for the first and last layers and all biases."""
+    blocks = [p for name, p in net.named_parameters() if name.startswith("blocks.") and p.ndim == 4]
+    chosen = {id(p) for p in blocks}
+    rest = [p for p in net.parameters() if id(p) not in chosen]
+    # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
+    adam = torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
+    return [Muon(blocks, recipe.rate), adam]
+
+
+def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
+    """L1 over the bands that are there; present is (N, targets), 0 or 1."""
+    error: Tensor = (restored - truth).abs().mean(dim=(2, 3)) * present
+    return error.sum() / present.sum()
+
+
 def save(
-    path: Path, recipe: Recipe, net: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer, step: int
+    path: Path,
+    recipe: Recipe,
+    net: nn.Module,
+    average: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    step: int,
 ) -> None:
     state = {
         "recipe": asdict(recipe),
         "net": net.state_dict(),
         "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
         "step": step,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

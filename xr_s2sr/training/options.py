@@ -1,0 +1,36 @@
+"""The options of a training, for ``xr-s2sr train`` and ``python -m xr_s2sr.training``; needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare them."""
+    parser.add_argument(
+        "--scenes",
+        type=Path,
+        required=True,
+        help="a folder with manifest.json and .npz scenes; or one scene of your own, of native resolution",
+    )
+    parser.add_argument("--gsd", type=int, choices=(20, 60), required=True, help="GSD of the bands to restore")
+    parser.add_argument(
+        "--architecture",
+        choices=("coarse", "dsen2", "vdsen2"),
+        default="coarse",
+        help="coarse: ours; dsen2, vdsen2: as published by Lanaras et al. 2018",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and the .onnx file")
+    parser.add_argument(
+        "--init", help="start from these weights: a checkpoint, a model file or a packaged model's name"
+    )
+    parser.add_argument("--refine", action="store_true", help="a short training at a low rate, from --init on")
+    parser.add_argument("--steps", type=int, help="by default the recipe's")
+    parser.add_argument("--width", type=int, help="channels")
+    parser.add_argument("--depth", type=int, help="residual blocks")
+    parser.add_argument("--rate", type=float, help="peak learning rate")
+    parser.add_argument("--seed", type=int, help="0 by default")
+    parser.add_argument("--every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--name", help="of the model; s2sr-20m, dsen2-60m and the like by default")

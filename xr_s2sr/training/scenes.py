@@ -1,0 +1,140 @@
+"""Scenes to learn from: a folder of ``.npz`` files with a manifest, or a Dataset as ``upsample`` takes it.
+
+An ``.npz`` holds b10 (4, H, W), b20 (6, H/2, W/2) and perhaps b60 (2, H/6, W/6), uint16 DN, and is listed in the
+folder's ``manifest.json`` with its split.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr import jobs
+from xr_s2sr.bands import BY_GSD
+from xr_s2sr.errors import BandError, InputError
+from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.survey import Survey
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One place and date: native-resolution DN, nested grids with a common upper left corner; NaN where invalid."""
+
+    name: str
+    split: str
+    b10: Array
+    b20: Array
+    b60: Array | None
+    level: str = ""
+
+    @cached_property
+    def spotless(self) -> bool:
+        """Whether every pixel is valid."""
+        return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
+
+    def crop(self, multiple: int) -> Scene:
+        """The upper left part whose 10 m size is a multiple of `multiple`."""
+        h, w = (n // multiple * multiple for n in self.b10.shape[-2:])
+        b60 = None if self.b60 is None else self.b60[:, : h // 6, : w // 6]
+        return replace(self, b10=self.b10[:, :h, :w], b20=self.b20[:, : h // 2, : w // 2], b60=b60)
+
+
+def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, required: bool = True) -> list[Scene]:
+    """Read the scenes that the folder's manifest lists.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``manifest.json`` and the ``.npz`` files.
+    splits : tuple of str, optional
+        Keep these splits only ("train", "train-only", "validation").
+    required : bool
+        Whether it is an error to find none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no manifest, or no scene of these splits.
+    """
+    folder = Path(folder)
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{manifest} not found: a folder of scenes has a manifest.json that lists them")
+    scenes = []
+    for entry in json.loads(manifest.read_text()):
+        if splits is not None and entry["split"] not in splits:
+            continue
+        with np.load(folder / f"{entry['file']}.npz") as z:
+            b60 = z["b60"].astype(np.float32) if "b60" in z else None
+            b10, b20 = z["b10"].astype(np.float32), z["b20"].astype(np.float32)
+        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", "")))
+    if required and not scenes:
+        raise FileNotFoundError(f"no scene of the splits {splits} is listed in {manifest}")
+    return scenes
+
+
+def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
+    """A Dataset of one date as a scene: what all its bands cover, in whole 60 m cells.
+
+    Parameters
+    ----------
+    ds : Dataset
+        As for :func:`xr_s2sr.upsample`, with all 10 m and 20 m bands; B01 and B09 are taken where they are.
+    name, split : str
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    BandError
+        If a 10 m or 20 m band is missing.
+    GridError, RadiometryError
+        As for :func:`xr_s2sr.upsample`.
+    InputError
+        If there are several dates.
+    """
+    found = look(ds, None, None)
+    gsds = (10, 20, 60) if all(band in found.variables for band in BY_GSD[60]) else (10, 20)
+    bands = [band for gsd in gsds for band in BY_GSD[gsd]]
+    missing = [band for band in bands if band not in found.variables]
+    if missing:
+        raise BandError(f"missing {', '.join(missing)}; training needs all 10 m and 20 m bands. Load them too")
+    found.check()
+    check_pixels(ds, found, bands)
+    if ds[found.fine.name].ndim != 2:
+        raise InputError(f"{found.fine.name!r} has dims {ds[found.fine.name].dims}; select one date: ds.isel(time=0)")
+    rows, cols = jobs.common_extent(found, bands)
+    anchor = found.held[bands[-1]]
+    corner = [start + -(-(span.start - start) // 6) * 6 for span, start in zip((rows, cols), anchor.start, strict=True)]
+    size = [(span.stop - first) // 6 * 6 for span, first in zip((rows, cols), corner, strict=True)]
+    if min(size) <= 0:
+        raise InputError(f"the bands have {size[0]} x {size[1]} pixels of 10 m in common; expected 60 m or more")
+    stacks = [
+        np.stack([_reflectance_dn(ds, found, band, (corner[0], corner[1]), (size[0], size[1])) for band in BY_GSD[gsd]])
+        for gsd in gsds
+    ]
+    b10, b20, *rest = stacks
+    return Scene(name, split, b10, b20, rest[0] if rest else None)
+
+
+def _reflectance_dn(ds: xr.Dataset, found: Survey, band: str, corner: tuple[int, int], size: tuple[int, int]) -> Array:
+    """Reflectance x 10000 of one band in a rectangle of 10 m pixels; NaN where invalid."""
+    held = found.held[band]
+    rows, cols = (
+        slice((first - start) // held.factor, (first - start + n) // held.factor)
+        for first, start, n in zip(corner, held.start, size, strict=True)
+    )
+    values = ds[held.name].values[rows, cols].astype(np.float32)
+    r = held.radiometry
+    valid = np.isfinite(values) & (values != r.nodata) & (values < r.top)
+    return np.where(valid, (values * r.scale + r.offset) * 1e4, np.nan).astype(np.float32)
