@@ -1,11 +1,12 @@
-"""Scores of the packaged models, and of bicubic, on real scenes: Wald's protocol, both degradations.
+"""Scores on real scenes by Wald's protocol, both degradations: the packaged models, bicubic, and others' weights.
 
-    python tests/bench/fidelity.py --scenes DIR [--split validation] [--offset 1000]
+    python tests/bench/fidelity.py --scenes DIR [--split validation] [--peers DIR] [--model FILE] [--offset 1000]
 
 Each scene is degraded by 2 (for the 20 m bands) or 6 (60 m), put in a Dataset with coordinates whose pixel sizes
 stand for the original ones, upsampled through the public API, and compared with the bands as they were. A border
-of 12 pixels is left out, for every method alike. With --offset, that many DN are added to every input and
-taken off the result: what an unknown radiometric offset costs.
+of 12 pixels is left out, for every method alike. --peers names a folder with the weights of AESR (UP42), which are
+imported and run by the same engine; each is scored on the scenes of its own level. With --offset, that many DN are
+added to every input and taken off the result: what an unknown radiometric offset costs.
 """
 
 from __future__ import annotations
@@ -13,84 +14,156 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 import xr_s2sr
-from xr_s2sr.bands import BY_GSD
-from xr_s2sr.quality import PROTOCOLS, degrade, rmse
+from xr_s2sr import importers, quality
+from xr_s2sr.bands import BANDS, BY_GSD
+from xr_s2sr.models import Model
+from xr_s2sr.quality import PROTOCOLS, degrade
 
 FACTOR = {20: 2, 60: 6}
 #: Sides that a simulated scene must be a multiple of, in 10 m pixels, so that all its grids nest.
 MULTIPLE = {20: 12, 60: 36}
 
+OURS = "xr_s2sr"
+#: What a method is called, and what upsample takes for it.
+Methods = Mapping[str, "str | Model | None"]
+#: Larger is better for these.
+METRICS = ("rmse", "sre", "sam", "uiq")
 
-def simulated(arrays: dict[int, np.ndarray], factor: int, protocol: str) -> xr.Dataset:
-    """The degraded scene as a float Dataset whose 10 m bands have a spacing of 10, so that the API takes it."""
+
+@dataclass(frozen=True)
+class RealScene:
+    """Native bands in DN, by GSD."""
+
+    name: str
+    level: str
+    bands: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A degraded scene, and the bands as they were."""
+
+    inputs: xr.Dataset
+    truth: np.ndarray
+    gsd: int
+
+    def restore(self, model: str | Model | None, bands: list[str] | None = None, offset: float = 0.0) -> np.ndarray:
+        """DN of the bands (all of the resolution by default), restored from inputs that `offset` is added to."""
+        ds = (self.inputs + offset).map(lambda v: v.assign_attrs(units="dn")) if offset else self.inputs
+        wanted = bands or list(BY_GSD[self.gsd])
+        sr = xr_s2sr.upsample(ds, wanted, model=model)
+        return np.stack([sr[band].values - offset for band in wanted])
+
+
+def scenes(folder: Path, split: str) -> Iterator[RealScene]:
+    """The scenes of a split."""
+    entries = [e for e in json.loads((folder / "manifest.json").read_text()) if e["split"] == split]
+    if not entries:
+        sys.exit(f"no scene of the split {split!r} in {folder}")
+    for entry in entries:
+        with np.load(folder / f"{entry['file']}.npz") as z:
+            bands = {gsd: z[f"b{gsd}"].astype(np.float64) for gsd in (10, 20, 60) if f"b{gsd}" in z}
+        yield RealScene(entry["file"], entry.get("level", ""), bands)
+
+
+def trials(scene: RealScene) -> Iterator[tuple[int, str, Trial]]:
+    """Every (GSD, protocol) that the scene is large enough for."""
+    for gsd, factor in FACTOR.items():
+        if gsd not in scene.bands or min(scene.bands[gsd].shape[1:]) <= 30:
+            continue
+        h, w = (n // MULTIPLE[gsd] * MULTIPLE[gsd] for n in scene.bands[10].shape[1:])
+        needed = (10, 20) if gsd == 20 else (10, 20, 60)
+        cropped = {g: scene.bands[g][:, : h * 10 // g, : w * 10 // g] for g in needed}
+        for protocol in PROTOCOLS:
+            low = {g: degrade(array, factor, protocol) for g, array in cropped.items()}
+            yield gsd, protocol, Trial(dataset(low), cropped[gsd], gsd)
+
+
+def dataset(stacks: Mapping[int, np.ndarray]) -> xr.Dataset:
+    """Stacks of DN by GSD as a native-resolution Dataset of floats."""
     ds = xr.Dataset()
-    for gsd, array in arrays.items():
-        low = degrade(array, factor, protocol)
+    for gsd, stack in stacks.items():
         dims = (f"y{gsd}", f"x{gsd}")
         coords = {
             dim: gsd * (np.arange(n) + 0.5) * (-1) ** (dim[0] == "y")
-            for dim, n in zip(dims, low.shape[1:], strict=True)
+            for dim, n in zip(dims, stack.shape[1:], strict=True)
         }
-        for band, image in zip(BY_GSD[gsd], low, strict=True):
+        for band, image in zip(BY_GSD[gsd], stack, strict=True):
             ds[band] = xr.DataArray(image.astype(np.float32), coords, dims, attrs={"units": "dn"})
     return ds
 
 
-def score(scene: dict[int, np.ndarray], gsd: int, protocol: str, offset: float, models: list[str | None]) -> dict:
-    """RMSE per band (DN) of each model on one scene."""
-    needed = (10, 20) if gsd == 20 else (10, 20, 60)
-    h, w = (n // MULTIPLE[gsd] * MULTIPLE[gsd] for n in scene[10].shape[1:])
-    arrays = {g: scene[g][:, : h * 10 // g, : w * 10 // g] for g in needed}
-    ds = simulated(arrays, FACTOR[gsd], protocol)
-    out = {}
-    for model in models:
-        added = offset if model != "bicubic" else 0.0
-        sr = xr_s2sr.upsample((ds + added).map(lambda v: v.assign_attrs(units="dn")), BY_GSD[gsd], model=model)
-        restored = np.stack([sr[band].values - added for band in BY_GSD[gsd]])
-        out[model or "xr_s2sr"] = rmse(restored, arrays[gsd])
-    return out
+def scored(restored: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """RMSE, SRE and UIQ per band, SAM; SAM needs several bands, as every resolution here has."""
+    return {metric: np.atleast_1d(getattr(quality, metric)(restored, truth)) for metric in METRICS}
+
+
+def peers(folder: Path, into: Path) -> dict[tuple[int, str], Model]:
+    """AESR's weights by GSD and level, imported."""
+    found = {}
+    for gsd in (20, 60):
+        for level in ("l1c", "l2a"):
+            path = folder / f"aesr_{level}_{gsd}.hdf5"
+            if path.is_file():
+                found[gsd, level.upper()] = importers.keras(path, into / f"{path.stem}.onnx")
+    return found
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--split", default="validation")
+    parser.add_argument("--peers", type=Path, help="folder with aesr_l1c_20.hdf5 and so on")
     parser.add_argument("--offset", type=float, default=0.0, help="DN added to every input")
-    parser.add_argument("--model", action="append", help="also score this model file; may be repeated")
+    parser.add_argument("--model", action="append", default=[], help="also score this model file; may be repeated")
     arguments = parser.parse_args()
-    models: list[str | None] = ["bicubic", None, *(arguments.model or [])]
-    entries = [e for e in json.loads((arguments.scenes / "manifest.json").read_text()) if e["split"] == arguments.split]
-    if not entries:
-        print(f"no scene of the split {arguments.split!r} in {arguments.scenes}", file=sys.stderr)
-        return 1
-    print(f"split {arguments.split}, offset {arguments.offset:+g} DN")
-    print("RMSE in DN, mean over bands, and the mean of its ratios to bicubic's\n")
-    head = f"{'scene':<36}{'GSD':>5} {'protocol':<9}{'method':<12}{'RMSE':>8}{'ratio':>7}   per band"
-    print(head)
-    ratios: dict[tuple[int, str, str], list[float]] = {}
-    for entry in entries:
-        with np.load(arguments.scenes / f"{entry['file']}.npz") as z:
-            scene = {gsd: z[f"b{gsd}"].astype(np.float64) for gsd in (10, 20, 60) if f"b{gsd}" in z}
-        for gsd, protocol in ((gsd, protocol) for gsd in (20, 60) for protocol in PROTOCOLS):
-            if gsd not in scene or min(scene[gsd].shape[1:]) <= 30:
-                continue
-            results = score(scene, gsd, protocol, arguments.offset, models)
-            for method, errors in results.items():
-                ratio = float(np.mean(errors / results["bicubic"]))
-                ratios.setdefault((gsd, protocol, method), []).append(ratio)
-                row = f"{entry['file']:<36}{gsd:>3} m {protocol:<9}{method[-11:]:<12}"
-                print(f"{row}{errors.mean():>8.2f}{ratio:>7.3f}   " + " ".join(f"{error:.1f}" for error in errors))
-    print("\nmean over scenes of RMSE / RMSE(bicubic)")
-    for (gsd, protocol, method), values in ratios.items():
-        if method != "bicubic":
-            print(f"{gsd} m  {protocol:<6} {method:<12} {np.mean(values):.3f}   ({len(values)} scenes)")
+    rows: dict[tuple[int, str, str], list[dict[str, np.ndarray]]] = {}
+    print(
+        f"split {arguments.split}, offset {arguments.offset:+g} DN; RMSE in DN, mean over bands; ratio: the mean over"
+    )
+    print("bands of RMSE / RMSE(bicubic); SRE in dB, SAM in degrees\n")
+    head = f"{'GSD':>5} {'protocol':<9}{'method':<12}{'ratio':>6}{'RMSE':>8}{'SRE':>7}{'SAM':>7}{'UIQ':>7}"
+    print(f"{'scene':<32}{head}   RMSE per band")
+    with tempfile.TemporaryDirectory() as folder:
+        aesr = {} if arguments.peers is None else peers(arguments.peers, Path(folder))
+        given = {model.card.name: model for model in map(xr_s2sr.models.load, arguments.model)}
+        for scene in scenes(arguments.scenes, arguments.split):
+            for gsd, protocol, trial in trials(scene):
+                methods: dict[str, str | Model | None] = {"bicubic": "bicubic", OURS: None}
+                if (gsd, scene.level) in aesr:
+                    methods["AESR"] = aesr[gsd, scene.level]
+                methods |= {name: model for name, model in given.items() if BANDS[model.card.targets[0]].gsd == gsd}
+                results = {
+                    name: scored(
+                        trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset), trial.truth
+                    )
+                    for name, model in methods.items()
+                }
+                for name, result in results.items():
+                    result["ratio"] = result["rmse"] / results["bicubic"]["rmse"]
+                    rows.setdefault((gsd, protocol, name), []).append(result)
+                    bands = " ".join(f"{error:.1f}" for error in result["rmse"])
+                    print(f"{scene.name:<32}{gsd:>3} m {protocol:<9}{name[-11:]:<12}{line(result)}   {bands}")
+    print(f"\nmean over scenes\n{head}")
+    for (gsd, protocol, name), results in sorted(rows.items(), key=lambda item: item[0][:2]):
+        mean = {key: np.mean([result[key].mean() for result in results]) for key in results[0]}
+        print(f"{gsd:>3} m {protocol:<9}{name[-11:]:<12}{line(mean)}   ({len(results)} scenes)")
     return 0
+
+
+def line(result: Mapping[str, np.ndarray]) -> str:
+    """One row of the table."""
+    ratio, error, sre, sam, uiq = (float(np.mean(result[key])) for key in ("ratio", *METRICS))
+    return f"{ratio:>6.3f}{error:>8.2f}{sre:>7.2f}{sam:>7.3f}{uiq:>7.4f}"
 
 
 if __name__ == "__main__":
