@@ -166,19 +166,22 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
 
 def _settled(ds: xr.Dataset, group: Group, told: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
     """The phase, and what was assumed for it where the pixels of this group do not tell."""
-    settled, assumed = [], ""
+    settled: list[int] = []
+    assumed: list[str] = []
     for axis, own in enumerate(told):
         known = [(other.factor, phase[axis]) for other, phase in others if other.dims == group.dims]
         coarser = [at for factor, at in known if at is not None and factor > group.factor]
         finer = [(factor, at) for factor, at in known if at is not None and factor < group.factor]
-        if own is None and coarser:
-            own, assumed = coarser[0] % group.factor, "cells of a coarser band"
-        elif own is None:
-            own, assumed = _on_tile(ds, group, axis)
+        if own is None:
+            if coarser:
+                own, reason = coarser[0] % group.factor, "cells of a coarser band"
+            else:
+                own, reason = _on_tile(ds, group, axis)
             if any((own - at) % factor for factor, at in finer):
-                own, assumed = finer[0][1], "cells of a finer band"
+                own, reason = finer[0][1], "cells of a finer band"
+            assumed.append(reason)
         settled.append(own)
-    return (settled[0], settled[1]), assumed
+    return (settled[0], settled[1]), ", ".join(dict.fromkeys(assumed))
 
 
 def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
