@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import georeference
 from xr_s2sr.extras import Keep, brought
 from xr_s2sr.grid import Grid, degraded_by
@@ -100,13 +100,13 @@ def dataset(
     fine = set(reference.dims)
     variables: dict[Hashable, xr.DataArray] = {}
     for name, variable in ds.data_vars.items():
-        band = by_name.get(str(name))
+        band, extra = by_name.get(str(name)), resolve(name) is None
         if band in restored:
             variables[name] = restored[band]
         elif set(variable.dims) <= fine:
-            if wanted is None or band in wanted or (band is None and keep == "all"):
+            if wanted is None or band in wanted or (extra and keep == "all"):
                 variables[name] = cut(variable, covered, found.grid)
-        elif band is None and keep == "all":
+        elif extra and keep == "all":
             near = brought(variable, reference)
             if near is not None:
                 variables[name] = near

@@ -144,12 +144,15 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
     told = band_labels(da)
     if told is not None:
         return split(da, *told)
-    if da.name is None:
+    # satpy's arrays are called after their dask task; their own name is an attribute
+    named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name")) if resolve(name)]
+    name = named[0] if named else da.name
+    if name is None:
         raise BandError(
             f"a DataArray with dims {da.dims} has neither bands along a dimension nor a name. Name it by band: "
             'da = da.rename("B05")'
         )
-    return da.to_dataset()
+    return da.to_dataset(name=name)
 
 
 def _crs(ds: xr.Dataset) -> object:
