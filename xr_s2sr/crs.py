@@ -82,4 +82,7 @@ def georeference(ds: xr.Dataset, transform: Affine) -> xr.Dataset:
         v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()
     }
     text = " ".join(str(number) for number in transform.to_gdal())
-    return ds.assign_coords({name: ds[name].assign_attrs(GeoTransform=text) for name in mappings & set(ds.coords)})
+    out = ds.copy()
+    for name in mappings & set(ds.coords):
+        out[name].attrs["GeoTransform"] = text  # in place of a copy: assign_coords would drop xproj's index
+    return out

@@ -97,7 +97,7 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     out = da.isel({dim: kept}).copy(deep=False, data=data.transpose(*da.dims).data)
     names = da.attrs.get("long_name")
     if isinstance(names, tuple | list) and len(names) == len(labels):
-        out.attrs["long_name"] = type(names)(names[k] for k in kept)
+        out = out.assign_attrs(long_name=type(names)(names[k] for k in kept))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
     for key in keys:
         values = np.array([band.attrs.get(key, 10 if key == "s2sr_native_gsd" else "") for band in bands])
