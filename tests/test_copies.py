@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, native
 
 from xr_s2sr.copies import native_grids
-from xr_s2sr.errors import GridError
+from xr_s2sr.errors import GridError, RadiometryError
 from xr_s2sr.layout import arrange
 
 CUBIC = {"model": "bicubic"}
@@ -257,3 +257,15 @@ def test_the_60_m_grid_that_was_snapped_in_the_south(no_pixels: None) -> None:
         GridError, match=r"starts at y = 6300060, a multiple of 60 m; .* anchor=odc.geo.yx_\(40 / 60, 0\)"
     ):
         snapped.s2sr.upsample()
+
+
+def test_a_band_with_odd_metadata_is_told_as_such() -> None:
+    """And does not stop the others."""
+    cube = at_10_m(native((60, 60)))
+    cube.B05.attrs["nodata"] = "none"
+    assert cube.s2sr.upsample("B01", **CUBIC).B01.shape == (60, 60)
+    cube = at_10_m(native((60, 60)))
+    cube.B05.attrs["scale_factor"] = "x"
+    with pytest.raises(RadiometryError, match="'B05' has scale_factor='x' in its attrs"):
+        cube.s2sr.upsample("B05")
+    assert cube.s2sr.upsample("B01", **CUBIC).B01.shape == (60, 60)

@@ -27,7 +27,7 @@ def group(bands: dict[str, xr.DataArray], gsd: int) -> xr.Dataset:
     y, x = (first[dim].values.astype(np.int64) for dim in first.dims)
     t = transform(first)
     attrs = {
-        "proj:epsg": 32632,
+        "proj:epsg": first.rio.crs.to_epsg(),
         "proj:shape": list(first.shape),
         "proj:transform": list(t)[:6],
         "units": "digital_counts",
@@ -58,7 +58,9 @@ def product(ds: xr.Dataset) -> xr.DataTree:
         footprint = group({b: (da > 0).astype("uint8") for b, da in bands.items()}, gsd)
         nodes[f"/conditions/mask/detector_footprint/r{gsd}m"] = footprint
         nodes[f"/quality/mask/r{gsd}m"] = footprint
-    scl = xr.Dataset({"scl": (("y", "x"), np.ones((30, 36), "uint8"))}, nodes["/measurements/reflectance/r20m"].coords)
+    scl = xr.Dataset(
+        {"scl": (("y", "x"), np.ones(ds.B05.shape, "uint8"))}, nodes["/measurements/reflectance/r20m"].coords
+    )
     nodes["/conditions/mask/l2a_classification/r20m"] = scl
     return xr.DataTree.from_dict(nodes)
 

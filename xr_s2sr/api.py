@@ -159,6 +159,8 @@ def upsample(
 def validate(ds: Scene, *, units: Units | None = None, offset: float | None = None) -> Report:
     """Say what a scene holds, how it is held, and what keeps it from being upsampled; raises on no data.
 
+    Dask arrays are not computed. Of arrays in memory, pixels are read where a band may be a copy on a finer grid.
+
     Parameters
     ----------
     ds : Dataset, DataArray or DataTree

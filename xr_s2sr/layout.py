@@ -154,5 +154,5 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
         values = given.values
         invalid = np.isnan(values) | (values == radiometry.nodata)
         blank = np.asarray(radiometry.blank).astype(out.dtype)
-        result[name] = out.copy(deep=False, data=np.where(invalid, blank, out.values))
+        result[name] = out.copy(deep=False, data=np.where(invalid, blank, out.data))
     return result
