@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rioxarray
 import xarray as xr
-from holders import COMMON, at_10_m, stac_item, write_geotiff
+from holders import COMMON, at_10_m, stac_item, stacked, write_geotiff
 from test_eopf import product
 from test_gdal import ORDER, description
+from test_real import DATA, real
 
 import xr_s2sr
 from xr_s2sr import tutorial
@@ -90,3 +92,36 @@ def test_snippet(name: str, placed: dict[str, Any], monkeypatch: pytest.MonkeyPa
 
 def test_every_way_has_its_snippet() -> None:
     assert {"odc-stac", "stackstac and cubo", "EOPF Zarr", "GDAL and rioxarray", "satpy", "Earth Engine"} <= {*SNIPPETS}
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="no real scenes")
+def test_all_forms_of_real_pixels_give_the_same(tmp_path: Path) -> None:
+    ds = real("hvn2_usa").isel(
+        y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20)
+    )
+    expected = ds.s2sr.upsample()
+    cube = at_10_m(ds)
+    item = stac_item(tmp_path / "items", ds, names=COMMON)
+    opened = [
+        rioxarray.open_rasterio(
+            write_geotiff(tmp_path / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=tuple(map(description, bands)))
+        )
+        for gsd, bands in ORDER.items()
+    ]
+    counts = {"rescale": False, "dtype": "uint16", "fill_value": np.uint16(0)}
+    results = {
+        "cube": cube.s2sr.upsample(),
+        "array": stacked(cube).s2sr.upsample().to_dataset("band"),
+        "odc": odc_stac.load([item], bands=list(COMMON.values()), resolution=10).isel(time=0).s2sr.upsample(),
+        "stackstac": stackstac.stack([item], resolution=10, epsg=32616, **counts)
+        .compute()
+        .isel(time=0)
+        .s2sr.upsample()
+        .to_dataset("band"),
+        "tree": product(ds).s2sr.upsample(units="dn"),
+        "files": xr_s2sr.combine(*opened).s2sr.upsample(),
+    }
+    for form, sr in results.items():
+        named = sr.s2sr.bands
+        for band in COMMON:
+            np.testing.assert_array_equal(sr[named[band]], expected[band], err_msg=f"{form} {band}")
