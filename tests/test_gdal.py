@@ -89,6 +89,15 @@ def test_a_stack_at_10_m(stack: Path, scene: xr.Dataset) -> None:
         assert "note: 'band_5' is B05, by its description" in str(ds.s2sr.validate())
 
 
+def test_the_backend_of_rioxarray(stack: Path, scene: xr.Dataset) -> None:
+    """One variable, band_data, in a Dataset: floats that were read from integers."""
+    with xr.open_dataset(stack, engine="rasterio") as ds:
+        sr = ds.s2sr.upsample(**CUBIC)
+        assert list(sr.data_vars) == ["band_data"]
+        np.testing.assert_allclose(sr.band_data, scene.s2sr.upsample(**CUBIC).to_array(), atol=0.51)
+        assert "assumed: floats read from integers are DN / 10000" in str(ds.s2sr.validate())
+
+
 def test_the_result_as_a_file(stack: Path, tmp_path: Path) -> None:
     with rioxarray.open_rasterio(stack) as da:
         sr = da.s2sr.upsample(**CUBIC)

@@ -152,7 +152,15 @@ def upsample(
         for job in chosen
         for band in job.targets
     }
-    result = layout.back(assemble.dataset(ds, found, covered, restored, None if bands is None else wanted, keep))
+    result = assemble.dataset(ds, found, covered, restored, None if bands is None else wanted, keep)
+    uncovered = [name for name in off_grid(ds, found) if name not in result] if keep == "all" else []
+    if uncovered:
+        warnings.warn(
+            f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area",
+            S2SRWarning,
+            stacklevel=2,
+        )
+    result = layout.back(result)
     return into_tree(scene, result) if into and isinstance(scene, xr.DataTree) else result
 
 
