@@ -11,17 +11,22 @@ from typing import Any
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
+from pyproj.exceptions import CRSError as ProjError
 from rasterio.errors import CRSError
 from rioxarray.crs import crs_from_user_input
 
 from xr_s2sr.errors import GridError
 from xr_s2sr.grid import TOLERANCE, Grid
 
+#: What an attribute called "crs" or "epsg" raises that holds none.
+_NO_CRS = CRSError, ProjError
+
 
 def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
     """The CRS as rioxarray sees it, or as an index, an attribute or a scalar coordinate tells; or None."""
-    if obj.rio.crs is not None:
-        return obj.rio.crs
+    with suppress(*_NO_CRS):
+        if obj.rio.crs is not None:
+            return obj.rio.crs
     told = [getattr(index, "crs", None) for index in obj.xindexes.values()]  # xproj, rasterix
     told.append(getattr(obj.attrs.get("area"), "crs", None))  # satpy
     for key in ("proj:epsg", "proj:code", "epsg", "crs"):  # EOPF and stackstac, cubo, xee
@@ -30,7 +35,7 @@ def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
             told.append(obj.coords[key].item())
     for value in told:
         if value is not None and value != "":
-            with suppress(CRSError):  # an attribute of that name that is no CRS
+            with suppress(*_NO_CRS):
                 return crs_from_user_input(value)
     return None
 
