@@ -13,7 +13,7 @@ from scenes import DIMS, FINE, GSD, LEFT, RED_EDGE, TOP, TWELVE, native
 import xr_s2sr
 from xr_s2sr import quality
 from xr_s2sr.bands import MTF
-from xr_s2sr.errors import ArgumentTypeError, GridError, InputError, LazyError
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, LazyError
 
 
 @pytest.mark.parametrize(("factor", "protocol"), [(2, "paper"), (2, "mtf"), (6, "mtf"), (3, "paper")])
@@ -201,7 +201,7 @@ def test_the_attribute_must_fit_the_pixels() -> None:
         ),
         (lambda ds: ds.s2sr.degrade(12), GridError, "share 60 x 72 pixels of 10 m, too few to degrade 'B01' by 12"),
         (lambda ds: ds.chunk().s2sr.degrade(2), LazyError, "is a dask array; this version computes in memory"),
-        (lambda ds: xr_s2sr.degrade(ds.B02, 2), ArgumentTypeError, "expected an xarray Dataset"),
+        (lambda ds: xr_s2sr.degrade(ds.B02, 2), BandError, r"'B02' .* no dimension whose labels are bands"),
     ],
 )
 def test_refusals(scene: xr.Dataset, call: object, error: type[Exception], message: str) -> None:

@@ -16,6 +16,7 @@ import pytest
         "xr_s2sr.api",
         "xr_s2sr.bands",
         "xr_s2sr.evaluation",
+        "xr_s2sr.merging",
         "xr_s2sr.tutorial",
         "xr_s2sr.wald",
     ],

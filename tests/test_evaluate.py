@@ -269,6 +269,8 @@ def test_more_refusals(scene: xr.Dataset, toy: Path) -> None:
     with pytest.raises(LazyError, match="is a dask array"):
         scene.chunk().s2sr.evaluate("bicubic", bands="B05")
     with pytest.raises(ArgumentTypeError, match="expected an xarray Dataset"):
+        xr_s2sr.evaluate(None)  # type: ignore[arg-type]
+    with pytest.raises(BandError, match=r"'B05' .* no dimension whose labels are bands"):
         xr_s2sr.evaluate(scene.B05)
 
 

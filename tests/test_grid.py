@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import LEFT, SIXTY, TOP, centres, native
 
+from xr_s2sr.crs import georeference, read_crs, tile_origin
 from xr_s2sr.errors import GridError
-from xr_s2sr.grid import Axis, Grid, georeference, nest, read_axis, read_crs, read_grid, spatial_dims
+from xr_s2sr.grid import Axis, Grid, nest, read_axis, read_grid, spatial_dims
 
 
 def line(values: Any, dim: str = "x") -> xr.DataArray:
@@ -102,7 +103,7 @@ def test_grid(gsd: int, h: int, w: int, row: int, col: int) -> None:
 
 @pytest.mark.parametrize(("gsd", "spacing"), [(10, 20), (20, 10), (60, 20), (20, 60), (10, 10.5), (60, 30), (20, 1)])
 def test_wrong_spacing(gsd: int, spacing: float) -> None:
-    message = rf"'B05' is a {gsd} m band with a spacing of {spacing:g} along 'y'; expected {gsd}. Load each band"
+    message = rf"'B05' is a {gsd} m band with a spacing of {spacing:g} along 'y'; expected {gsd}(. Load|, or exact)"
     with pytest.raises(GridError, match=message):
         read_grid(raster(spacing), gsd)
 
@@ -235,3 +236,29 @@ def test_grid_mapping_of_another_name() -> None:
     done = georeference(ds.isel(y=slice(3, None)), read_grid(ds.B02, 10).corner(3, 0))
     assert numbers(done, "crs") == [LEFT, 10, 0, TOP - 30, 0, -10]
     assert "spatial_ref" not in done.coords
+
+
+@pytest.mark.parametrize("key", ["crs", "epsg", "proj:epsg", "proj:code"])
+@pytest.mark.parametrize("value", [32632, "EPSG:32632", "epsg:32632"])
+def test_crs_of_attributes(key: str, value: Any) -> None:
+    ds = native(crs=None)
+    assert read_crs(ds.B02.assign_attrs({key: value})).to_epsg() == 32632
+    assert read_crs(ds.B02.assign_coords({key: value})).to_epsg() == 32632
+    assert read_crs(ds.assign_attrs({key: value})).to_epsg() == 32632
+
+
+@pytest.mark.parametrize("key", ["crs", "epsg", "area"])
+@pytest.mark.parametrize("value", ["nonsense", "", 1.5, float("nan"), {"a": 1}, [1], None])
+def test_attributes_that_are_no_crs(key: str, value: Any) -> None:
+    ds = native(crs=None)
+    assert read_crs(ds.B02.assign_attrs({key: value})) is None
+    assert read_crs(native().B02.assign_attrs({key: value})).to_epsg() == 32632
+    assert ds.assign(B02=ds.B02.assign_attrs({key: value})).s2sr.validate()
+
+
+@pytest.mark.parametrize(
+    ("code", "origin"), [(32601, (0, 0)), (32660, (0, 0)), (32733, (1e7, 0)), (32661, None), (3857, None), (4326, None)]
+)
+def test_where_the_tiles_of_a_crs_count_from(code: int, origin: tuple[float, float] | None) -> None:
+    assert tile_origin(read_crs(native(crs=code))) == origin
+    assert tile_origin(None) is None

@@ -29,7 +29,7 @@ ROOMS = {
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),
-    "rioxarray": ("xr_s2sr.grid", "xr_s2sr.tutorial", "xr_s2sr.training."),
+    "rioxarray": ("xr_s2sr.crs", "xr_s2sr.tutorial", "xr_s2sr.training."),
 }
 
 
@@ -136,6 +136,13 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
 def test_the_cellar_stays_below(low: str) -> None:
     below = {"xr_s2sr.scores"} if low == "quality" else set()
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
+
+
+@pytest.mark.parametrize("low", ["layout", "tree", "merging", "names", "copies", "crs"])
+def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
+    known = internal(at_import(parse(f"xr_s2sr.{low}")))
+    above = {"survey", "prepare", "jobs", "run", "engine", "models", "assemble", "api"}
+    assert not known & {f"xr_s2sr.{room}" for room in above}
 
 
 @pytest.mark.parametrize("low", ["prepare", "wald", "agreement"])

@@ -16,6 +16,7 @@ from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.evaluation import evaluate
+from xr_s2sr.merging import combine
 from xr_s2sr.wald import degrade
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "S2SRError",
     "S2SRWarning",
     "__version__",
+    "combine",
     "consistency",
     "degrade",
     "errors",

@@ -12,6 +12,8 @@ import xarray as xr
 from xr_s2sr import agreement, api, evaluation, wald
 from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
+from xr_s2sr.extras import Keep
+from xr_s2sr.layout import Scene
 from xr_s2sr.quality import Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
@@ -31,11 +33,10 @@ def told_by(function: Callable[..., Any]) -> Callable[[Method], Method]:
     return document
 
 
-@xr.register_dataset_accessor("s2sr")  # type: ignore[no-untyped-call]
 class S2SRAccessor:
-    """Super-resolution of Sentinel-2 Datasets, as ``ds.s2sr``."""
+    """Super-resolution of Sentinel-2 scenes, as ``ds.s2sr``."""
 
-    def __init__(self, ds: xr.Dataset) -> None:
+    def __init__(self, ds: Scene) -> None:
         self._ds = ds
 
     @told_by(api.upsample)
@@ -43,6 +44,8 @@ class S2SRAccessor:
         self,
         bands: str | Iterable[str] | None = None,
         *,
+        keep: Keep = "fine",
+        into: bool = False,
         model: api.ModelLike | Sequence[api.ModelLike] | None = None,
         device: Device = "auto",
         threads: int | None = None,
@@ -51,10 +54,12 @@ class S2SRAccessor:
         units: Units | None = None,
         offset: float | None = None,
         progress: bool | Callable[[int, int], Any] = False,
-    ) -> xr.Dataset:
+    ) -> Any:
         return api.upsample(
             self._ds,
             bands,
+            keep=keep,
+            into=into,
             model=model,
             device=device,
             threads=threads,
@@ -101,7 +106,7 @@ class S2SRAccessor:
     @told_by(agreement.consistency)
     def consistency(
         self,
-        ds: xr.Dataset,
+        ds: Scene,
         *,
         protocol: Protocol = "mtf",
         satellite: str | None = None,
@@ -124,7 +129,7 @@ class S2SRAccessor:
 
     @property
     def bands(self) -> Mapping[str, str]:
-        """Band id to variable name, in the order of wavelength."""
+        """Band id to variable name, or label along the bands' dimension, in the order of wavelength."""
         return api.bands_of(self._ds)
 
     def __repr__(self) -> str:
@@ -133,3 +138,7 @@ class S2SRAccessor:
         except S2SRError as problem:
             held = str(problem)
         return f"<s2sr: {held}; .upsample(), .validate()>"
+
+
+for register in (xr.register_dataset_accessor, xr.register_dataarray_accessor, xr.register_datatree_accessor):
+    register("s2sr")(S2SRAccessor)  # type: ignore[no-untyped-call]

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr import quality
 from xr_s2sr.bands import BANDS
+from xr_s2sr.crs import read_crs
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
-from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_crs, read_grid, spatial_dims
+from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import Protocol
 from xr_s2sr.radiometry import Units, resolve_radiometry
@@ -21,8 +23,8 @@ from xr_s2sr.windows import Span
 
 
 def consistency(
-    sr: xr.Dataset,
-    ds: xr.Dataset,
+    sr: Scene,
+    ds: Scene,
     *,
     protocol: Protocol = "mtf",
     satellite: str | None = None,
@@ -37,9 +39,9 @@ def consistency(
 
     Parameters
     ----------
-    sr : Dataset
+    sr : Dataset or DataArray
         What :func:`xr_s2sr.upsample` made of `ds`, or a part of it.
-    ds : Dataset
+    ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
     protocol : {"mtf", "paper"}
         Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "mtf" is that of the sensor.
@@ -70,8 +72,9 @@ def consistency(
     1
     """
     check_protocol(protocol, satellite)
-    if not isinstance(sr, xr.Dataset):
+    if not isinstance(sr, xr.Dataset | xr.DataArray):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
+    sr, ds = named(sr), arrange(ds).ds
     native = look(ds, units, offset)
     restored = _restored(sr, native)
     if not restored:

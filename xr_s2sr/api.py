@@ -11,12 +11,15 @@ import xarray as xr
 
 from xr_s2sr import arguments, assemble
 from xr_s2sr.engine import Device
-from xr_s2sr.errors import S2SRError, S2SRWarning
+from xr_s2sr.errors import ArgumentTypeError, S2SRError, S2SRWarning
+from xr_s2sr.extras import KEEP, Keep, off_grid
+from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.models import Model
 from xr_s2sr.prepare import look, prepare
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
 from xr_s2sr.survey import Survey, find_bands
+from xr_s2sr.tree import into_tree
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
@@ -25,9 +28,11 @@ TILE = 720
 
 
 def upsample(
-    ds: xr.Dataset,
+    ds: Scene,
     bands: str | Iterable[str] | None = None,
     *,
+    keep: Keep = "fine",
+    into: bool = False,
     model: ModelLike | Sequence[ModelLike] | None = None,
     device: Device = "auto",
     threads: int | None = None,
@@ -36,17 +41,24 @@ def upsample(
     units: Units | None = None,
     offset: float | None = None,
     progress: bool | Callable[[int, int], Any] = False,
-) -> xr.Dataset:
+) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
 
     Parameters
     ----------
-    ds : Dataset
+    ds : Dataset, DataArray or DataTree
         Bands at their native resolutions, each resolution on dims of its own, with pixel-centre coordinates in
         metres; any leading dims (time, ...). Names may be ids (B05, b5), STAC common names (swir16) and so on.
+        Bands that a load at 10 m repeated onto the 10 m grid (nearest neighbour) are recognised. A DataArray has its
+        bands along a dimension, a DataTree one node a resolution.
     bands : str or iterable of str, optional
         Bands to return, by any alias; nothing else comes back. By default every 20 m and 60 m band that `ds`
         holds, and all its variables on the 10 m grid as they are.
+    keep : {"fine", "all"}
+        Variables that are no bands (classes, masks, angles). "fine": those on the 10 m grid, unless `bands` says what
+        to return; a warning names the others. "all": in any case, and coarser ones by nearest neighbour.
+    into : bool
+        Of a DataTree, return the tree with the result in its 10 m node.
     model : str, path, Model or sequence of them, optional
         A packaged name, an ONNX file with a model card, or "bicubic". Bands that it does not restore go to the
         packaged models ("bicubic": are interpolated).
@@ -69,11 +81,12 @@ def upsample(
 
     Returns
     -------
-    Dataset
-        On the 10 m bands' own coordinate objects, with the input's names, dtypes, attrs, encodings and CRS. It
-        covers the 10 m pixels that all bands involved cover; a warning says so where that is not all.
-        Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say where a band comes from, and
-        ``s2sr_missing_inputs`` what the model had to do without.
+    Dataset or DataArray
+        In the form of `ds`; of a DataTree, a Dataset. On the 10 m bands' own coordinate objects, with the input's
+        names, dtypes, attrs, encodings and CRS. It covers the 10 m pixels that all bands involved cover; a warning
+        says so where that is not all. Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say
+        where a band comes from, and ``s2sr_missing_inputs`` what the model had to do without; of a DataArray,
+        coordinates along its bands.
 
     Raises
     ------
@@ -105,9 +118,22 @@ def upsample(
     margin = None if margin is None else arguments.count("margin", margin, least=0)
     threads = None if threads is None else arguments.count("threads", threads)
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
+    arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
     given = None if model is None else arguments.models(model)
+    if into and not isinstance(ds, xr.DataTree):
+        raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
+    scene, layout = ds, arrange(ds)
+    ds = layout.ds
     found, wanted, chosen, covered = prepare(ds, bands, given, units, offset)
+    left_out = off_grid(ds, found) if keep == "fine" and bands is None else []
+    if left_out:
+        warnings.warn(
+            f"left out, as they are no bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
+            'nearest neighbour with upsample(keep="all"), or drop them first',
+            S2SRWarning,
+            stacklevel=2,
+        )
     if (len(covered[0]), len(covered[1])) != found.grid.shape:
         warnings.warn(
             f"the bands' extents differ: the result covers rows {covered[0].start}:{covered[0].stop} and columns "
@@ -126,15 +152,26 @@ def upsample(
         for job in chosen
         for band in job.targets
     }
-    return assemble.dataset(ds, found, covered, restored, None if bands is None else wanted)
+    result = assemble.dataset(ds, found, covered, restored, None if bands is None else wanted, keep)
+    uncovered = [name for name in off_grid(ds, found) if name not in result] if keep == "all" else []
+    if uncovered:
+        warnings.warn(
+            f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area",
+            S2SRWarning,
+            stacklevel=2,
+        )
+    result = layout.back(result)
+    return into_tree(scene, result) if into and isinstance(scene, xr.DataTree) else result
 
 
-def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None = None) -> Report:
-    """Say what a Dataset holds and what keeps it from being upsampled; raises on no data.
+def validate(ds: Scene, *, units: Units | None = None, offset: float | None = None) -> Report:
+    """Say what a scene holds, how it is held, and what keeps it from being upsampled; raises on no data.
+
+    Dask arrays are not computed. Of arrays in memory, pixels are read where a band may be a copy on a finer grid.
 
     Parameters
     ----------
-    ds : Dataset
+    ds : Dataset, DataArray or DataTree
     units, offset
         As in :func:`upsample`.
 
@@ -144,21 +181,31 @@ def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None
         Prints as a table: band, variable, GSD, size, position, units; then notes and problems. Falsy if
         there are problems.
     """
-    found = look(ds, units, offset)
-    problems = list(found.problems)
     outcome = "upsample() would not run: see the problems"
+    try:
+        layout = arrange(ds)
+    except ArgumentTypeError:
+        raise
+    except S2SRError as problem:
+        return Report(Survey(), outcome, (problem,))
+    ds = layout.ds
+    found = look(ds, units, offset)
+    found.notes[:0] = layout.notes
+    problems = list(found.problems)
     try:
         seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset)
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
+        if left_out := off_grid(ds, seen):
+            found.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:
         if not any(str(problem).startswith(str(known)) for known in problems):
             problems.append(problem)
     return Report(found, outcome, tuple(problems))
 
 
-def bands_of(ds: xr.Dataset) -> Mapping[str, str]:
-    """Band id to variable name, in the order of wavelength.
+def bands_of(ds: Scene) -> Mapping[str, str]:
+    """Band id to variable name, or label along the bands' dimension, in the order of wavelength.
 
     Raises
     ------
@@ -166,7 +213,7 @@ def bands_of(ds: xr.Dataset) -> Mapping[str, str]:
         If two variables are the same band.
     """
     found = Survey()
-    find_bands(ds, found)
+    find_bands(named(ds), found)
     if found.variables:
         found.check()
     return dict(found.variables)

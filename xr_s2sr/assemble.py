@@ -7,8 +7,10 @@ from typing import Any
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS
-from xr_s2sr.grid import Grid, degraded_by, georeference
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.crs import georeference
+from xr_s2sr.extras import Keep, brought
+from xr_s2sr.grid import Grid, degraded_by
 from xr_s2sr.models import Model
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent
@@ -24,6 +26,9 @@ KEPT_ENCODING = (
     "units",
     "calendar",
 )
+
+#: Attributes that describe a grid: satpy's, stackstac's, EOPF's.
+GRID_ATTRS = ("area", "resolution", "transform", "proj:transform", "proj:shape", "proj:bbox")
 
 
 def cut(da: xr.DataArray, covered: Extent, grid: Grid) -> xr.DataArray:
@@ -64,7 +69,9 @@ def restored_variable(
         provenance["s2sr_model_sha256"] = model.sha256
     if absent:
         provenance["s2sr_missing_inputs"] = " ".join(b for b in BANDS if b in absent)
-    out.attrs = {**native.attrs, **provenance}
+    # what describes the grid is the 10 m grid's
+    kept = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
+    out.attrs = kept | {key: reference.attrs[key] for key in GRID_ATTRS if key in reference.attrs} | provenance
     out.encoding = {key: native.encoding[key] for key in KEPT_ENCODING if key in native.encoding}
     return out
 
@@ -75,6 +82,7 @@ def dataset(
     covered: Extent,
     restored: dict[str, xr.DataArray],
     wanted: list[str] | None,
+    keep: Keep = "fine",
 ) -> xr.Dataset:
     """The result: restored bands in the place of the native ones, and what else is wanted of the input.
 
@@ -84,15 +92,23 @@ def dataset(
         By band id.
     wanted : list of str, optional
         Band ids that were asked for by name; None: also every variable that lies on the 10 m grid.
+    keep : {"fine", "all"}
+        "all": what is no band comes along in any case, and what is coarser is brought to the 10 m grid.
     """
     by_name = {name: band for band, name in found.variables.items()}
-    fine = set(ds[found.fine.name].dims)
+    reference = cut(ds[found.fine.name], covered, found.grid)
+    fine = set(reference.dims)
     variables: dict[Hashable, xr.DataArray] = {}
     for name, variable in ds.data_vars.items():
-        band = by_name.get(str(name))
+        band, extra = by_name.get(str(name)), resolve(name) is None
         if band in restored:
             variables[name] = restored[band]
-        elif (band in wanted) if wanted is not None else set(variable.dims) <= fine:
-            variables[name] = cut(variable, covered, found.grid)
+        elif set(variable.dims) <= fine:
+            if wanted is None or band in wanted or (extra and keep == "all"):
+                variables[name] = cut(variable, covered, found.grid)
+        elif extra and keep == "all":
+            near = brought(variable, reference)
+            if near is not None:
+                variables[name] = near
     transform = found.grid.corner(covered[0].start, covered[1].start)
     return georeference(xr.Dataset(variables, attrs=ds.attrs), transform)

@@ -13,6 +13,7 @@ from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
 from xr_s2sr.engine import Device
 from xr_s2sr.errors import BandError, InputError, S2SRWarning
+from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.prepare import look, wanted_bands
 from xr_s2sr.quality import SCORE_BORDER, Protocol
@@ -27,7 +28,7 @@ OURS = "xr_s2sr"
 
 
 def evaluate(
-    ds: xr.Dataset,
+    ds: Scene,
     model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
     *,
     protocol: Protocol = "paper",
@@ -47,7 +48,7 @@ def evaluate(
 
     Parameters
     ----------
-    ds : Dataset
+    ds : Dataset, DataArray or DataTree
         As for :func:`xr_s2sr.upsample`: DN or reflectance, any leading dims (their pixels are pooled), with or
         without 60 m bands, any slice of a scene of at least 60 pixels of 10 m a side (for 60 m bands: 180).
     model : str, path, Model, sequence or mapping of them, optional
@@ -94,6 +95,7 @@ def evaluate(
     """
     check_protocol(protocol, satellite)
     methods = _methods(model)
+    ds = arrange(ds).ds
     found = look(ds, units, offset)
     wanted = _scorable(found, bands, methods)
     settings = {"device": device, "threads": threads, "tile": tile, "progress": progress}

@@ -1,16 +1,11 @@
-"""Grids: where pixels lie, read once from coordinates into frozen values, then compared as integers.
-
-The only room with rioxarray.
-"""
+"""Grids: where pixels lie, read once from coordinates into frozen values, then compared as integers."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
 
@@ -206,10 +201,23 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: in
             )
         raise GridError(
             f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {pitch}"
-            f"{f', as the scene was degraded by {degraded}' if degraded > 1 else ''}. "
-            "Load each band at its native resolution"
+            f"{f', as the scene was degraded by {degraded}' if degraded > 1 else ''}"
+            + _not_copies(da, gsd, spacing, pitch)
         )
     return Grid(y, x)
+
+
+def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
+    """Why a band may not lie on finer pixels, and how to load it."""
+    if "s2sr_model" in da.attrs:
+        return f". {da.attrs['s2sr_model']} has restored it already: upsample the native scene"
+    if spacing < pitch:
+        return (
+            ", or exact copies of such pixels; these were interpolated or reprojected. Load it natively, "
+            f'odc.stac.load(items, bands=["{da.name}"], resolution={gsd}), and merge: '
+            'xr_s2sr.combine(ds10, ds20, ds60). Or load with resampling="nearest", in the CRS of the tile'
+        )
+    return ". Load each band at its native resolution"
 
 
 def nest(
@@ -269,18 +277,14 @@ def _centres_coincide(fine: Grid, coarse: Grid, tolerance: float) -> bool:
     return all(abs(a - round(a)) <= tolerance for a in apart)
 
 
-def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
-    """The CRS as rioxarray sees it, or None."""
-    return obj.rio.crs
+def outer_edge(axis: Axis, rows: bool) -> float:
+    """The outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
 
-
-def georeference(ds: xr.Dataset, transform: Affine) -> xr.Dataset:
-    """Give each grid mapping the GeoTransform of the result, where there is a grid mapping.
-
-    By hand, since ``rio.write_transform`` copies all pixels.
+    Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
     """
-    mappings = {
-        v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()
-    }
-    text = " ".join(str(number) for number in transform.to_gdal())
-    return ds.assign_coords({name: ds[name].assign_attrs(GeoTransform=text) for name in mappings & set(ds.coords)})
+    place, size = axis.first / axis.step, abs(axis.step)
+    if abs(place - round(place)) > TOLERANCE:
+        return axis.edge
+    if rows:
+        return axis.first if axis.step < 0 else axis.first - size
+    return axis.first if axis.step > 0 else axis.first + size

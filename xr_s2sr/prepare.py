@@ -10,7 +10,7 @@ import xarray as xr
 
 from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
-from xr_s2sr.errors import ArgumentTypeError, BandError, LazyError
+from xr_s2sr.errors import BandError, LazyError
 from xr_s2sr.models import Model
 from xr_s2sr.radiometry import UNITS, check_magnitude
 from xr_s2sr.survey import Survey, survey
@@ -38,13 +38,8 @@ def prepare(
     return found, wanted, chosen, jobs.common_extent(found, needed)
 
 
-def look(ds: Any, units: Any, offset: Any) -> Survey:
-    """Survey a Dataset with the user's own word on its pixels; refuses what is no Dataset."""
-    if not isinstance(ds, xr.Dataset):
-        raise ArgumentTypeError(
-            f"expected an xarray Dataset with one variable per band, not a {type(ds).__name__}. "
-            'From a DataArray with a band dimension: da.to_dataset(dim="band")'
-        )
+def look(ds: xr.Dataset, units: Any, offset: Any) -> Survey:
+    """Survey a Dataset with the user's own word on its pixels."""
     if units is not None:
         arguments.choice("units", units, UNITS)
     return survey(ds, units, None if offset is None else arguments.number("offset", offset))

@@ -230,6 +230,17 @@ def _number(da: xr.DataArray, key: str, default: float) -> float:
         ) from None
 
 
+def read_nodata(da: xr.DataArray) -> float:
+    """The value that means "no data"; NaN if only NaN does.
+
+    Raises
+    ------
+    RadiometryError
+        If the attributes say something that is no number.
+    """
+    return _nodata(da)[0]
+
+
 def _nodata(da: xr.DataArray) -> tuple[float, str]:
     nodata, source = _nodata_told(da)
     if da.dtype.kind == "f":

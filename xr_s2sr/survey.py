@@ -14,8 +14,9 @@ from typing import TypeAlias
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
+from xr_s2sr.crs import check_tile, read_crs
 from xr_s2sr.errors import BandError, GridError, S2SRError
-from xr_s2sr.grid import Grid, degraded_by, nest, read_crs, read_grid
+from xr_s2sr.grid import Grid, degraded_by, nest, read_grid
 from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
 from xr_s2sr.windows import Extent, Span
 
@@ -183,8 +184,9 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
     reference = ds[result.variables[result.reference]]
     if degraded > 1:
         result.notes.append(f"a simulated scene, degraded by {degraded}: its pixels are {degraded} times larger")
+    crs = None
     with result.collecting():
-        crs = read_crs(reference)
+        crs = read_crs(reference) or read_crs(ds)
         result.crs = None if crs is None else crs.to_string()
     dims = list(dict.fromkeys(dim for name in result.variables.values() for dim in ds[name].dims[-2:]))
     for band, name in result.variables.items():
@@ -194,6 +196,7 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
             places[key] = None
             with result.collecting():
                 own = read_grid(da, gsd, like=grid, degraded=degraded)
+                check_tile(own, gsd, crs, name)
                 places[key] = own, nest(grid, own, gsd // 10, (str(reference.name), name), dims)
         place = places[key]
         if place is None:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr import arguments, quality
 from xr_s2sr.bands import MTF
+from xr_s2sr.crs import georeference
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.grid import DEGRADED_BY, degraded_by, georeference
+from xr_s2sr.grid import DEGRADED_BY, degraded_by
+from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Radiometry, Units
@@ -25,7 +27,7 @@ _STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_Fi
 
 
 def degrade(
-    ds: xr.Dataset,
+    ds: Scene,
     factor: int,
     *,
     protocol: Protocol = "paper",
@@ -40,7 +42,7 @@ def degrade(
 
     Parameters
     ----------
-    ds : Dataset
+    ds : Dataset, DataArray or DataTree
         As for :func:`xr_s2sr.upsample`; any slice of a scene will do.
     factor : int
         How many times larger the pixels become, 2 or more: 2 to evaluate 20 m bands, 6 for 60 m bands.
@@ -54,12 +56,12 @@ def degrade(
     Returns
     -------
     Dataset
-        The bands, under their names and dims, as float32 in the unit of the input (written down in ``scale_factor``
-        and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of the larger
-        pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and that nest at
-        the new size, from the first whole pixel of the coarsest band on. What is no band is left out. The attribute
-        ``s2sr_degraded_by`` of each band tells ``upsample``, ``validate`` and ``evaluate`` that larger pixels are
-        meant.
+        The bands, under their names and native dims, as float32 in the unit of the input (written down in
+        ``scale_factor`` and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of
+        the larger pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and
+        that nest at the new size, from the first whole pixel of the coarsest band on. What is no band is left out.
+        The attribute ``s2sr_degraded_by`` of each band tells ``upsample``, ``validate`` and ``evaluate`` that larger
+        pixels are meant.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def degrade(
     >>> small.B11.shape, float(small.x_20m[1] - small.x_20m[0])
     ((30, 30), 40.0)
     """
-    return simulate(ds, factor, protocol, satellite, units, offset)[0]
+    return simulate(arrange(ds).ds, factor, protocol, satellite, units, offset)[0]
 
 
 def simulate(

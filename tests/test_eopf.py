@@ -1,0 +1,218 @@
+"""EOPF Zarr products: a real store on disk, in the structure of ESA's samples, opened as a DataTree."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from holders import same_pixels, transform
+from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, coarsened, native
+
+import xr_s2sr
+from xr_s2sr.errors import ArgumentTypeError, BandError
+from xr_s2sr.layout import arrange
+
+CUBIC = {"model": "bicubic"}
+#: Which bands a Level-2A product repeats at coarser pixels.
+REPEATED = {20: ("B01", "B02", "B03", "B04"), 60: ("B02", "B03", "B04", *RED_EDGE)}
+
+
+def group(bands: dict[str, xr.DataArray], gsd: int) -> xr.Dataset:
+    """A node of one resolution: names in lower case, whole numbers for coordinates, the CRS in attributes only."""
+    first = next(iter(bands.values()))
+    y, x = (first[dim].values.astype(np.int64) for dim in first.dims)
+    t = transform(first)
+    attrs = {
+        "proj:epsg": first.rio.crs.to_epsg(),
+        "proj:shape": list(first.shape),
+        "proj:transform": list(t)[:6],
+        "units": "digital_counts",
+    }
+    coords = {"y": ("y", y), "x": ("x", x)}
+    return xr.Dataset(
+        {name.lower(): (("y", "x"), da.values, {**attrs, "long_name": f"BOA {gsd}m"}) for name, da in bands.items()},
+        coords,
+    )
+
+
+def product(ds: xr.Dataset) -> xr.DataTree:
+    """Reflectance at three resolutions, with the masks whose variables have bands' names too."""
+    repeated = {
+        gsd: {
+            band: xr.DataArray(
+                coarsened(ds[band].values, gsd // GSD[band]).astype("uint16"), ds[like].coords, ds[like].dims
+            )
+            for band in bands
+            if GSD[band] < gsd
+        }
+        for (gsd, bands), like in zip(REPEATED.items(), ("B05", "B01"), strict=True)
+    }
+    native_bands = {gsd: {b: ds[b] for b in bands} for gsd, bands in ((10, FINE), (20, RED_EDGE), (60, SIXTY))}
+    nodes: dict[str, Any] = {"/": xr.Dataset(attrs={"stac_discovery": '{"type": "Feature"}'})}
+    for gsd, bands in native_bands.items():
+        nodes[f"/measurements/reflectance/r{gsd}m"] = group({**repeated.get(gsd, {}), **bands}, gsd)
+        footprint = group({b: (da > 0).astype("uint8") for b, da in bands.items()}, gsd)
+        nodes[f"/conditions/mask/detector_footprint/r{gsd}m"] = footprint
+        nodes[f"/quality/mask/r{gsd}m"] = footprint
+    scl = xr.Dataset(
+        {"scl": (("y", "x"), np.ones(ds.B05.shape, "uint8"))}, nodes["/measurements/reflectance/r20m"].coords
+    )
+    nodes["/conditions/mask/l2a_classification/r20m"] = scl
+    return xr.DataTree.from_dict(nodes)
+
+
+@pytest.fixture(scope="module")
+def scene() -> xr.Dataset:
+    return native((60, 72))
+
+
+@pytest.fixture(scope="module")
+def store(scene: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Counts on disk, with the scale and the offset of baseline 04.00."""
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    tree = product(scene)
+    encoding = {
+        node.path: {
+            name: {"dtype": "uint16", "scale_factor": 1e-4, "add_offset": -0.1, "_FillValue": np.uint16(0)}
+            for name in node.data_vars
+        }
+        for node in tree.subtree
+        if "/reflectance/" in node.path
+    }
+    for node in tree.subtree:
+        if node.path in encoding:
+            node.dataset = node.to_dataset().map(lambda da: da * 1e-4 - 0.1, keep_attrs=True)
+    path = tmp_path_factory.mktemp("eopf") / "S2A_MSIL2A_20240601T100559_N0511_R022_T32TPP.zarr"
+    tree.to_zarr(path, encoding=encoding, zarr_format=2, consolidated=True)
+    return path
+
+
+@pytest.fixture
+def tree(store: Path) -> xr.DataTree:
+    return xr.open_datatree(store, engine="zarr", chunks=None)
+
+
+def reflectance(scene: xr.Dataset, tree: xr.DataTree) -> xr.Dataset:
+    """The native scene with the pixels of the store."""
+    bands = {}
+    for band in TWELVE:
+        node = tree[f"/measurements/reflectance/r{GSD[band]}m/{band.lower()}"]
+        bands[band] = scene[band].copy(data=node.values)
+        bands[band].encoding = node.encoding
+    return xr.Dataset(bands)
+
+
+def test_to_a_dataset(tree: xr.DataTree, scene: xr.Dataset) -> None:
+    sr = tree.s2sr.upsample()
+    expected = reflectance(scene, tree).s2sr.upsample()
+    assert {*sr.data_vars} == {band.lower() for band in TWELVE}
+    for band in TWELVE:
+        np.testing.assert_array_equal(sr[band.lower()], expected[band])
+    assert sr.x.dtype == np.int64
+    assert sr.rio.crs.to_epsg() == 32632
+    assert sr.rio.transform() == transform(scene.B02)
+    assert sr.b05.attrs["proj:shape"] == sr.b02.attrs["proj:shape"]
+    assert list(tree.s2sr.upsample(["B05", "blue"], **CUBIC).data_vars) == ["b02", "b05"]
+
+
+def test_into_the_tree(tree: xr.DataTree) -> None:
+    out = tree.s2sr.upsample(into=True, **CUBIC)
+    assert isinstance(out, xr.DataTree)
+    fine = out["/measurements/reflectance/r10m"]
+    assert {*fine.data_vars} == {band.lower() for band in TWELVE}
+    same_pixels(fine.to_dataset()[["b05"]], tree.s2sr.upsample("B05", **CUBIC)[["b05"]])
+    xr.testing.assert_identical(
+        out["/measurements/reflectance/r20m"].to_dataset(), tree["/measurements/reflectance/r20m"].to_dataset()
+    )
+    assert out["/conditions/mask/l2a_classification/r20m/scl"].shape == (30, 36)
+    assert "b05" not in tree["/measurements/reflectance/r10m"]
+    again = out.s2sr.upsample(into=True, **CUBIC)
+    same_pixels(again["/measurements/reflectance/r10m"].to_dataset()[["b05"]], fine.to_dataset()[["b05"]])
+    one = tree.s2sr.upsample("B11", into=True, **CUBIC)["/measurements/reflectance/r10m"]
+    assert {*one.data_vars} == {"b02", "b03", "b04", "b08", "b11"}
+
+
+def test_back_to_zarr(tree: xr.DataTree, tmp_path: Path) -> None:
+    sr = tree.s2sr.upsample("B05", **CUBIC)
+    sr.to_zarr(tmp_path / "sr.zarr", zarr_format=2)
+    with xr.open_zarr(tmp_path / "sr.zarr") as back:
+        assert back.b05.encoding["dtype"] == np.uint16
+        np.testing.assert_allclose(back.b05, sr.b05, atol=5.1e-5)
+
+
+def test_a_part_of_the_tree(tree: xr.DataTree) -> None:
+    expected = tree.s2sr.upsample(**CUBIC)
+    for path in ("/measurements", "/measurements/reflectance"):
+        xr.testing.assert_identical(tree[path].s2sr.upsample(**CUBIC), expected)
+        part = tree[path].s2sr.upsample("B05", into=True, **CUBIC)
+        assert "b05" in part[str(Path("/measurements/reflectance/r10m").relative_to(path))]
+
+
+def test_validate(tree: xr.DataTree) -> None:
+    text = str(tree.s2sr.validate())
+    assert "CRS: EPSG:32632" in text
+    assert "note: a DataTree: bands from /measurements/reflectance/r10m, /measurements/reflectance/r20m" in text
+    assert "note: 'b02' on 20 m pixels is left out: there is a better one" in text
+    assert "note: 'b05' on 60 m pixels is left out" in text
+    assert tree.s2sr.bands["B8A"] == "b8a"
+
+
+def test_lazily(store: Path) -> None:
+    import dask
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("computed")
+
+    with dask.config.set(scheduler=refuse), xr.open_datatree(store, engine="zarr", chunks={}) as tree:
+        ds = arrange(tree).ds
+        assert ds.b05.chunks is not None
+        assert ds.b05.dims == ("y_20m", "x_20m")
+
+
+def test_evaluate(scene: xr.Dataset) -> None:
+    ds = native((180, 180))
+    tree = xr.DataTree.from_dict(
+        {
+            name: ds[list(bands)].rename({f"{d}_{name}": d for d in "yx"} if name != "10m" else {})
+            for name, bands in (("10m", FINE), ("20m", RED_EDGE), ("60m", SIXTY))
+        }
+    )
+    expected = ds.s2sr.evaluate("bicubic", bands="B05")
+    assert float(tree.s2sr.evaluate("bicubic", bands="B05")["rmse"][0, 0]) == float(expected["rmse"][0, 0])
+
+
+def test_one_node_that_holds_all(scene: xr.Dataset) -> None:
+    tree = xr.DataTree.from_dict({"/scene": scene})
+    same_pixels(tree.s2sr.upsample("B05", **CUBIC), scene.s2sr.upsample("B05", **CUBIC))
+
+
+def test_no_bands() -> None:
+    tree = xr.DataTree.from_dict({"/a/b": xr.Dataset({"t2m": 1.0})})
+    with pytest.raises(
+        BandError, match=r"no Sentinel-2 band in any node of the DataTree \(/, /a, /a/b\); expected nodes"
+    ):
+        tree.s2sr.upsample()
+    assert not tree.s2sr.validate()
+    assert "no Sentinel-2 band" in repr(tree.s2sr)
+
+
+def test_several_scenes(scene: xr.Dataset) -> None:
+    tree = xr.DataTree.from_dict({"/may/all": scene, "/june/all": scene})
+    with pytest.raises(BandError, match=r"several groups of nodes hold bands: /may, /june; .* dt\[\"/may\"\].s2sr"):
+        tree.s2sr.upsample()
+    same_pixels(tree["/may"].s2sr.upsample("B05", **CUBIC), scene.s2sr.upsample("B05", **CUBIC))
+
+
+def test_into_needs_a_tree(scene: xr.Dataset) -> None:
+    with pytest.raises(ArgumentTypeError, match="into=True is for a DataTree, not a Dataset; leave it out"):
+        scene.s2sr.upsample(into=True)
+
+
+def test_pickle(tree: xr.DataTree) -> None:
+    tree.s2sr.validate()
+    assert pickle.loads(pickle.dumps(tree)).s2sr.validate()
+    assert xr_s2sr.validate(tree)
