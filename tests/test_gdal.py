@@ -137,6 +137,29 @@ def test_what_cannot_be_combined(scene: xr.Dataset) -> None:
         xr_s2sr.combine()
 
 
+def test_described_twice(files: dict[int, Path]) -> None:
+    with rioxarray.open_rasterio(files[10], band_as_variable=True) as ds:
+        twice = ds.assign(band_9=ds.band_1)
+        with pytest.raises(
+            BandError, match=r"both 'band_1' and 'band_9' are band B04. Keep one: ds = ds.drop_vars\('band_9'"
+        ):
+            twice.s2sr.upsample()
+        assert not twice.s2sr.validate()
+        with pytest.raises(BandError, match="both 'B04' and 'band_1' are band B04"):
+            ds.assign(B04=ds.band_1).s2sr.upsample()
+
+
+def test_one_pixel(scene: xr.Dataset) -> None:
+    """Nothing tells the spacing of a single pixel but its band."""
+    ds = scene.isel(y=slice(6), x=slice(6), y_20m=slice(3), x_20m=slice(3), y_60m=slice(1), x_60m=slice(1))
+    pieces = [
+        ds[list(bands)].rename({f"{d}_{gsd}m": d for d in "yx"} if gsd > 10 else {}) for gsd, bands in ORDER.items()
+    ]
+    together = xr_s2sr.combine(*pieces)
+    assert together.B01.dims == ("y_60m", "x_60m")
+    same_pixels(together.s2sr.upsample("B01", **CUBIC), ds.s2sr.upsample("B01", **CUBIC))
+
+
 def test_better_ones_are_taken(scene: xr.Dataset) -> None:
     """Copies at 10 m beside native bands; 10 m bands averaged to 20 m beside their own."""
     ds20 = scene[["B05", "B11"]].rename(y_20m="y", x_20m="x").assign(B02=lambda d: d.B05)

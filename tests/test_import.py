@@ -138,6 +138,13 @@ def test_the_cellar_stays_below(low: str) -> None:
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
 
 
+@pytest.mark.parametrize("low", ["layout", "tree", "merging", "names", "copies", "crs"])
+def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
+    known = internal(at_import(parse(f"xr_s2sr.{low}")))
+    above = {"survey", "prepare", "jobs", "run", "engine", "models", "assemble", "api"}
+    assert not known & {f"xr_s2sr.{room}" for room in above}
+
+
 @pytest.mark.parametrize("low", ["prepare", "wald", "agreement"])
 def test_what_api_and_evaluate_stand_on(low: str) -> None:
     assert not internal(parse(f"xr_s2sr.{low}")) & {"xr_s2sr.api", "xr_s2sr.trial", "xr_s2sr.evaluation"}

@@ -87,7 +87,8 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
         if not dims:
             found.append(Part(part.drop_vars([key for key in part.coords if part[key].dims]), np.inf))
             continue
-        spacing = abs(read_axis(part[names[0]], dims[1], 10.0).step)
+        alone = next((float(BANDS[band].gsd) for name in names if (band := resolve(name))), None)
+        spacing = abs(read_axis(part[names[0]], dims[1], alone).step)
         suffix = "" if round(spacing) == 10 else f"_{round(spacing)}m"
         new = {dim: re.sub(r"_\d+m$", "", str(dim)) + suffix for dim in dims}
         found.append(Part(part.rename({old: name for old, name in new.items() if old != name}), spacing))

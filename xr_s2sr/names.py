@@ -16,13 +16,23 @@ _NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
 
 
 def described(ds: xr.Dataset) -> dict[Hashable, str]:
-    """New names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's."""
+    """New names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
+
+    Raises
+    ------
+    BandError
+        If two are the same band.
+    """
     found: dict[Hashable, str] = {}
     for name, variable in ds.data_vars.items():
         if _NUMBERED.fullmatch(str(name)):
             band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
-            if band is not None:
-                found[name] = band
+            if band is None:
+                continue
+            twin = band if band in ds else next((other for other, known in found.items() if known == band), None)
+            if twin is not None:
+                raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+            found[name] = band
     return found
 
 
