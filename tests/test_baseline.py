@@ -70,7 +70,7 @@ def test_a_users_offsets_by_date() -> None:
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (xr.DataArray([0.0, -1000], dims="time"), "offset has 2 values along 'time', 'B02' the leading dimensions"),
+        (xr.DataArray([0.0, -1000], dims="time"), "offset has 2 values along 'time', 'B01' the leading dimensions"),
         (xr.DataArray([0.0, 0, 0], dims="date"), "offset has 3 values along 'date'"),
         (xr.DataArray([0.0, np.nan, 0], dims="time"), "expected finite numbers, one a date"),
         (

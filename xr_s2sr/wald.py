@@ -15,11 +15,11 @@ from xr_s2sr.bands import MTF
 from xr_s2sr.crs import georeference
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.grid import DEGRADED_BY, degraded_by
+from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Radiometry, Units
-from xr_s2sr.held import Held
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Span
 
