@@ -52,7 +52,7 @@ class S2SRAccessor:
         tile: int = api.TILE,
         margin: int | None = None,
         units: Units | None = None,
-        offset: float | None = None,
+        offset: float | xr.DataArray | None = None,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> Any:
         return api.upsample(
@@ -71,7 +71,7 @@ class S2SRAccessor:
         )
 
     @told_by(api.validate)
-    def validate(self, *, units: Units | None = None, offset: float | None = None) -> Report:
+    def validate(self, *, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Report:
         return api.validate(self._ds, units=units, offset=offset)
 
     @told_by(evaluation.evaluate)

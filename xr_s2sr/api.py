@@ -39,7 +39,7 @@ def upsample(
     tile: int = TILE,
     margin: int | None = None,
     units: Units | None = None,
-    offset: float | None = None,
+    offset: float | xr.DataArray | None = None,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
@@ -74,8 +74,9 @@ def upsample(
         neighbouring tiles are blended.
     units : {"dn", "reflectance", "percent"}, optional
         What the pixel values are, where the metadata do not tell or are wrong.
-    offset : float, optional
-        Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later.
+    offset : float or DataArray, optional
+        Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
+        DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
     progress : bool or callable
         True for a line on stderr; or a function that is called with (windows done, windows in all).
 
@@ -164,7 +165,7 @@ def upsample(
     return into_tree(scene, result) if into and isinstance(scene, xr.DataTree) else result
 
 
-def validate(ds: Scene, *, units: Units | None = None, offset: float | None = None) -> Report:
+def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Report:
     """Say what a scene holds, how it is held, and what keeps it from being upsampled; raises on no data.
 
     Dask arrays are not computed. Of arrays in memory, pixels are read where a band may be a copy on a finer grid.

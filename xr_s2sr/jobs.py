@@ -16,11 +16,12 @@ from xr_s2sr import models
 from xr_s2sr.bands import BANDS, CIRRUS
 from xr_s2sr.engine import Device, Runner, runner
 from xr_s2sr.errors import BandError, GridError, ModelError
+from xr_s2sr.held import Held
 from xr_s2sr.interpolate import BicubicRunner
 from xr_s2sr.models import Model
 from xr_s2sr.progress import Progress
 from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, writable
-from xr_s2sr.survey import Held, Survey
+from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Plan, Span, make_plan
 
 
@@ -86,7 +87,7 @@ class Job:
 def source(ds: xr.Dataset, held: Held, corner: tuple[int, int], index: tuple[int, ...]) -> Source:
     """One band at one leading index; `corner` is the domain's, on the 10 m grid."""
     start = (held.start[0] - corner[0]) // held.factor, (held.start[1] - corner[1]) // held.factor
-    return Source(np.asarray(ds[held.name].variable[index].values), start, held.factor, held.radiometry)
+    return Source(np.asarray(ds[held.name].variable[index].values), start, held.factor, held.at(index))
 
 
 def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None) -> list[Job]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from xr_s2sr import arguments
+from xr_s2sr import arguments, plausibility
 from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
+from xr_s2sr.baseline import offset_argument
 from xr_s2sr.errors import BandError, LazyError
 from xr_s2sr.models import Model
-from xr_s2sr.radiometry import UNITS, check_magnitude
+from xr_s2sr.radiometry import UNITS
 from xr_s2sr.survey import Survey, survey
 from xr_s2sr.windows import Extent
 
@@ -42,7 +43,7 @@ def look(ds: xr.Dataset, units: Any, offset: Any) -> Survey:
     """Survey a Dataset with the user's own word on its pixels."""
     if units is not None:
         arguments.choice("units", units, UNITS)
-    return survey(ds, units, None if offset is None else arguments.number("offset", offset))
+    return survey(ds, units, offset_argument(offset))
 
 
 def wanted_bands(found: Survey, bands: Any) -> list[str]:
@@ -84,4 +85,4 @@ def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
         held = found.held[band]
         if ds[held.name].chunks is not None:
             raise LazyError(f"{held.name!r} is a dask array; this version computes in memory. Load it: ds = ds.load()")
-        check_magnitude(ds[held.name], held.radiometry)
+        plausibility.check_pixels(ds[held.name], held)

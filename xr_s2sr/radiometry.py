@@ -20,9 +20,6 @@ UNITS: dict[Units, float] = {"dn": 1e-4, "reflectance": 1.0, "percent": 1e-2}
 #: DN that marks a saturated pixel in Sentinel-2 products (Special_Values in the product metadata).
 SATURATED_DN = 65535
 
-#: No surface is this bright: a median above it means that the unit was not what was thought.
-IMPLAUSIBLE_REFLECTANCE = 5.0
-
 
 @dataclass(frozen=True)
 class Storage:
@@ -98,6 +95,11 @@ class Radiometry:
     @property
     def integer(self) -> bool:
         return self.dtype.kind in "iu"
+
+    @property
+    def assumed_dn(self) -> bool:
+        """Whether the values were taken for DN without an offset, for want of anything that says so."""
+        return self.scale == UNITS["dn"] and self.source.startswith("assumed")
 
     @property
     def blank(self) -> float:
@@ -261,32 +263,3 @@ def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
         if da.encoding.get(key) is not None:
             return float(da.encoding[key]), f"nodata from encoding {key}"
     return 0.0, "nodata 0 assumed"
-
-
-def check_magnitude(da: xr.DataArray, radiometry: Radiometry) -> None:
-    """Refuse in-memory pixels that contradict the unit: a typical reflectance above 5 is no reflectance.
-
-    Raises
-    ------
-    RadiometryError
-    """
-    data = da.data
-    if not isinstance(data, np.ndarray) or data.size == 0:
-        return
-    # a few thousand pixels spread over the image tell a median well enough
-    rows, cols = (slice(None, None, max(1, n // 64)) for n in data.shape[-2:])
-    sample = data[..., rows, cols].astype(np.float64).ravel()
-    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata) & (sample < radiometry.top)]
-    if sample.size == 0:
-        return
-    median = float(np.median(sample))
-    reflectance = median * radiometry.scale + radiometry.offset
-    if reflectance > IMPLAUSIBLE_REFLECTANCE:
-        likely: Units = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
-        fix = f"Say what the values are: upsample(units={likely!r})"
-        if radiometry.scale == UNITS[likely]:
-            fix = f'Bring the values to DN, or correct the offset: ds["{da.name}"] = ..., upsample(offset=0)'
-        raise RadiometryError(
-            f"{da.name!r} has a median of {median:g}, which would be a reflectance of {reflectance:g} "
-            f"({radiometry.source}); expected at most {IMPLAUSIBLE_REFLECTANCE:g}. {fix}"
-        )

@@ -45,7 +45,7 @@ class Report:
                 rows.append((band, name, gsd, "", "", "see problems"))
                 continue
             size = f"{held.grid.shape[0]} x {held.grid.shape[1]}"
-            rows.append((band, name, gsd, size, f"{held.start[0]}, {held.start[1]}", str(held.radiometry)))
+            rows.append((band, name, gsd, size, f"{held.start[0]}, {held.start[1]}", held.told))
         return rows
 
     def __str__(self) -> str:

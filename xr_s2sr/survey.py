@@ -14,49 +14,16 @@ from typing import TypeAlias
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
+from xr_s2sr.baseline import radiometric_state
 from xr_s2sr.crs import check_tile, read_crs
-from xr_s2sr.errors import BandError, GridError, S2SRError
+from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.grid import Grid, degraded_by, nest, read_grid
-from xr_s2sr.radiometry import Radiometry, Units, resolve_radiometry
-from xr_s2sr.windows import Extent, Span
+from xr_s2sr.held import Held
+from xr_s2sr.radiometry import Units
 
 Dims: TypeAlias = tuple[Hashable, ...]
 #: A grid, and where its first pixel starts on the 10 m grid.
 Place: TypeAlias = tuple[Grid, tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Held:
-    """A band as a Dataset holds it.
-
-    Attributes
-    ----------
-    id : str
-    name : str
-        Of the variable.
-    grid : Grid
-    start : (int, int)
-        Where its first pixel starts, in 10 m pixels, counted from the 10 m grid's first.
-    radiometry : Radiometry
-    """
-
-    id: str
-    name: str
-    grid: Grid
-    start: tuple[int, int]
-    radiometry: Radiometry
-
-    @property
-    def factor(self) -> int:
-        return BANDS[self.id].gsd // 10
-
-    @property
-    def extent(self) -> Extent:
-        """Rows and columns of the 10 m grid that it covers."""
-        rows, cols = (
-            Span(start, start + size * self.factor) for start, size in zip(self.start, self.grid.shape, strict=True)
-        )
-        return rows, cols
 
 
 @dataclass
@@ -103,6 +70,20 @@ class Survey:
         except S2SRError as problem:
             self.problems.append(problem)
 
+    def check_one_offset(self) -> None:
+        """Refuse offsets that differ between dates, where dates are compared or degraded together.
+
+        Raises
+        ------
+        RadiometryError
+        """
+        for held in self.held.values():
+            if held.dates is not None:
+                raise RadiometryError(
+                    f"the offsets of {held.name!r} differ along {held.dates.dim!r} ({held.radiometry.source}); "
+                    f"expected one. Take the dates of one offset: ds.isel({held.dates.dim}=[...])"
+                )
+
     def check(self) -> None:
         """Raise the first problem, and say how many more there are."""
         if not self.problems:
@@ -137,7 +118,7 @@ def find_bands(ds: xr.Dataset, survey: Survey) -> None:
         )
 
 
-def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = None) -> Survey:
+def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Survey:
     """Look at names, coordinates and metadata; no pixel is read.
 
     Parameters
@@ -203,10 +184,16 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | None = No
             continue
         with result.collecting():
             _check_dims(da, reference, gsd)
-            result.held[band] = Held(band, name, *place, resolve_radiometry(da, units, offset))
+            radiometry, dates = radiometric_state(da, units, offset)
+            axis = 0 if dates is None else da.dims.index(dates.dim)
+            result.held[band] = Held(band, name, *place, radiometry, dates, axis)
     _check_cells(result)
-    assumed = sorted({h.radiometry.source for h in result.held.values() if "assumed" in h.radiometry.source})
-    result.notes.extend(f"radiometry: {source}" for source in assumed)
+    by_source: dict[str, list[str]] = {}
+    for held in result.held.values():
+        by_source.setdefault(held.radiometry.source, []).append(held.id)
+    for source, bands in by_source.items():
+        of = f" of {', '.join(bands)}" if len(by_source) > 1 else ""
+        result.notes.append(f"radiometry{of}: {source}")
     return result
 
 

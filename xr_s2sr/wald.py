@@ -15,11 +15,12 @@ from xr_s2sr.bands import MTF
 from xr_s2sr.crs import georeference
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.grid import DEGRADED_BY, degraded_by
+from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Radiometry, Units
-from xr_s2sr.survey import Held, Survey
+from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Span
 
 #: Attributes that describe the stored numbers of the input and not those of a simulated band.
@@ -108,6 +109,7 @@ def simulate(
     check_protocol(protocol, satellite)
     found = look(ds, units, offset)
     found.check()
+    found.check_one_offset()
     check_pixels(ds, found, list(found.held))
     covered = whole_cells(found, cells or max(found.held.values(), key=lambda held: held.factor), factor)
     rule = protocol if satellite is None else f"{protocol} ({satellite})"

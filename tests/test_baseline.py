@@ -1,0 +1,169 @@
+"""Offsets: by date, by processing baseline, by the user; explained, and refused where the pixels contradict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from scenes import RED_EDGE, TWELVE, native
+
+import xr_s2sr
+from xr_s2sr.baseline import EARTH_SEARCH, radiometric_state
+from xr_s2sr.errors import ArgumentTypeError, RadiometryError
+
+TIMES = np.array(["2021-06-01", "2022-06-01", "2023-06-01"], "M8[ns]")
+
+
+def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
+    """The same place on three dates; the last two have 1000 DN more, as from baseline 04.00 on."""
+    ds = native((60, 60), lead={"time": TIMES}, dtype=dtype)
+    shift = xr.DataArray(np.array([0, 1000, 1000], dtype), dims="time")
+    ds = ds.map(lambda v: (v.isel(time=[0, 0, 0]).assign_coords(time=TIMES) + shift).astype(dtype).transpose(*v.dims))
+    return ds if baselines is None else ds.assign_coords({"s2:processing_baseline": ("time", baselines)})
+
+
+def offsets(ds: xr.Dataset) -> list[float]:
+    """Reflectance at DN 0, by date, as the survey finds it."""
+    from xr_s2sr.prepare import look
+
+    held = look(ds, None, None).held["B05"]
+    return [held.at((k,)).offset for k in range(3)]
+
+
+@pytest.mark.parametrize("baselines", [["02.14", "04.00", "05.09"], ["N0214", "N0400", "N0509"], [2.14, 4.0, 5.09]])
+def test_the_baseline_tells_the_offset_of_each_date(baselines: list[Any]) -> None:
+    ds = cube(baselines)
+    assert offsets(ds) == pytest.approx([0, -0.1, -0.1])
+    text = str(ds.s2sr.validate())
+    assert "offset by processing baseline (s2:processing_baseline)" in text
+    assert "-0.1 or +0 by date" in text
+
+
+def test_dates_of_other_offsets_are_the_same_scene() -> None:
+    """The same reflectance, told by other DN, gives the same reflectance: 1000 DN apart to the rounding of DN."""
+    sr = cube(["02.14", "04.00", "05.09"]).s2sr.upsample()
+    for band in (*RED_EDGE, "B01"):
+        values = sr[band].values.astype(int)
+        assert np.abs(values[1] - 1000 - values[0]).max() <= 1
+        np.testing.assert_array_equal(values[1], values[2])
+
+
+def test_each_date_alone_agrees_with_the_cube() -> None:
+    ds = cube(["02.14", "04.00", "05.09"])
+    sr = ds.s2sr.upsample(["B05"])
+    for k in range(3):
+        alone = ds.isel(time=k)
+        assert alone["s2:processing_baseline"].ndim == 0
+        np.testing.assert_array_equal(alone.s2sr.upsample(["B05"]).B05, sr.B05[k])
+
+
+def test_a_users_offsets_by_date() -> None:
+    ds = cube()
+    told = xr.DataArray([0, -1000, -1000], dims="time")
+    by_hand = ds.s2sr.upsample(["B11"], offset=told)
+    np.testing.assert_array_equal(by_hand.B11, cube(["02.14", "04.00", "05.09"]).s2sr.upsample(["B11"]).B11)
+    assert "offset= by date" in str(ds.s2sr.validate(offset=told))
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (xr.DataArray([0.0, -1000], dims="time"), "offset has 2 values along 'time', 'B01' the leading dimensions"),
+        (xr.DataArray([0.0, 0, 0], dims="date"), "offset has 3 values along 'date'"),
+        (xr.DataArray([0.0, np.nan, 0], dims="time"), "expected finite numbers, one a date"),
+        (
+            xr.DataArray([0.0, 0, 0], {"time": TIMES[::-1]}, "time"),
+            r"other coordinates along 'time'.*offset.sel\(time=",
+        ),
+    ],
+)
+def test_offsets_that_do_not_fit(told: xr.DataArray, message: str) -> None:
+    with pytest.raises(RadiometryError, match=message):
+        cube().s2sr.upsample(offset=told)
+
+
+def test_offsets_of_the_wrong_type() -> None:
+    for told in ("-1000", [0, -1000, -1000], xr.DataArray(0.0), xr.DataArray(["a"], dims="time")):
+        with pytest.raises(ArgumentTypeError, match="expected a number, such as offset=-1000"):
+            cube().s2sr.upsample(offset=told)
+
+
+# -- where it comes from ----------------------------------------------------------------------------------------------
+
+
+def one(values: Any = 1500, dtype: str = "uint16", **attrs: Any) -> xr.DataArray:
+    return xr.DataArray(np.full((6, 6), values, dtype), dims=("y", "x"), name="B04", attrs=attrs)
+
+
+@pytest.mark.parametrize(
+    ("da", "offset", "source"),
+    [
+        (one(), 0.0, "assumed: integers are DN / 10000, no offset"),
+        (one(**{"s2:processing_baseline": "05.00"}), -0.1, "attrs s2:processing_baseline"),
+        (one(processing_baseline="03.01"), 0.0, "attrs processing_baseline"),
+        (one(scale_factor=1e-4, add_offset=-0.1, processing_baseline="02.08"), -0.1, "attrs; nodata"),
+        (one(scale_factor=1e-4, add_offset=0.0, processing_baseline="05.09"), 0.0, "attrs; nodata"),
+        (one(0.1, "float32", processing_baseline="05.09"), 0.0, "assumed: floats are reflectance"),
+        (one(processing_baseline="recent"), 0.0, "assumed: integers"),
+        (one().assign_coords({"s2:processing_baseline": "04.00"}), -0.1, "(s2:processing_baseline)"),
+        (one().assign_coords({"s2:processing_baseline": "04.00", EARTH_SEARCH: True}), 0.0, "assumed: integers"),
+        (one().assign_coords({"s2:processing_baseline": "04.00", EARTH_SEARCH: False}), 0.0, "assumed: integers"),
+    ],
+)
+def test_the_source_is_told(da: xr.DataArray, offset: float, source: str) -> None:
+    """What is written in the metadata wins; a baseline counts for bare DN only; Earth Search's flag settles nothing."""
+    radiometry, dates = radiometric_state(da, None, None)
+    assert dates is None
+    assert radiometry.offset == pytest.approx(offset)
+    assert source in radiometry.source
+
+
+def test_the_users_word_wins() -> None:
+    ds = cube(["02.14", "04.00", "05.09"])
+    radiometry, dates = radiometric_state(ds.B05, None, 0.0)
+    assert dates is None
+    assert radiometry.offset == 0
+    assert "offset=" in radiometry.source
+
+
+def test_every_band_is_explained() -> None:
+    ds = native((60, 60))
+    ds["B05"].attrs |= {"scale_factor": 1e-4, "add_offset": -0.01}
+    notes = "\n".join(ds.s2sr.validate().survey.notes)
+    assert "radiometry of B05: attrs; nodata 0 assumed" in notes
+    assert "assumed: integers are DN / 10000, no offset; nodata 0 assumed" in notes
+    assert all(band in notes for band in TWELVE)
+
+
+# -- contradictions ---------------------------------------------------------------------------------------------------
+
+
+def test_an_offset_that_was_taken_off_already() -> None:
+    """Metadata say baseline 05.09, the pixels that nothing is left to take off; the date is named."""
+    ds = cube(["05.09", "05.09", "05.09"]).map(lambda v: (v // 10).astype("uint16"))
+    with pytest.raises(
+        RadiometryError, match=r"has a median of .* at time=2021-06-01, which would be a reflectance of -0"
+    ):
+        ds.s2sr.upsample()
+    with pytest.raises(RadiometryError, match=r"upsample\(offset=0\)"):
+        ds.s2sr.upsample(offset=-1000)
+    assert (ds.s2sr.upsample(["B05"], offset=0).B05 > 0).all()
+
+
+def test_dark_water_is_no_contradiction() -> None:
+    ds = cube(["05.09"] * 3).map(lambda v: v * np.uint16(0) + np.uint16(900))
+    assert ds.s2sr.validate()
+
+
+def test_what_compares_dates_wants_one_offset() -> None:
+    ds = cube(["02.14", "04.00", "05.09"])
+    with pytest.raises(RadiometryError, match=r"differ along 'time'.*ds.isel\(time="):
+        ds.s2sr.degrade(2)
+    sr = ds.s2sr.upsample(["B05"])
+    with pytest.raises(RadiometryError, match="differ along 'time'"):
+        sr.s2sr.consistency(ds)
+    same = ds.isel(time=[1, 2])
+    assert same.s2sr.degrade(2).sizes["time"] == 2
+    assert xr_s2sr.consistency(same.s2sr.upsample(["B05"]), same)["rmse"].size
