@@ -79,8 +79,8 @@ class Augmentation:
 
     gain: float = 0.3
     noise: float = 14.0
-    noisy: float = 0.25
-    dropped: float = 0.2
+    noisy: float = 0.15
+    dropped: float = 0.15
 
 
 class Patches:
