@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import __version__
+from xr_s2sr import __version__, convert
 from xr_s2sr.bands import BANDS, BY_GSD, MTF
 from xr_s2sr.errors import DependencyError, S2SRError
 from xr_s2sr.files import open_any
@@ -69,6 +69,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     evaluate.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
     evaluate.set_defaults(run=run_evaluate)
+    upsampling = commands.add_parser("upsample", help="bring a scene's 20 m and 60 m bands to 10 m, file to file")
+    convert.add_options(upsampling)
+    upsampling.set_defaults(run=convert.run)
     train = commands.add_parser("train", help="train a network, or refine a packaged one, on scenes of your own")
     add_options(train)
     train.set_defaults(run=run_train)

@@ -1,0 +1,147 @@
+"""Results as files: values, georeferencing, one pass over the blocks, and nothing half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rioxarray
+import xarray as xr
+from scenes import FINE, native
+
+import xr_s2sr
+from xr_s2sr.errors import BandError, InputError
+from xr_s2sr.write import replaced, save, to_cog
+
+dask = pytest.importorskip("dask.array")
+
+
+class Stop(BaseException):
+    """As an interrupt is: no Exception."""
+
+
+@pytest.fixture
+def sr() -> xr.Dataset:
+    """Variables of a result: two restored bands between two that were there."""
+    ds = native((120, 144), bands=FINE)
+    return ds.assign(B11=ds.B03 + 1, B05=ds.B04 + 2).drop_vars(["B03", "B04"])
+
+
+def counted(sr: xr.Dataset, size: int = 48) -> tuple[xr.Dataset, list[tuple[int, int]]]:
+    """The same in dask, all variables from one block of all; and where blocks were computed."""
+    names, seen = list(sr.data_vars), []
+    stack = np.stack([sr[name].values for name in names])
+
+    def block(block_info: Any = None) -> np.ndarray:
+        _, rows, cols = block_info[None]["array-location"]
+        seen.append((rows[0], cols[0]))
+        return stack[:, rows[0] : rows[1], cols[0] : cols[1]]
+
+    chunks = ((len(names),), *(tuple([size] * (n // size) + [n % size] * bool(n % size)) for n in stack.shape[1:]))
+    whole = dask.map_blocks(block, chunks=chunks, dtype=stack.dtype, meta=np.empty((0, 0, 0), stack.dtype))
+    return sr.assign({name: (sr[name].dims, whole[k], sr[name].attrs) for k, name in enumerate(names)}), seen
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_one_cog_with_all_bands(sr: xr.Dataset, lazy: bool, tmp_path: Path) -> None:
+    given, seen = counted(sr) if lazy else (sr, [])
+    seen.clear()
+    assert to_cog(given, tmp_path / "sr.tif") == tmp_path / "sr.tif"
+    assert len(seen) == len(set(seen)) == (9 if lazy else 0)
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.descriptions == ("B02", "B05", "B08", "B11")
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert file.crs == sr.rio.crs
+        assert file.transform.almost_equals(sr.rio.transform())
+        assert file.nodata == 0
+        for k, name in enumerate(file.descriptions, 1):
+            np.testing.assert_array_equal(file.read(k), sr[name].values)
+    assert [path.name for path in tmp_path.iterdir()] == ["sr.tif"]
+
+
+def test_a_cog_for_each_band_in_one_pass(sr: xr.Dataset, tmp_path: Path) -> None:
+    given, seen = counted(sr)
+    seen.clear()
+    given.s2sr.to_cog(tmp_path / "sr")
+    assert len(seen) == 9
+    assert sorted(path.name for path in (tmp_path / "sr").iterdir()) == ["B02.tif", "B05.tif", "B08.tif", "B11.tif"]
+    back = rioxarray.open_rasterio(tmp_path / "sr" / "B11.tif")
+    np.testing.assert_array_equal(back.values[0], sr.B11.values)
+    np.testing.assert_array_equal(back.x, sr.x)
+
+
+def test_masks_come_along_and_floats_stay(tmp_path: Path) -> None:
+    ds = native((60, 60), bands=FINE, dtype="float32", scale=1e-4)
+    ds["B02"][3, 4] = np.nan
+    ds["SCL"] = (("y", "x"), np.full((60, 60), 4, "uint8"))
+    to_cog(ds, tmp_path / "sr.tif")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.descriptions[-1] == "SCL"
+        assert np.isnan(file.nodata)
+        assert np.isnan(file.read(1)[3, 4])
+        assert (file.read(5) == 4).all()
+
+
+def test_provenance_is_in_the_tags(tmp_path: Path) -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    ds.s2sr.upsample(["B11"]).s2sr.to_cog(tmp_path / "sr.tif")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.tags(1)["s2sr_native_gsd"] == "20"
+        assert file.tags(1)["s2sr_model"].startswith("s2sr-20m")
+
+
+@pytest.mark.parametrize("name", ["sr.zarr", "sr.nc", "sr.tif", "sr"])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+def test_what_was_there_is_replaced_whole(sr: xr.Dataset, name: str, tmp_path: Path) -> None:
+    out = tmp_path / name
+    save(sr[["B02", "B08"]], out)
+    save(sr, out)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    if out.suffix in (".zarr", ".nc"):
+        with xr.open_dataset(out, engine="zarr" if out.suffix == ".zarr" else None) as back:
+            np.testing.assert_array_equal(back.B11, sr.B11)
+    else:
+        assert (len(list(out.iterdir())) == 4) if out.is_dir() else out.is_file()
+
+
+@pytest.mark.parametrize("name", ["sr.zarr", "sr.nc", "sr.tif", "sr"])
+@pytest.mark.parametrize("error", [Stop, OSError])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+def test_a_failure_leaves_what_was_there(sr: xr.Dataset, name: str, error: type[BaseException], tmp_path: Path) -> None:
+    out = tmp_path / name
+    save(sr[["B02"]], out)
+    before = {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()}
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise error("in the middle")
+
+    broken, _ = counted(sr)
+    broken = broken.assign(B11=(("y", "x"), dask.map_blocks(fail, broken.B11.data, dtype="uint16")))
+    with pytest.raises(error):
+        save(broken, out)
+    assert {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_refusals(sr: xr.Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a GeoTIFF holds one date. Select it: sr.isel\(time=0\)"):
+        to_cog(sr.expand_dims(time=2), tmp_path / "sr.tif")
+    with pytest.raises(BandError, match="no band among a"):
+        to_cog(xr.Dataset({"a": 1}), tmp_path / "sr.tif")
+    with pytest.raises(InputError, match="names hold no numbers"):
+        to_cog(sr.assign(names=(("y", "x"), np.full((120, 144), "a"))), tmp_path / "sr.tif")
+    with pytest.raises(InputError, match=r"does not exist; make it: mkdir -p"):
+        to_cog(sr, tmp_path / "no" / "sr.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_replaced_swaps_folders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    with replaced(tmp_path / "a") as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]

@@ -1,0 +1,68 @@
+"""``xr-s2sr upsample``: a scene on disk in, its bands at 10 m on disk out, in bounded memory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from xr_s2sr.api import upsample
+from xr_s2sr.errors import InputError
+from xr_s2sr.files import open_any
+from xr_s2sr.radiometry import UNITS
+from xr_s2sr.write import computing, save
+
+#: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
+CHUNK = 1830
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument(
+        "scene", type=Path, metavar="IN", help="SAFE folder or .zip, .zarr, .nc, folder of GeoTIFF or JP2"
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="OUT",
+        help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
+    )
+    parser.add_argument("--bands", metavar="B05,B11", help="to write; by default all")
+    parser.add_argument(
+        "--bbox", type=float, nargs=4, metavar=("MINX", "MINY", "MAXX", "MAXY"), help="area in the scene's own CRS"
+    )
+    parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, help="by default one for each processor")
+    parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
+    parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+    parser.add_argument("--keep", choices=("fine", "all"), default="fine", help="all: also masks and classes, at 10 m")
+    parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open, upsample lazily, write; says what was written on stdout."""
+    out = arguments.out or Path(f"{arguments.scene.name.split('.')[0]}_10m.tif")
+    if out.resolve() == arguments.scene.resolve():
+        raise InputError(f"{out} is the input; name another output: -o {out.stem}_10m{out.suffix}")
+    bands = arguments.bands and [band.strip() for band in arguments.bands.split(",")]
+    started = time.perf_counter()
+    ds = open_any(arguments.scene, bands=bands, bbox=arguments.bbox, chunks=arguments.chunk)
+    sr = upsample(
+        ds,
+        bands,
+        keep=arguments.keep,
+        model=arguments.model,
+        device=arguments.device,
+        units=arguments.units,
+        offset=arguments.offset,
+        chunks=arguments.chunk,
+    )
+    with computing(arguments.threads, progress=sys.stderr.isatty()):
+        save(sr, out)
+    seconds = time.perf_counter() - started
+    rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
+    print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {rows} x {cols} pixels of 10 m in {seconds:.0f} s")
+    return 0
