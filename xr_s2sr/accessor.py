@@ -50,6 +50,7 @@ class S2SRAccessor:
         margin: int | None = None,
         units: Units | None = None,
         offset: float | None = None,
+        chunks: int | None = None,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> xr.Dataset:
         return api.upsample(
@@ -62,6 +63,7 @@ class S2SRAccessor:
             margin=margin,
             units=units,
             offset=offset,
+            chunks=chunks,
             progress=progress,
         )
 

@@ -35,6 +35,7 @@ def upsample(
     margin: int | None = None,
     units: Units | None = None,
     offset: float | None = None,
+    chunks: int | None = None,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> xr.Dataset:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
@@ -53,7 +54,8 @@ def upsample(
     device : {"auto", "cpu", "cuda"}
         "auto" takes CUDA where it works.
     threads : int, optional
-        Windows under way at once; by default one for each processor of this process.
+        Windows under way at once; by default one for each processor of this process. For dask arrays: in each task,
+        by default 1, since dask runs tasks in parallel.
     tile : int
         Largest side of a tile in 10 m pixels, rounded up to a multiple of 6. Memory grows with its square; the
         result does not depend on it.
@@ -64,8 +66,12 @@ def upsample(
         What the pixel values are, where the metadata do not tell or are wrong.
     offset : float, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later.
+    chunks : int, optional
+        For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
+        default that of the 10 m bands where it is of a reasonable size, else about 1830.
     progress : bool or callable
-        True for a line on stderr; or a function that is called with (windows done, windows in all).
+        True for a line on stderr; or a function that is called with (windows done, windows in all). Not for dask
+        arrays, for which dask has its own.
 
     Returns
     -------
@@ -73,7 +79,9 @@ def upsample(
         On the 10 m bands' own coordinate objects, with the input's names, dtypes, attrs, encodings and CRS. It
         covers the 10 m pixels that all bands involved cover; a warning says so where that is not all.
         Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say where a band comes from, and
-        ``s2sr_missing_inputs`` what the model had to do without.
+        ``s2sr_missing_inputs`` what the model had to do without. If a band that is read is a dask array, so are the
+        restored ones: nothing is computed yet, and pixels that contradict their unit, a device that does not work,
+        or another version of the package are refused by the tasks.
 
     Raises
     ------
@@ -85,8 +93,6 @@ def upsample(
         If the unit of the pixels cannot be told or contradicts them.
     ModelError, EngineError
         If the model or the device cannot be used.
-    LazyError
-        If `ds` is backed by dask.
 
     Notes
     -----
@@ -104,6 +110,7 @@ def upsample(
     tile = arguments.count("tile", tile)
     margin = None if margin is None else arguments.count("margin", margin, least=0)
     threads = None if threads is None else arguments.count("threads", threads)
+    chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     report = arguments.progress(progress)
     given = None if model is None else arguments.models(model)
@@ -116,17 +123,23 @@ def upsample(
             stacklevel=2,
         )
 
-    from xr_s2sr import jobs  # numba comes with the first run, not with the import
+    from xr_s2sr import jobs, lazy  # numba comes with the first run, not with the import
 
-    arrays = jobs.compute(
-        ds, found, chosen, covered, tile=tile, margin=margin, device=device, threads=threads, report=report
+    is_lazy = lazy.is_lazy(ds, found, chosen)
+    arguments.for_dask(is_lazy, chunks, report)
+    how = jobs.How(tile, margin, device, threads)
+    arrays = (
+        lazy.restore(ds, found, chosen, covered, how, chunks)
+        if is_lazy
+        else jobs.compute(ds, found, chosen, covered, how, report)
     )
     restored = {
         band: assemble.restored_variable(ds, found, covered, band, arrays[band], job.model, job.absent)
         for job in chosen
         for band in job.targets
     }
-    return assemble.dataset(ds, found, covered, restored, None if bands is None else wanted)
+    sr = assemble.dataset(ds, found, covered, restored, None if bands is None else wanted)
+    return lazy.aligned(sr, restored, ds) if is_lazy else sr
 
 
 def validate(ds: xr.Dataset, *, units: Units | None = None, offset: float | None = None) -> Report:
