@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypeVar
 
 import xarray as xr
 
-from xr_s2sr import agreement, api, evaluation, wald
+from xr_s2sr import agreement, api, evaluation, wald, write
 from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.quality import Protocol
@@ -123,6 +125,10 @@ class S2SRAccessor:
         offset: float | None = None,
     ) -> xr.Dataset:
         return wald.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
+
+    @told_by(write.to_cog)
+    def to_cog(self, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
+        return write.to_cog(self._ds, path, compress=compress)
 
     @property
     def bands(self) -> Mapping[str, str]:

@@ -108,6 +108,13 @@ def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset
     return sr
 
 
+def write_lock(array: xr.DataArray) -> Any:
+    """A lock that holds wherever the current scheduler runs tasks, for a file that takes one writer at a time."""
+    from dask.utils import get_scheduler_lock
+
+    return get_scheduler_lock(array)
+
+
 #: What of an encoding says how a variable was cut up in its file.
 STORED = ("chunks", "preferred_chunks", "chunksizes", "shards", "contiguous", "original_shape", "source")
 
