@@ -149,28 +149,31 @@ def test_a_worker_that_is_killed(scene: xr.Dataset, toys: list[Path], tmp_path: 
     xr.testing.assert_equal(again.compute(), eager)
 
 
-async def gets_a_gpu(dask_worker: Any) -> None:
-    await dask_worker.set_resources(GPU=1)
-
-
-def test_resources(scene: xr.Dataset, toys: list[Path], tmp_path: Path) -> None:
+def test_resources(scene: xr.Dataset, toys: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``dask.annotate`` where it is computed keeps the network on workers that have a GPU."""
-    sr = scene.chunk(50).s2sr.upsample(RED_EDGE, model=toys[0], chunks=66, **CPU)
-    written = sr.to_zarr(tmp_path / "sr.zarr", compute=False, consolidated=False)
+    eager = scene.s2sr.upsample(RED_EDGE, model=toys[0], **CPU)
+    ran = set()
+    original = engine.OrtRunner.run
+
+    def told(self: engine.OrtRunner, inputs: Any) -> Any:
+        ran.add(distributed.get_worker().name)
+        return original(self, inputs)
+
+    monkeypatch.setattr(engine.OrtRunner, "run", told)
+    sr = scene.chunk(50).s2sr.upsample(RED_EDGE, model=toys[0], chunks=30, **CPU)
+    options = {"plain": {"nthreads": 2}, "gpu": {"nthreads": 2, "resources": {"GPU": 1}}}
+    workers = {k: {"cls": distributed.Worker, "options": {"memory_limit": 0, **v}} for k, v in options.items()}
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard": False, "port": 0}}
     with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0", memory_limit=0
-        ) as cluster,
+        distributed.SpecCluster(workers, scheduler) as cluster,
         distributed.Client(cluster) as client,
+        dask.annotate(resources={"GPU": 1}),
     ):
-        with dask.annotate(resources={"GPU": 1}):
-            future = client.compute(written)
-        time.sleep(0.5)
-        assert not future.done()  # no worker has one
-        client.run(gets_a_gpu)
-        future.result(timeout=60)
+        written = sr.to_zarr(tmp_path / "sr.zarr", compute=False, consolidated=False)
+        client.compute(written).result(timeout=60)
+    assert ran == {"gpu"}
     again = xr.open_zarr(tmp_path / "sr.zarr", decode_coords="all", mask_and_scale=False, consolidated=False)
-    xr.testing.assert_equal(again.compute(), scene.s2sr.upsample(RED_EDGE, model=toys[0], **CPU))
+    xr.testing.assert_equal(again.compute(), eager)
 
 
 def test_cog(processes: Any, scene: xr.Dataset, tmp_path: Path) -> None:
