@@ -86,3 +86,35 @@ def coarsened(image: np.ndarray, factor: int) -> np.ndarray:
 def enlarged(mask: np.ndarray, factor: int) -> np.ndarray:
     """Each pixel repeated factor x factor times."""
     return mask.repeat(factor, -2).repeat(factor, -1)
+
+
+def crop(ds: xr.Dataset, rows: int, cols: int) -> xr.Dataset:
+    """The upper left corner, in 10 m pixels."""
+    pieces = {}
+    for suffix, factor in (("", 1), ("_20m", 2), ("_60m", 6)):
+        pieces |= {"y" + suffix: slice(0, rows // factor), "x" + suffix: slice(0, cols // factor)}
+    return ds.isel(pieces)
+
+
+def as_float(ds: xr.Dataset, dtype: str = "float32") -> xr.Dataset:
+    """Reflectance, with NaN for nodata."""
+    out = (ds.where(ds > 0) / 10000).astype(dtype)
+    for name in out.data_vars:
+        out[name].attrs.clear()
+    return out
+
+
+def spoil(ds: xr.Dataset, seed: int = 0) -> xr.Dataset:
+    """Blocks and single pixels without data, and saturated ones, in every band independently."""
+    rng = np.random.default_rng(seed)
+    ds = ds.copy(deep=True)
+    for band in TWELVE:
+        values = ds[band].values
+        floating = values.dtype.kind == "f"
+        marks = [np.nan, np.inf, -np.inf] if floating else [0, 65535]
+        h, w = values.shape
+        for mark in marks:
+            values[rng.integers(h), rng.integers(w)] = mark
+        i, j = rng.integers(h), rng.integers(w)
+        values[i : i + max(1, h // 4), j : j + max(1, w // 4)] = marks[0]
+    return ds

@@ -18,7 +18,7 @@ from scenes import FINE, GSD, LEFT, RED_EDGE, SIXTY, TOP, TWELVE, coarsened, enl
 
 import xr_s2sr
 from xr_s2sr import S2SRWarning
-from xr_s2sr.errors import BandError, GridError, LazyError
+from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.quality import bicubic
 
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
@@ -645,19 +645,6 @@ def test_pickle_after_use(scene: xr.Dataset, restored: xr.Dataset) -> None:
     xr.testing.assert_identical(copy.deepcopy(scene), scene)
 
 
-def test_dask_is_refused_by_name(scene: xr.Dataset, no_pixels: None) -> None:
-    lazy = scene.chunk()
-    with pytest.raises(LazyError, match=r"'B\d.' is a dask array; .*Load it: ds = ds.load\(\)") as caught:
-        lazy.s2sr.upsample()
-    assert isinstance(caught.value, NotImplementedError)
-    assert "dask array" in str(lazy.s2sr.validate())
-    assert lazy.chunks
-
-
-def test_the_fix_for_dask_works(scene: xr.Dataset, restored: xr.Dataset) -> None:
-    xr.testing.assert_equal(scene.chunk().load().s2sr.upsample(**CUBIC), restored)
-
-
 def test_twice(restored: xr.Dataset) -> None:
     """A result is no native scene any more, and is told so."""
     with pytest.raises(GridError, match="'B01' is a 60 m band with a spacing of 10 along 'y'; expected 60"):
@@ -703,7 +690,6 @@ def _broken() -> dict[str, tuple[xr.Dataset, str]]:
         "twice": (ds.assign(red=ds.B04), "both 'B04' and 'red' are band B04"),
         "object": (ds.assign(B05=ds.B05.astype(object)), "has dtype object"),
         "float DN": (ds.astype("float32"), "has a median of"),
-        "lazy": (ds.chunk(), "is a dask array"),
         "apart": (ds.isel(y=slice(10), y_60m=slice(5, None)), "do not overlap"),
         "zero": (ds.isel(y=slice(0)), "is empty: dimension 'y' has no pixels"),
         "nan": (ds.assign_coords(y=np.full(60, np.nan)), "holds NaN or inf"),

@@ -13,7 +13,7 @@ from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, native
 
 import xr_s2sr
 from xr_s2sr import S2SRError, S2SRWarning
-from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, LazyError, ModelError, RadiometryError
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError, RadiometryError
 
 Change = Callable[[xr.Dataset], Any]
 
@@ -89,8 +89,6 @@ SCENES: list[tuple[str, Change, type[S2SRError], str]] = [
     ("percent", lambda ds: (ds * 0.01).astype("float32"), RadiometryError, r"upsample\(units='percent'\)"),
     ("scale 0", band("B12", lambda v: v.assign_attrs(scale_factor=0)), RadiometryError, "'B12' says scale_factor=0"),
     ("scale 'x'", band("B12", lambda v: v.assign_attrs(scale_factor="x")), RadiometryError, "has scale_factor='x'"),
-    ("dask", lambda ds: ds.chunk(), LazyError, r"is a dask array; .*Load it: ds = ds.load\(\)"),
-    ("one band in dask", lambda ds: ds.assign(B12=ds.B12.chunk()), LazyError, "'B12' is a dask array"),
     ("an upsampled one", lambda ds: native((60, 60), bands=FINE).assign({b: native((60, 60)).B02 for b in RED_EDGE}),
      GridError, "'B05' is a 20 m band with a spacing of 10"),
 ]  # fmt: skip

@@ -25,7 +25,7 @@ MAX_LINES = 300
 ROOMS = {
     "onnxruntime": ("xr_s2sr.engine", "xr_s2sr.training.export"),
     "numba": ("xr_s2sr.kernels",),
-    "dask": ("xr_s2sr.lazy", "xr_s2sr.write"),
+    "dask": ("xr_s2sr.lazy",),
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),

@@ -12,6 +12,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scenes import as_float, crop, spoil
 from toy_models import CARD_20, CARD_60, save, without_halo
 
 import xr_s2sr
@@ -52,38 +53,6 @@ def smooth(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def scene() -> xr.Dataset:
     return xr_s2sr.tutorial.synthetic_scene(SIZE, seed=1)[0]
-
-
-def crop(ds: xr.Dataset, rows: int, cols: int) -> xr.Dataset:
-    """The upper left corner, in 10 m pixels."""
-    pieces = {}
-    for suffix, factor in (("", 1), ("_20m", 2), ("_60m", 6)):
-        pieces |= {"y" + suffix: slice(0, rows // factor), "x" + suffix: slice(0, cols // factor)}
-    return ds.isel(pieces)
-
-
-def as_float(ds: xr.Dataset, dtype: str = "float32") -> xr.Dataset:
-    """Reflectance, with NaN for nodata."""
-    out = (ds.where(ds > 0) / 10000).astype(dtype)
-    for name in out.data_vars:
-        out[name].attrs.clear()
-    return out
-
-
-def spoil(ds: xr.Dataset, seed: int = 0) -> xr.Dataset:
-    """Blocks and single pixels without data, and saturated ones, in every band independently."""
-    rng = np.random.default_rng(seed)
-    ds = ds.copy(deep=True)
-    for band in (*BY_GSD[10], *COARSE):
-        values = ds[band].values
-        floating = values.dtype.kind == "f"
-        marks = [np.nan, np.inf, -np.inf] if floating else [0, 65535]
-        h, w = values.shape
-        for mark in marks:
-            values[rng.integers(h), rng.integers(w)] = mark
-        i, j = rng.integers(h), rng.integers(w)
-        values[i : i + max(1, h // 4), j : j + max(1, w // 4)] = marks[0]
-    return ds
 
 
 def upsample(ds: xr.Dataset, given: list[Path], **how: Any) -> xr.Dataset:
@@ -361,7 +330,7 @@ def test_failure_in_a_window(
     scene: xr.Dataset, toys: list[Path], monkeypatch: pytest.MonkeyPatch, threads: int, margin: int | None
 ) -> None:
     failing = Failing(after=4)
-    monkeypatch.setattr(jobs, "runner", lambda model, device: failing)
+    monkeypatch.setattr(jobs, "runner", lambda model, device, weights: failing)
     with pytest.raises(RuntimeError, match="the window broke"):
         xr_s2sr.upsample(scene, BY_GSD[20], model=toys[0], tile=30, threads=threads, margin=margin)
     assert not pool_threads()

@@ -18,6 +18,7 @@ from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.evaluation import evaluate
 from xr_s2sr.merging import combine
 from xr_s2sr.wald import degrade
+from xr_s2sr.write import to_cog
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "models",
     "plot",
     "quality",
+    "to_cog",
     "tutorial",
     "upsample",
     "validate",

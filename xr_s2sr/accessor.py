@@ -55,6 +55,7 @@ class S2SRAccessor:
         margin: int | None = None,
         units: Units | None = None,
         offset: float | xr.DataArray | None = None,
+        chunks: int | None = None,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> Any:
         return api.upsample(
@@ -69,6 +70,7 @@ class S2SRAccessor:
             margin=margin,
             units=units,
             offset=offset,
+            chunks=chunks,
             progress=progress,
         )
 
@@ -130,8 +132,8 @@ class S2SRAccessor:
         return wald.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
 
     @told_by(write.to_cog)
-    def to_cog(self, path: str | PathLike[str]) -> Path:
-        return write.to_cog(self._ds, path)
+    def to_cog(self, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
+        return write.to_cog(self._ds, path, compress=compress)
 
     @property
     def bands(self) -> Mapping[str, str]:

@@ -40,6 +40,7 @@ def upsample(
     margin: int | None = None,
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
+    chunks: int | None = None,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
@@ -65,7 +66,8 @@ def upsample(
     device : {"auto", "cpu", "cuda"}
         "auto" takes CUDA where it works.
     threads : int, optional
-        Windows under way at once; by default one for each processor of this process.
+        Windows under way at once; by default one for each processor of this process. For dask arrays: in each task,
+        by default 1, since dask runs tasks in parallel.
     tile : int
         Largest side of a tile in 10 m pixels, rounded up to a multiple of 6. Memory grows with its square; the
         result does not depend on it.
@@ -77,8 +79,12 @@ def upsample(
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
         DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
+    chunks : int, optional
+        For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
+        default that of the 10 m bands where it is of a reasonable size, else about 1830.
     progress : bool or callable
-        True for a line on stderr; or a function that is called with (windows done, windows in all).
+        True for a line on stderr; or a function that is called with (windows done, windows in all). Not for dask
+        arrays, for which dask has its own.
 
     Returns
     -------
@@ -88,6 +94,9 @@ def upsample(
         says so where that is not all. Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say
         where a band comes from, and ``s2sr_missing_inputs`` what the model had to do without; of a DataArray,
         coordinates along its bands.
+        If a band that is read is a dask array, so are the restored ones: nothing is computed yet, and pixels that
+        contradict their unit, a device that does not work, or another version of the package are refused by the
+        tasks.
 
     Raises
     ------
@@ -99,8 +108,6 @@ def upsample(
         If the unit of the pixels cannot be told or contradicts them.
     ModelError, EngineError
         If the model or the device cannot be used.
-    LazyError
-        If `ds` is backed by dask.
 
     Notes
     -----
@@ -118,6 +125,7 @@ def upsample(
     tile = arguments.count("tile", tile)
     margin = None if margin is None else arguments.count("margin", margin, least=0)
     threads = None if threads is None else arguments.count("threads", threads)
+    chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
@@ -143,10 +151,15 @@ def upsample(
             stacklevel=2,
         )
 
-    from xr_s2sr import jobs  # numba comes with the first run, not with the import
+    from xr_s2sr import jobs, lazy  # numba comes with the first run, not with the import
 
-    arrays = jobs.compute(
-        ds, found, chosen, covered, tile=tile, margin=margin, device=device, threads=threads, report=report
+    is_lazy = lazy.is_lazy(ds, found, chosen)
+    arguments.for_dask(is_lazy, chunks, report)
+    how = jobs.How(tile, margin, device, threads)
+    arrays = (
+        lazy.restore(ds, found, chosen, covered, how, chunks)
+        if is_lazy
+        else jobs.compute(ds, found, chosen, covered, how, report)
     )
     restored = {
         band: assemble.restored_variable(ds, found, covered, band, arrays[band], job.model, job.absent)
@@ -161,6 +174,8 @@ def upsample(
             S2SRWarning,
             stacklevel=2,
         )
+    if is_lazy:
+        result = lazy.aligned(result, restored, ds)
     result = layout.back(result)
     return into_tree(scene, result) if into and isinstance(scene, xr.DataTree) else result
 

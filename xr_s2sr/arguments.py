@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from xr_s2sr.errors import ArgumentTypeError, InputError
+from xr_s2sr.errors import ArgumentTypeError, InputError, S2SRWarning
 from xr_s2sr.models import Model
 
 T = TypeVar("T")
@@ -81,3 +82,19 @@ def progress(value: object) -> bool | Callable[[int, int], Any]:
     raise ArgumentTypeError(
         f"progress={value!r} is a {type(value).__name__}; expected True, False or a function of (done, total)"
     )
+
+
+def for_dask(lazy: bool, chunks: int | None, progress: bool | Callable[[int, int], Any]) -> None:
+    """What is for dask arrays only, and what is not for them."""
+    if chunks is not None and not lazy:
+        raise InputError(
+            f"chunks={chunks} is for dask arrays, and the bands are in memory; expected no chunks, or dask arrays: "
+            "leave it out, or ds = ds.chunk()"
+        )
+    if progress and lazy:
+        warnings.warn(
+            "progress is not for dask arrays: nothing runs yet. Show dask's own where you compute: "
+            "with dask.diagnostics.ProgressBar(): sr.to_zarr(...)",
+            S2SRWarning,
+            stacklevel=3,
+        )

@@ -61,7 +61,6 @@ def restored_variable(
     reference = cut(ds[found.fine.name], covered, found.grid)
     gone = set(native.dims[-2:])
     own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in reference.coords}
-    data = found.held[band].radiometry.storable(data)
     out = reference.copy(deep=False, data=data).assign_coords(own).rename(native.name)
     gsd = BANDS[band].gsd * degraded_by(reference)
     provenance = {"s2sr_native_gsd": gsd, "s2sr_model": f"{model.card.name} {model.card.version}"}

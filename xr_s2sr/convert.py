@@ -11,7 +11,8 @@ from xr_s2sr.api import upsample
 from xr_s2sr.errors import InputError
 from xr_s2sr.files import open_any
 from xr_s2sr.radiometry import UNITS
-from xr_s2sr.write import computing, save
+from xr_s2sr.lazy import computing
+from xr_s2sr.write import save
 
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
 CHUNK = 1830

@@ -63,7 +63,7 @@ _runners: dict[tuple[int, str, str], OrtRunner] = {}
 _lock = threading.RLock()
 
 
-def runner(model: Model, device: Device = "auto") -> OrtRunner:
+def runner(model: Model, device: Device = "auto", weights: bytes | None = None) -> OrtRunner:
     """The process's session for this model and device; made at first use.
 
     Parameters
@@ -71,6 +71,8 @@ def runner(model: Model, device: Device = "auto") -> OrtRunner:
     model : Model
     device : {"auto", "cpu", "cuda"}
         "auto" takes CUDA where it works, else the CPU.
+    weights : bytes, optional
+        The model's file, for a process that may not see it.
 
     Raises
     ------
@@ -83,25 +85,25 @@ def runner(model: Model, device: Device = "auto") -> OrtRunner:
     key = (os.getpid(), model.sha256, device)
     with _lock:
         if key not in _runners:
-            _runners[key] = _open_best(model) if device == "auto" else _open(model, device)
+            _runners[key] = _open_best(model, weights) if device == "auto" else _open(model, device, weights)
         return _runners[key]
 
 
-def _open_best(model: Model) -> OrtRunner:
+def _open_best(model: Model, weights: bytes | None) -> OrtRunner:
     problem = cuda_problem()
     if problem is None:
         try:
-            best = runner(model, "cuda")
+            best = runner(model, "cuda", weights)
             log.info("device: cuda")
             return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:
         log.info("device: cpu (%s)", problem)
-    return runner(model, "cpu")
+    return runner(model, "cpu", weights)
 
 
-def _open(model: Model, device: str) -> OrtRunner:
+def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # one thread per run, no spinning: windows are spread over Python threads, which is faster and steadier
@@ -117,7 +119,7 @@ def _open(model: Model, device: str) -> OrtRunner:
         cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
         providers.insert(0, ("CUDAExecutionProvider", cuda))
     try:
-        session = ort.InferenceSession(str(model.path), options, providers=providers)
+        session = ort.InferenceSession(str(model.path) if weights is None else weights, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise ModelError(f"ONNX Runtime cannot load {model.path}: {error}") from error
     active = session.get_providers()[0]

@@ -20,9 +20,19 @@ from xr_s2sr.held import Held
 from xr_s2sr.interpolate import BicubicRunner
 from xr_s2sr.models import Model
 from xr_s2sr.progress import Progress
-from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, writable
+from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, settled, writable
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Plan, Span, make_plan
+
+
+@dataclass(frozen=True)
+class How:
+    """The arguments of :func:`xr_s2sr.upsample` that say how, not what."""
+
+    tile: int
+    margin: int | None
+    device: Device
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -43,11 +53,11 @@ class Job:
         """Cells of the coarsest band involved, in 10 m pixels."""
         return max(BANDS[band].gsd for band in self.bands) // 10
 
-    def runner(self, device: Device) -> Runner:
-        """Open the session; or the interpolation, which needs none."""
+    def runner(self, device: Device, weights: bytes | None = None) -> Runner:
+        """Open the session, of the model's file or of its bytes; or the interpolation, which needs none."""
         if self.model.path is None:
             return BicubicRunner(self.model.card.gsd // 10)
-        return runner(self.model, device)
+        return runner(self.model, device, weights)
 
     def domain(self, found: Survey, covered: Extent) -> Extent:
         """The smallest rectangle of whole cells around an extent."""
@@ -173,24 +183,20 @@ def compute(
     found: Survey,
     chosen: Sequence[Job],
     covered: Extent,
-    *,
-    tile: int,
-    margin: int | None,
-    device: Device,
-    threads: int | None,
+    how: How,
     report: bool | Callable[[int, int], Any],
 ) -> dict[str, NDArray[Any]]:
     """Run every job for every leading index; returns arrays (..., y, x) by band id, in the input's dtypes."""
     lead = ds[found.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
     arrays = {b: np.empty(shape, writable(ds[found.held[b].name].dtype)) for job in chosen for b in job.targets}
-    runners = [job.runner(device) for job in chosen]
+    runners = [job.runner(how.device) for job in chosen]
     domains = [job.domain(found, covered) for job in chosen]
-    windows = sum(len(job.plan(domain, tile, margin)) for job, domain in zip(chosen, domains, strict=True))
+    windows = sum(len(job.plan(domain, how.tile, how.margin)) for job, domain in zip(chosen, domains, strict=True))
     with Progress(report, windows * math.prod(lead)) as counting:
         for index in np.ndindex(*lead):
             for job, runner, domain in zip(chosen, runners, domains, strict=True):
                 task = job.task(ds, found, covered, index, arrays, runner)
-                plan = job.plan(domain, tile, margin, fill_reach(task))
-                execute(task, plan, threads or default_threads(), counting.tick)
-    return {b: array.astype(ds[found.held[b].name].dtype, copy=False) for b, array in arrays.items()}
+                plan = job.plan(domain, how.tile, how.margin, fill_reach(task))
+                execute(task, plan, how.threads or default_threads(), counting.tick)
+    return {band: settled(array, found.held[band].radiometry) for band, array in arrays.items()}

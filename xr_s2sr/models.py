@@ -145,6 +145,11 @@ def packaged() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
+def is_packaged(model: Model) -> bool:
+    """Whether a model's file is one that comes with the package, so that its name finds it in any process."""
+    return model.path is not None and model.path in {path.resolve() for path in packaged().values()}
+
+
 #: Default model by the native GSD of the bands that it restores.
 DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
 

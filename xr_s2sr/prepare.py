@@ -35,7 +35,8 @@ def prepare(
     found = look(ds.drop_vars(idle(found, chosen)), units, offset)
     found.check()
     needed = needed_bands(found, chosen, wanted)
-    check_pixels(ds, found, needed)
+    for band in needed:
+        plausibility.check_pixels(ds[found.held[band].name], found.held[band])  # of dask arrays, in their tasks
     return found, wanted, chosen, jobs.common_extent(found, needed)
 
 
@@ -84,5 +85,8 @@ def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
     for band in needed:
         held = found.held[band]
         if ds[held.name].chunks is not None:
-            raise LazyError(f"{held.name!r} is a dask array; this version computes in memory. Load it: ds = ds.load()")
+            raise LazyError(
+                f"{held.name!r} is a dask array; this method computes in memory. Take a part of the scene and load it: "
+                "ds = ds.isel(...).load()"
+            )
         plausibility.check_pixels(ds[held.name], held)

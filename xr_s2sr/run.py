@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -158,6 +158,11 @@ def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
 
 
+def settled(array: NDArray[Any], radiometry: Radiometry) -> NDArray[Any]:
+    """An output in its variable's own dtype, with nothing in it that the variable cannot be written with."""
+    return radiometry.storable(array.astype(radiometry.dtype, copy=False))
+
+
 def numba_ready(array: NDArray[Any]) -> NDArray[Any]:
     """The array itself, or a copy where numba knows its type not: foreign byte order, half floats, masks."""
     return np.asarray(array).astype(writable(array.dtype), copy=False)
@@ -190,36 +195,58 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
 
     Notes
     -----
-    With ``plan.overlap == 0`` each window finishes its own pixels. Else windows are summed in order, weighted
-    by ramps, in float32, and finished in strips of rows at the end; the order makes the result independent of
-    the number of threads.
+    Windows that do not touch what the task covers are skipped. With ``plan.overlap == 0`` each of the others finishes
+    its own pixels, else they are blended.
     """
-    if plan.overlap == 0:
-
-        def whole(window: Window) -> None:
-            keep = [w.clip(c) for w, c in zip(window.write, task.covered, strict=True)]
-            if not all(len(span) for span in keep):
-                return
-            restored = task.restore(window)
-            crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
-            task.finish(restored[:, crop[0], crop[1]], *keep)
-
-        for _ in ordered(whole, iter(plan), threads):
-            tick()
+    windows = [window for window in plan if all(kept(task, window))]
+    for _ in range(len(plan) - len(windows)):
+        tick()
+    if plan.overlap:
+        _blend(task, plan, windows, threads, tick)
         return
 
-    total = np.zeros((len(task.card.targets), *plan.shape), np.float32)
-    for window, restored in ordered(lambda w: (w, task.restore(w)), iter(plan), threads):
-        rows, cols = (s.slice for s in window.write)
-        ramps = [ramp(plan, axis, window) for axis in (0, 1)]
-        for band, image in enumerate(restored):
-            crop = image[window.crop[0].slice, window.crop[1].slice]
-            kernels.accumulate(crop, ramps[0], ramps[1], total[band, rows, cols])
+    def whole(window: Window) -> None:
+        keep = kept(task, window)
+        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
+        task.finish(task.restore(window)[:, crop[0], crop[1]], *keep)
+
+    for _ in ordered(whole, iter(windows), threads):
         tick()
+
+
+def kept(task: Task, window: Window) -> Extent:
+    """The part of a window's pixels that the task covers; empty along an axis where there is none."""
+    rows, cols = (w.clip(c) for w, c in zip(window.write, task.covered, strict=True))
+    return rows, cols
+
+
+def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick: Callable[[], None]) -> None:
+    """Sum windows in order, weighted by ramps, in float32; rows that no later window reaches are finished.
+
+    The order makes the result independent of the number of threads, and of how much the task covers.
+    """
     rows, cols = task.covered
-    for start in range(rows.start, rows.stop, plan.tile[0]):
-        strip = Span(start, min(start + plan.tile[0], rows.stop))
-        task.finish(total[:, strip.slice, cols.slice], strip, cols)
+    top = rows.start  # the first row that is not finished
+    total = np.zeros((len(task.card.targets), 0, len(cols)), np.float32)
+    for window, restored in ordered(lambda w: (w, task.restore(w)), iter(windows), threads):
+        keep = kept(task, window)
+        if keep[0].start > top:
+            done = keep[0].start - top
+            task.finish(total[:, :done], Span(top, keep[0].start), cols)
+            top, total = keep[0].start, total[:, done:]
+        missing = keep[0].stop - top - total.shape[1]
+        if missing > 0:
+            total = np.concatenate([total, np.zeros((len(total), missing, len(cols)), np.float32)], axis=1)
+        at = keep[0].shift(-top).slice, keep[1].shift(-cols.start).slice
+        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
+        ramps = [
+            ramp(plan, axis, window)[span.shift(-w.start).slice]
+            for axis, (span, w) in enumerate(zip(keep, window.write, strict=True))
+        ]
+        for image, out in zip(restored, total, strict=True):
+            kernels.accumulate(image[crop[0], crop[1]], ramps[0], ramps[1], out[at[0], at[1]])
+        tick()
+    task.finish(total, Span(top, rows.stop), cols)
 
 
 def ramp(plan: Plan, axis: int, window: Window) -> Float32:

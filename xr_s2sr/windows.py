@@ -38,6 +38,10 @@ class Span:
         start = min(max(self.start, to.start), to.stop)
         return Span(start, max(start, min(self.stop, to.stop)))
 
+    def mirrored(self, n: int) -> Span:
+        """The part of n samples that is read here, if they are repeated symmetrically beyond both ends."""
+        return Span(max(0, min(self.start, 2 * n - self.stop)), min(n, max(self.stop, -self.start)))
+
     @property
     def slice(self) -> slice:
         return slice(self.start, self.stop)
@@ -111,6 +115,11 @@ class Plan:
             for col in cols:
                 read, crop, write = zip(row, col, strict=True)
                 yield Window(read, crop, write)
+
+    def read(self, axis: int, span: Span) -> Span:
+        """What the windows that touch a part of the domain read along an axis."""
+        touching = [read for read, _, write in self._along(axis) if len(write.clip(span))]
+        return Span(touching[0].start, touching[-1].stop)
 
     def _along(self, axis: int) -> Iterator[tuple[Span, Span, Span]]:
         size, tile = self.shape[axis], self.tile[axis]

@@ -2,83 +2,81 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
-import numpy as np
-import rasterio
 import xarray as xr
-from numpy.typing import NDArray
-from rasterio.shutil import copy as translate
-from rasterio.windows import Window
 
-from xr_s2sr.bands import BANDS, resolve
-from xr_s2sr.crs import read_crs
-from xr_s2sr.errors import ArgumentTypeError, BandError, DependencyError, InputError
-from xr_s2sr.grid import read_grid
+from xr_s2sr.errors import ArgumentTypeError, InputError
+from xr_s2sr.grid import spatial_dims
 from xr_s2sr.layout import Scene
-from xr_s2sr.radiometry import read_nodata
+from xr_s2sr.radiometry import resolve_radiometry
 
-#: Creation options of the files that are written first, window by window; then each becomes a COG.
-PLAIN = {
-    "driver": "GTiff",
-    "tiled": True,
-    "blockxsize": 512,
-    "blockysize": 512,
-    "interleave": "band",
-    "BIGTIFF": "IF_SAFER",
-}
-COG = {"driver": "COG", "COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
+#: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
+PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
 
 
-def to_cog(sr: Scene, path: str | os.PathLike[str]) -> Path:
-    """Write a result as a Cloud Optimized GeoTIFF, all its bands in one pass and in bounded memory.
+def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
+    """Write the bands of a Dataset as cloud-optimised GeoTIFF, with overviews: one file, or a file each.
+
+    Of dask arrays, chunk after chunk of all bands is computed and written, so that the network runs once for each and
+    memory stays that of some chunks. The pixels go to temporary files beside `path` first, which take their
+    uncompressed size on disk; `path` itself appears, or is replaced, when all is complete.
 
     Parameters
     ----------
-    sr : Dataset
-        As of :func:`xr_s2sr.upsample`, in memory or backed by dask; one date, all variables of (y, x). Dask computes it
-        here, in this process, block by block, each once for all bands.
-    path : path
-        A ``.tif``: one file with one band a variable, those of Sentinel-2 first, in the order of wavelength. Else a
-        folder, with one file a variable.
+    ds : Dataset
+        Variables of one grid, without leading dimensions.
+    path : str or path
+        A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``.
+    compress : str
+        Any compression of GDAL's COG driver, such as "deflate", "zstd" or "none".
 
     Returns
     -------
     Path
+        `path`.
 
     Raises
     ------
+    ArgumentTypeError
+        If `ds` is no Dataset.
     InputError
-        If there are several dates, or variables that are no numbers.
-    BandError
-        If there are no variables on the grid.
-    OSError
-        If the file cannot be written. What was there before is then untouched, and nothing half-written is left.
+        If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value.
+
+    Notes
+    -----
+    Bands carry their name, scale and offset, and where they come from as tags. On a dask cluster, workers write into
+    the temporary files, one at a time, so `path` must be on storage that all machines share.
 
     Examples
     --------
-    >>> from xr_s2sr import tutorial
-    >>> sr = tutorial.synthetic_scene(size=120)[0].s2sr.upsample()
-    >>> sr.s2sr.to_cog("sr.tif").name  # doctest: +SKIP
-    'sr.tif'
+    >>> sr = ds.s2sr.upsample()  # doctest: +SKIP
+    >>> sr.s2sr.to_cog("sr.tif")  # doctest: +SKIP
     """
-    if not isinstance(sr, xr.Dataset):
-        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
+    from rasterio.shutil import copy
+
     path = Path(path)
-    names = _layers(sr)
+    one = path.suffix.lower() in (".tif", ".tiff")
+    stacks = {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
     with replaced(path) as part:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            _stream(sr, {part: names})
-        else:
-            part.mkdir(parents=True)
-            _stream(sr, {part / f"{name}.tif": [name] for name in names})
+        part.mkdir()
+        plain = {name: part / f"{name}.plain.tif" for name in stacks}
+        _write(stacks, plain)
+        for name, file in plain.items():
+            _describe(ds, file)
+            predictor = "no" if compress.lower() == "none" else "yes"
+            copy(file, part / f"{name or 'all'}.tif", driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
+            file.unlink()
+        if one:
+            (part / "all.tif").rename(whole := part.with_suffix(".tif"))
+            part.rmdir()
+            whole.rename(part)
     return path
 
 
@@ -95,23 +93,14 @@ def save(sr: xr.Dataset, out: Path) -> None:
 
 
 @contextmanager
-def computing(threads: int | None = None, progress: bool = False) -> Iterator[None]:
-    """What dask computes in the block, it computes in this process on so many threads."""
-    try:
-        import dask
-        from dask.diagnostics import ProgressBar
-    except ModuleNotFoundError as error:
-        raise DependencyError(f"this needs dask: pip install 'xr_s2sr[dask]' ({error})") from error
-    with ExitStack() as settings:
-        settings.enter_context(dask.config.set(scheduler="threads", **({"num_workers": threads} if threads else {})))
-        if progress:
-            settings.enter_context(ProgressBar(out=sys.stderr))  # type: ignore[no-untyped-call]
-        yield
-
-
-@contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A path beside another, which it replaces when the block ends well; else it is removed."""
+    """A path beside another, which it replaces when the block ends well; else it is removed.
+
+    Raises
+    ------
+    InputError
+        If there is no folder to write into.
+    """
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it: mkdir -p {path.parent}")
     part, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("part", "old"))
@@ -119,7 +108,7 @@ def replaced(path: Path) -> Iterator[Path]:
         yield part
         if path.is_dir():
             path.rename(old)  # a folder cannot be replaced in one step
-        part.rename(path) if part.is_dir() else os.replace(part, path)
+        part.replace(path)
     finally:
         for leftover in (part, old):
             if leftover.is_dir():
@@ -128,90 +117,59 @@ def replaced(path: Path) -> Iterator[Path]:
                 leftover.unlink(missing_ok=True)
 
 
-def _layers(sr: xr.Dataset) -> list[str]:
-    """Variables to write: bands by wavelength, then what else lies on their grid."""
-    found = {resolve(name) or str(name): str(name) for name, da in sr.data_vars.items() if da.ndim >= 2}
-    names = [found[band] for band in BANDS if band in found]
-    if not names:
-        raise BandError(
-            f"no band among {', '.join(map(str, sr.data_vars)) or 'no variables'}; expected a result of upsample()"
-        )
-    dims = sr[names[0]].dims
-    if len(dims) != 2:
+def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> None:
+    """Write all stacks in one pass over their blocks."""
+    if all(stack.chunks is None for stack in stacks.values()):
+        for name, stack in stacks.items():
+            stack.rio.to_raster(files[name], **PLAIN)
+        return
+    from xr_s2sr.lazy import compute_all, write_lock
+
+    later = []
+    for name, stack in stacks.items():
+        lock = None if stack.chunks is None else write_lock(stack)
+        later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **PLAIN))
+    compute_all([task for task in later if task is not None])
+
+
+def _describe(ds: xr.Dataset, file: Path) -> None:
+    """Tell each band's scale and offset, and where it comes from."""
+    import rasterio
+
+    with rasterio.open(file, "r+") as out:
+        attrs = [ds[name].attrs for name in out.descriptions]
+        out.scales = [float(a.get("scale_factor", 1.0)) for a in attrs]
+        out.offsets = [float(a.get("add_offset", 0.0)) for a in attrs]
+        for k, told in enumerate(attrs, 1):
+            out.update_tags(k, **{key: str(value) for key, value in told.items() if str(key).startswith("s2sr_")})
+
+
+def stacked(ds: Scene, *, one: bool = True) -> xr.DataArray:
+    """The variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
+    if not isinstance(ds, xr.Dataset):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
+    if not ds.data_vars:
+        raise InputError("nothing to write: the Dataset holds no variable; expected some bands")
+    first = next(iter(ds.data_vars.values()))
+    dims = spatial_dims(first)
+    foreign = [str(name) for name, v in ds.data_vars.items() if v.dims != dims or v.dtype.kind not in "iuf"]
+    if foreign:
+        name = foreign[0]
         raise InputError(
-            f"{names[0]!r} has dims {dims}; a GeoTIFF holds one date. Select it: sr.isel({dims[0]}=0), or write Zarr: "
-            "sr.to_zarr(...)"
+            f"{name!r} has the dimensions {ds[name].dims} and dtype {ds[name].dtype}; expected numbers on {dims}, as "
+            "all bands of a GeoTIFF. Select one date: sr.isel(time=0), and the variables to write: sr[[...]]"
         )
-    names += [name for name in found.values() if name not in names and sr[name].dims == dims]
-    odd = [name for name in names if sr[name].dtype.kind not in "iuf"]
-    if odd:
-        raise InputError(f"{', '.join(odd)} hold no numbers; a GeoTIFF does. Leave them out: sr.drop_vars({odd})")
-    return names
-
-
-def _stream(sr: xr.Dataset, files: Mapping[Path, Sequence[str]]) -> None:
-    """Write variables into files, block by block; each block of the result is computed once for all of them."""
-    lock = Lock()
-    plain = {path: path.with_name(f"{path.name}.plain") for path in files}
-    try:
-        with ExitStack() as opened:
-            targets = {}
-            for path, names in files.items():
-                out = opened.enter_context(rasterio.open(plain[path], "w", **profile(sr, names)))
-                for k, name in enumerate(names, 1):
-                    out.set_band_description(k, name)
-                    out.update_tags(k, **{key: str(value) for key, value in sr[name].attrs.items() if _told(key)})
-                    targets[name] = Target(out, k, lock)
-            _store({name: sr[name] for name in targets}, targets)
-        for path in files:
-            translate(str(plain[path]), str(path), **COG)
-    finally:
-        for leftover in plain.values():
-            leftover.unlink(missing_ok=True)
-
-
-def profile(sr: xr.Dataset, names: Sequence[str]) -> dict[str, Any]:
-    """Creation options of a file that holds these variables."""
-    grid = read_grid(sr[names[0]], 10)
-    crs = read_crs(sr[names[0]]) or read_crs(sr)
-    nodata = {read_nodata(sr[name]) for name in names if resolve(name)}
-    told = nodata.pop() if len(nodata) == 1 else None
-    return {
-        **PLAIN,
-        "height": grid.shape[0],
-        "width": grid.shape[1],
-        "count": len(names),
-        "dtype": np.result_type(*(sr[name].dtype for name in names)),
-        "crs": None if crs is None else crs.to_wkt(),
-        "transform": grid.transform,
-        "nodata": told,
-    }
-
-
-def _told(key: object) -> bool:
-    """Whether an attribute says where a band comes from or what its values mean."""
-    return str(key).startswith("s2sr_") or key in ("scale_factor", "add_offset", "units")
-
-
-class Target:
-    """One band of an open file, written by slices."""
-
-    def __init__(self, out: Any, band: int, lock: Lock) -> None:
-        self.out, self.band, self.lock = out, band, lock
-
-    def __setitem__(self, at: tuple[slice, slice], block: NDArray[Any]) -> None:
-        with self.lock:
-            self.out.write(block, self.band, window=Window.from_slices(*at))
-
-
-def _store(arrays: Mapping[str, xr.DataArray], targets: Mapping[str, Target]) -> None:
-    lazy = {name: da.data for name, da in arrays.items() if da.chunks is not None}
-    for name, da in arrays.items():
-        if name not in lazy:
-            targets[name][slice(0, da.shape[0]), slice(0, da.shape[1])] = da.values
-    if lazy:
-        import dask.array
-
-        # in this process, also where a cluster is at hand: the files are open here
-        into: Any = [targets[name] for name in lazy]
-        dask.array.store(list(lazy.values()), into, lock=False, scheduler="threads")
+    blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
+    kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
+    if one and len(kinds) > 1:
+        raise InputError(
+            f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
+            "sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog(\"sr\")"
+        )
+    stack = ds.to_dataarray("band").rename(None)
+    stack.encoding, stack.attrs = {}, {"long_name": tuple(blanks)}
+    stack = stack.rio.set_spatial_dims(y_dim=dims[0], x_dim=dims[1])
+    if ds.rio.crs is not None:
+        stack = stack.rio.write_crs(ds.rio.crs)
+    result: xr.DataArray = stack.rio.write_nodata(next(iter(blanks.values())))
+    return result
