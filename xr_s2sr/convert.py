@@ -10,8 +10,8 @@ from pathlib import Path
 from xr_s2sr.api import upsample
 from xr_s2sr.errors import InputError
 from xr_s2sr.files import open_any
-from xr_s2sr.radiometry import UNITS
 from xr_s2sr.lazy import computing
+from xr_s2sr.radiometry import UNITS
 from xr_s2sr.write import save
 
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{out} is the input; name another output: -o {out.stem}_10m{out.suffix}")
     bands = arguments.bands and [band.strip() for band in arguments.bands.split(",")]
     started = time.perf_counter()
-    ds = open_any(arguments.scene, bands=bands, bbox=arguments.bbox, chunks=arguments.chunk)
+    # every band is opened: a model restores one band the better for having all
+    ds = open_any(arguments.scene, bbox=arguments.bbox, chunks=arguments.chunk)
     sr = upsample(
         ds,
         bands,

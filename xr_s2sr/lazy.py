@@ -131,7 +131,7 @@ def computing(threads: int | None = None, progress: bool = False) -> Iterator[No
     from dask.diagnostics.progress import ProgressBar
 
     settings: dict[str, Any] = {"scheduler": "threads"} | ({"num_workers": threads} if threads else {})
-    with dask.config.set(settings), ProgressBar(out=sys.stderr) if progress else nullcontext():  # type: ignore[no-untyped-call]
+    with dask.config.set(settings), ProgressBar(out=sys.stderr) if progress else nullcontext():
         yield
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from xr_s2sr.assemble import KEPT_ENCODING
 from xr_s2sr.errors import ArgumentTypeError, InputError
 from xr_s2sr.grid import spatial_dims
 from xr_s2sr.layout import Scene
@@ -61,9 +62,13 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     """
     from rasterio.shutil import copy
 
+    if not isinstance(ds, xr.Dataset):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
     path = Path(path)
     one = path.suffix.lower() in (".tif", ".tiff")
-    stacks = {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
+    stacks = (
+        {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
+    )
     with replaced(path) as part:
         part.mkdir()
         plain = {name: part / f"{name}.plain.tif" for name in stacks}
@@ -71,7 +76,14 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
         for name, file in plain.items():
             _describe(ds, file)
             predictor = "no" if compress.lower() == "none" else "yes"
-            copy(file, part / f"{name or 'all'}.tif", driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
+            copy(
+                file,
+                part / f"{name or 'all'}.tif",
+                driver="COG",
+                compress=compress,
+                predictor=predictor,
+                bigtiff="if_safer",
+            )
             file.unlink()
         if one:
             (part / "all.tif").rename(whole := part.with_suffix(".tif"))
@@ -82,14 +94,17 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
 
 def save(sr: xr.Dataset, out: Path) -> None:
     """Write a result in the form that the suffix asks for; what was there is replaced when all is written."""
-    if out.suffix == ".zarr":
-        with replaced(out) as part:
-            sr.to_zarr(part)
-    elif out.suffix == ".nc":
-        with replaced(out) as part:
-            sr.to_netcdf(part)
-    else:
+    if out.suffix not in (".zarr", ".nc"):
         to_cog(sr, out)
+        return
+    sr = sr.copy()
+    for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
+        variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
+    with replaced(out) as part:
+        if out.suffix == ".zarr":
+            sr.to_zarr(part)
+        else:
+            sr.to_netcdf(part)
 
 
 @contextmanager
@@ -144,10 +159,8 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
             out.update_tags(k, **{key: str(value) for key, value in told.items() if str(key).startswith("s2sr_")})
 
 
-def stacked(ds: Scene, *, one: bool = True) -> xr.DataArray:
+def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
     """The variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
-    if not isinstance(ds, xr.Dataset):
-        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
     if not ds.data_vars:
         raise InputError("nothing to write: the Dataset holds no variable; expected some bands")
     first = next(iter(ds.data_vars.values()))
@@ -164,7 +177,7 @@ def stacked(ds: Scene, *, one: bool = True) -> xr.DataArray:
     if one and len(kinds) > 1:
         raise InputError(
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
-            "sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog(\"sr\")"
+            'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
         )
     stack = ds.to_dataarray("band").rename(None)
     stack.encoding, stack.attrs = {}, {"long_name": tuple(blanks)}

@@ -1,0 +1,118 @@
+"""``xr-s2sr upsample``: every form in, every form out, as ``upsample`` in memory would give it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from safe_products import Product, write_product
+from scenes import native
+
+import xr_s2sr
+from xr_s2sr.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def zarr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic scene as a Zarr."""
+    path = tmp_path_factory.mktemp("in") / "scene.zarr"
+    xr_s2sr.tutorial.synthetic_scene(180)[0].to_zarr(path, zarr_format=2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected() -> xr.Dataset:
+    return xr_s2sr.tutorial.synthetic_scene(180)[0].s2sr.upsample()
+
+
+@pytest.mark.parametrize("out", ["sr.tif", "sr.zarr", "sr.nc", "each"])
+def test_zarr_to_any_form(
+    zarr: Path, expected: xr.Dataset, out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["upsample", str(zarr), "-o", str(tmp_path / out), "--chunk", "96"]) == 0
+    assert f"{out}: " in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == [out]
+    for name in expected.data_vars:
+        if out.endswith((".zarr", ".nc")):
+            with xr.open_dataset(tmp_path / out, mask_and_scale=False, decode_coords="all") as back:
+                found = back[name].values
+                assert back.rio.crs == expected.rio.crs
+        else:
+            path = tmp_path / out if out == "sr.tif" else tmp_path / out / f"{name}.tif"
+            with rasterio.open(path) as file:
+                found = file.read(file.descriptions.index(name) + 1)
+                assert file.transform.almost_equals(expected.rio.transform())
+        np.testing.assert_array_equal(found, expected[name].values)
+
+
+def test_product_bands_and_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = xr_s2sr.tutorial.synthetic_scene(120)[0]
+    product = write_product(tmp_path, Product(scene.map(lambda v: v.where(v == 0, v + 1000).astype(v.dtype))))
+    ds = xr_s2sr.open_safe(product)
+    left, upper = float(ds.x[0]) - 5, float(ds.y[0]) + 5
+    box = [left + 60, upper - 600, left + 600, upper - 120]
+    monkeypatch.chdir(tmp_path)
+    assert main(["upsample", str(product), "--bands", "B05,swir16", "--bbox", *map(str, box)]) == 0
+    [out] = tmp_path.glob("*_10m.tif")
+    with rasterio.open(out) as file:
+        assert set(file.descriptions) == {"B05", "B11"}
+        assert tuple(file.bounds) == (box[0], box[1], box[2], box[3])
+        found = file.read(file.descriptions.index("B11") + 1)
+    whole = xr_s2sr.open_safe(product, bbox=box).load().s2sr.upsample(["B05", "B11"])
+    np.testing.assert_array_equal(found, whole.B11.values)
+
+
+def test_refusals_are_one_line(zarr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        ([str(tmp_path / "none.zarr")], "does not exist"),
+        ([str(zarr), "--bands", "B13"], "'B13' is not a Sentinel-2 band"),
+        ([str(zarr), "-o", str(tmp_path / "no" / "sr.tif")], "make it: mkdir -p"),
+        ([str(zarr), "-o", str(zarr)], "is the input"),
+        ([str(zarr), "--offset", "-3000", "-o", str(tmp_path / "sr.tif")], "upsample(offset=0)"),
+    ):
+        assert main(["upsample", *arguments]) == 1
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.startswith("xr-s2sr: ")
+        assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_dates_go_to_zarr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    native((60, 60), lead={"time": [0, 1]}).to_netcdf(tmp_path / "in.nc")
+    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.tif")]) == 1
+    assert "isel(time=0)" in capsys.readouterr().err
+    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.zarr")]) == 0
+    with xr.open_zarr(tmp_path / "sr.zarr") as back:
+        assert back.B11.sizes["time"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
+def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C in the middle: exit code 130, and neither a result nor a leftover."""
+    source = tmp_path / "in"
+    source.mkdir()
+    native((1800, 1800)).to_zarr(source / "scene.zarr", zarr_format=2)
+    out = tmp_path / "out"
+    out.mkdir()
+    code = "import sys; from xr_s2sr.cli import main; sys.exit(main())"
+    arguments = ["upsample", str(source / "scene.zarr"), "-o", str(out / "sr.tif"), "--threads", "1", "--chunk", "300"]
+    run = subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
+    started = time.monotonic()
+    while not any(out.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
+        time.sleep(0.05)
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=120)
+    assert run.returncode == 130, err
+    assert not list(out.iterdir())
