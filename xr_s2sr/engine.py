@@ -111,6 +111,11 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # patterns keep the largest block per shape; without them, memory is that of the maps alive, at the same speed
+    options.enable_mem_pattern = False
+    if device == "cpu":
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         problem = cuda_problem()
@@ -130,6 +135,14 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
         )
     _check_ports(session, model)
     return OrtRunner(session, device)
+
+
+@lru_cache(maxsize=1)
+def _share_arena() -> None:
+    """One pool of CPU memory for all sessions that ask for it: else each keeps what its largest run needed."""
+    ort = import_onnxruntime()
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
 
 
 def _check_ports(session: Any, model: Model) -> None:
