@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import sys
 import pickle
 import warnings
 from pathlib import Path
@@ -86,19 +87,27 @@ def test_a_model_done_by_hand(large: xr.Dataset, toy: Path) -> None:
     }
 
 
-def test_agrees_with_the_bench(large: xr.Dataset) -> None:
+def test_agrees_with_the_bench(large: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(__file__).parent / "bench" / "fidelity.py"
     spec = importlib.util.spec_from_file_location("fidelity", path)
     assert spec is not None
     assert spec.loader is not None
     bench = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "fidelity", bench)
     spec.loader.exec_module(bench)
     bands = {10: FINE, 20: RED_EDGE, 60: SIXTY}
     arrays = {gsd: np.stack([large[b].values.astype(float) for b in group]) for gsd, group in bands.items()}
     scores = large.s2sr.evaluate("bicubic", protocol="mtf")
-    for gsd, group in ((20, RED_EDGE), (60, SIXTY)):
-        want = bench.score(arrays, gsd, "mtf", 0.0, ["bicubic"])["bicubic"]
-        np.testing.assert_allclose(scores["rmse"].sel(band=list(group)).values[0], want, rtol=1e-5)
+    scored = 0
+    for gsd, protocol, trial in bench.trials(bench.RealScene("large", "", arrays)):
+        if protocol != "mtf":
+            continue
+        want = bench.scored(trial.restore("bicubic"), trial.truth)
+        for name in ("rmse", "sre", "uiq"):
+            np.testing.assert_allclose(scores[name].sel(band=list(bands[gsd])).values[0], want[name], rtol=1e-5)
+        np.testing.assert_allclose(scores["sam"].sel(gsd=gsd).values[0], want["sam"][0], rtol=1e-5)
+        scored += 1
+    assert scored == 2
 
 
 @pytest.mark.parametrize("protocol", ["paper", "mtf"])
