@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
-import sys
 import pickle
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
