@@ -29,7 +29,7 @@ ROOMS = {
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),
-    "rioxarray": ("xr_s2sr.crs", "xr_s2sr.tutorial", "xr_s2sr.training."),
+    "rioxarray": ("xr_s2sr.crs", "xr_s2sr.rasters", "xr_s2sr.tutorial", "xr_s2sr.training."),
 }
 
 

@@ -17,6 +17,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.evaluation import evaluate
 from xr_s2sr.merging import combine
+from xr_s2sr.safe import open_safe
 from xr_s2sr.wald import degrade
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "evaluate",
     "importers",
     "models",
+    "open_safe",
     "plot",
     "quality",
     "tutorial",

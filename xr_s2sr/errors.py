@@ -30,6 +30,10 @@ class RadiometryError(InputError):
     """Pixels whose unit cannot be told, or contradicts what the metadata say."""
 
 
+class ProductError(InputError):
+    """A Sentinel-2 product that is broken, incomplete, or of a kind that is not read."""
+
+
 class LazyError(S2SRError, NotImplementedError):
     """Input that is backed by dask where only arrays in memory are served."""
 

@@ -1,0 +1,104 @@
+"""Raster files as lazy variables: their pixels are read when they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import rioxarray
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from xr_s2sr.errors import InputError, ProductError
+
+#: Dimensions of a resolution in the Datasets that we open.
+DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
+
+
+def open_image(path: str) -> xr.DataArray:
+    """A raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+
+    Raises
+    ------
+    ProductError
+        If GDAL cannot read the file.
+    InputError
+        If it has several bands.
+    """
+    try:
+        image = rioxarray.open_rasterio(path, cache=False)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:
+        raise InputError(f"{path} holds several bands; expected a file for each band")
+    return image.isel(band=0, drop=True)
+
+
+def unreadable(path: str, error: Exception) -> ProductError:
+    """What to say of a file that GDAL refuses, at once or when its pixels are asked for."""
+    reason = str(error).partition("\n")[0].rstrip(".")
+    return ProductError(f"{path} cannot be read: {reason}; expected a whole raster file. Download or copy it again")
+
+
+class _Pixels(BackendArray):
+    """The pixels of an image, 0 where its detector mask is 0."""
+
+    def __init__(self, image: xr.DataArray, path: str, detectors: xr.DataArray | None) -> None:
+        self.image, self.path = image.variable, path
+        self.detectors = None if detectors is None else detectors.variable
+        self.shape, self.dtype = image.shape, image.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        try:
+            pixels: NDArray[Any] = self.image[key].values
+            looked = None if self.detectors is None else self.detectors[key].values != 0
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        return pixels if looked is None else np.where(looked, pixels, pixels.dtype.type(0))
+
+
+def lazy_variable(
+    image: xr.DataArray, path: str, dims: tuple[str, str], attrs: dict[str, Any], detectors: xr.DataArray | None = None
+) -> xr.Variable:
+    """A variable whose pixels are read, and then kept in memory, when they are asked for.
+
+    Parameters
+    ----------
+    image : DataArray
+        As :func:`open_image` gives it.
+    path : str
+        Where it comes from, for the error when it turns out to be damaged.
+    dims : (str, str)
+    attrs : dict
+    detectors : DataArray, optional
+        A mask of the same shape; pixels where it is 0 become 0.
+    """
+    pixels: Any = indexing.LazilyIndexedArray(_Pixels(image, path, detectors))
+    kept = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(pixels))  # type: ignore[no-untyped-call]
+    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref"})
+
+
+def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:
+    """Pixel centres in metres as coordinates."""
+    return {
+        dim: xr.Variable(
+            (dim,), np.asarray(at, float), {"units": "metre", "standard_name": f"projection_{axis}_coordinate"}
+        )
+        for axis, dim, at in zip("yx", dims, (y, x), strict=True)
+    }
+
+
+def centres(edge: float, step: float, size: int) -> NDArray[np.float64]:
+    """Pixel centres from the outer edge and the signed step."""
+    return np.asarray(edge + step * (np.arange(size) + 0.5), np.float64)
+
+
+def spatial_ref(crs: Any) -> xr.Variable:
+    """The grid mapping variable of a CRS."""
+    mapping: xr.Variable = xr.Dataset().rio.write_crs(crs)["spatial_ref"].variable
+    return mapping

@@ -1,0 +1,167 @@
+"""Where the files of a SAFE product are: in a folder, or in a zip that is read without unpacking."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from xr_s2sr.errors import ProductError
+
+#: The product's own metadata: MTD_MSIL1C.xml, or S2A_OPER_MTD_SAFL1C_PDMC_....xml before December 2016.
+_PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
+#: The metadata of one tile, in its granule's folder.
+_TILE_XML = re.compile(r"(MTD_TL|\w+_MTD_L\w+_T\w+(\.\d+)?)\.xml")
+#: A tile's metadata take about 1 MB; more than this is no metadata.
+_XML_LIMIT = 64 * 2**20
+
+_EXPECTED = "expected a .SAFE folder or a .zip of one, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or one of its granules"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one product.
+
+    Attributes
+    ----------
+    root : str
+        The product's folder, as GDAL opens it.
+    names : tuple of str
+        All files, relative to the root.
+    metadata : str
+        The product's own metadata, one of `names`.
+    granule : str or None
+        Folder of the granule that was asked for, below GRANULE.
+    archive, inside : Path, str
+        The zip and the product's folder in it; None, "" for a folder.
+    """
+
+    root: str
+    names: tuple[str, ...]
+    metadata: str
+    granule: str | None
+    archive: Path | None = None
+    inside: str = ""
+
+    def path(self, name: str) -> str:
+        """A file as GDAL opens it."""
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes:
+        """The content of a metadata file."""
+        if self.archive is None:
+            return Path(self.root, name).read_bytes()
+        try:
+            with zipfile.ZipFile(self.archive) as archive:
+                info = archive.getinfo(_join(self.inside, name))
+                if info.file_size > _XML_LIMIT:
+                    raise ProductError(
+                        f"{name} in {self.archive} unpacks to {info.file_size / 2**20:.0f} MiB; expected metadata of "
+                        "about 1 MiB. Download the product again"
+                    )
+                return archive.read(info)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise _corrupt(self.archive, error) from error
+
+    def tile_metadata(self, granule: str) -> str:
+        """The metadata of one granule's tile."""
+        folder = PurePosixPath("GRANULE", granule)
+        found = [name for name in self.names if PurePosixPath(name).parent == folder]
+        found = [name for name in found if _TILE_XML.fullmatch(PurePosixPath(name).name)]
+        if len(found) != 1:
+            raise ProductError(
+                f"{self.root} has {len(found)} tile metadata files in {folder}; expected one MTD_TL.xml. Download the "
+                "product again"
+            )
+        return found[0]
+
+
+def is_product(path: Path) -> bool:
+    """Whether a path is meant as a SAFE product, complete or not."""
+    if any(parent.suffix.lower() in (".zip", ".safe") for parent in (path, *path.parents)):
+        return True
+    return path.suffix.lower() == ".xml" or (path.is_dir() and bool(_metadata_of(os.listdir(path))))
+
+
+def locate(path: Path) -> Files:
+    """Find a product from its folder, its zip, its metadata file, or a granule in it.
+
+    Raises
+    ------
+    ProductError
+    """
+    archive = next((p for p in (path, *path.parents) if p.is_file() and _is_zip(p)), None)
+    if archive is not None:
+        return _in_zip(archive, path.relative_to(archive).as_posix())
+    if not path.exists():
+        raise ProductError(f"{path} does not exist; {_EXPECTED}")
+    start = path if path.is_dir() else path.parent
+    # a granule's images lie up to four folders below the product
+    for folder in (start, *start.parents[:4]) if path.is_dir() or path.suffix.lower() == ".xml" else ():
+        metadata = _metadata_of(os.listdir(folder))
+        if metadata:
+            names = (Path(top, file).relative_to(folder) for top, _, files in os.walk(folder) for file in files)
+            listed = tuple(sorted(name.as_posix() for name in names))
+            granule = _granule(start.relative_to(folder).as_posix())
+            return Files(str(folder), listed, _only(metadata, folder), granule)
+    below = sorted(p.name for p in start.iterdir() if p.suffix.lower() == ".safe")
+    hint = f". It holds {', '.join(below[:3])}: open that" if below else ""
+    raise ProductError(f"{path} is no SAFE product, as it has no MTD_MSIL1C.xml or MTD_MSIL2A.xml; {_EXPECTED}{hint}")
+
+
+def _in_zip(path: Path, asked: str) -> Files:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if not name.endswith("/"))
+    except zipfile.BadZipFile as error:
+        raise _corrupt(path, error) from error
+    asked = "" if asked == "." else asked
+    found = [PurePosixPath(name) for name in names if _PRODUCT_XML.fullmatch(PurePosixPath(name).name)]
+    folders = sorted({name.parent.as_posix() for name in found})
+    if asked:  # a product, or a part of one
+        folders = [f for f in folders if f == "." or f"{asked}/".startswith(f"{f}/") or f.startswith(f"{asked}/")]
+    if len(folders) != 1:
+        what = f"holds the products {', '.join(folders)}" if folders else "holds no MTD_MSIL1C.xml or MTD_MSIL2A.xml"
+        hint = f'. Open one: open_safe("{path}/{folders[0]}")' if folders else ""
+        raise ProductError(f"{path} {what}; {_EXPECTED}{hint}")
+    inside = "" if folders[0] == "." else folders[0]
+    listed = tuple(name.removeprefix(f"{inside}/") for name in names if name.startswith(f"{inside}/") or not inside)
+    metadata = _only(_metadata_of(listed), path)
+    granule = _granule(asked.removeprefix(inside).lstrip("/"))
+    # the braces keep GDAL from looking for the end of the zip's name
+    return Files(_join(f"/vsizip/{{{path}}}", inside), listed, metadata, granule, path, inside)
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
+
+
+def _metadata_of(names: list[str] | tuple[str, ...]) -> list[str]:
+    return [name for name in names if _PRODUCT_XML.fullmatch(name)]
+
+
+def _only(metadata: list[str], where: Path) -> str:
+    if len(metadata) > 1:
+        raise ProductError(
+            f"{where} holds several product metadata files: {', '.join(sorted(metadata))}; expected one. "
+            "Keep each product in a folder of its own"
+        )
+    return metadata[0]
+
+
+def _granule(below: str) -> str | None:
+    """The granule's folder in a path relative to the product."""
+    parts = PurePosixPath(below).parts
+    return parts[1] if len(parts) > 1 and parts[0] == "GRANULE" else None
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _corrupt(path: Path, error: Exception) -> ProductError:
+    reason = str(error).partition("\n")[0]
+    return ProductError(f"{path} is no readable zip: {reason}; expected the zip of a SAFE product. Download it again")
