@@ -226,6 +226,10 @@ def product_xml(product: Product) -> str:
         f"<RESOLUTION>{GSD[band]}</RESOLUTION></Spectral_Information>"
         for k, band in enumerate(ORDER)
     )
+    query = '<Query_Options completeSingleTile="true"><PRODUCT_FORMAT>SAFE_COMPACT</PRODUCT_FORMAT></Query_Options>'
+    if not product.compact:
+        band_list = _lines(f"<BAND_NAME>{band.replace('B0', 'B')}</BAND_NAME>" for band in product.bands)
+        query = f"<Query_Options><Band_List>{band_list}</Band_List></Query_Options>"
     platform = "Sentinel-2B" if product.compact else "Sentinel-2A"
     return f"""<n1:Level-{digits}_User_Product
  xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-{digits}.xsd">
@@ -244,6 +248,7 @@ def product_xml(product: Product) -> str:
 <SENSING_ORBIT_NUMBER>122</SENSING_ORBIT_NUMBER>
 <SENSING_ORBIT_DIRECTION>DESCENDING</SENSING_ORBIT_DIRECTION>
 </Datatake>
+{query}
 <{old}Product_Organisation>
 <Granule_List>
 <{granule} datastripIdentifier="DS" granuleIdentifier="{identifier}" imageFormat="JPEG2000">

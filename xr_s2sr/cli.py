@@ -1,4 +1,4 @@
-"""The command line: ``xr-s2sr demo``, ``evaluate``, ``models``, ``import-keras`` and ``train``."""
+"""The command line: ``xr-s2sr demo``, ``info``, ``evaluate``, ``models``, ``import-keras`` and ``train``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr import __version__
-from xr_s2sr.bands import BANDS, BY_GSD, MTF
+from xr_s2sr.bands import BANDS, BY_GSD, MTF, resolve
 from xr_s2sr.errors import DependencyError, S2SRError
 from xr_s2sr.files import open_any
 from xr_s2sr.quality import rmse
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.training.options import add_options
+
+SCENE = "a SAFE folder or .zip, a .nc, a .zarr, or a folder with a GeoTIFF or JP2 for each band"
+#: Attributes of a Dataset that tell of its product, as open_safe writes them.
+FACTS = (
+    "product",
+    "level",
+    "platform",
+    "processing_baseline",
+    "tile",
+    "relative_orbit",
+    "orbit_direction",
+    "cloud_cover",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,8 +71,12 @@ def build_parser() -> argparse.ArgumentParser:
     importing.add_argument("-o", "--out", type=Path, metavar="ONNX", help="by default beside FILE")
     importing.add_argument("--licence", default="GPL-3.0", help="of the weights, for the card (GPL-3.0)")
     importing.set_defaults(run=run_import_keras)
+    info = commands.add_parser("info", help="say what a scene holds, and what keeps it from being upsampled")
+    info.add_argument("scene", metavar="IN", help=SCENE)
+    info.set_defaults(run=run_info)
     evaluate = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
-    evaluate.add_argument("scene", metavar="IN", help='a .nc or .zarr of native resolution, or "demo"')
+    evaluate.add_argument("scene", metavar="IN", help=f'{SCENE}; or "demo"')
+    evaluate.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
     evaluate.add_argument("--protocol", choices=("paper", "mtf"), default="paper", help="how to degrade (paper)")
     evaluate.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
     evaluate.add_argument("--bands", metavar="B05,B11", help="by default all of 20 m and 60 m")
@@ -73,6 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(train)
     train.set_defaults(run=run_train)
     return parser
+
+
+def bounds(text: str) -> tuple[float, ...]:
+    """The value of --bbox; what the numbers may be is told when the scene is opened."""
+    return tuple(float(number) for number in text.split(","))
 
 
 def run_demo(arguments: argparse.Namespace) -> int:
@@ -163,11 +185,30 @@ def run_import_keras(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_info(arguments: argparse.Namespace) -> int:
+    """Print what the product says of itself, and the report; 1 where upsampling would fail."""
+    from xr_s2sr import validate
+
+    ds = open_any(Path(arguments.scene))
+    facts = {key: ds.attrs[key] for key in FACTS if key in ds.attrs}
+    if "time" in ds.coords and ds["time"].ndim == 0:
+        facts["time"] = ds["time"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").item()
+    others = [f"{name} ({', '.join(map(str, da.dims))})" for name, da in ds.data_vars.items() if resolve(name) is None]
+    if others:
+        facts["besides bands"] = ", ".join(others)
+    for key, value in facts.items():
+        print(f"{key.replace('_', ' ')}: {value}")
+    report = validate(ds)
+    print(report)
+    return 0 if report else 1
+
+
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
     from xr_s2sr import evaluate, tutorial
 
-    ds = tutorial.synthetic_scene()[0] if arguments.scene == "demo" else open_any(Path(arguments.scene))
+    demo = arguments.scene == "demo"
+    ds = tutorial.synthetic_scene()[0] if demo else open_any(Path(arguments.scene), bbox=arguments.bbox)
     scores = evaluate(
         ds,
         arguments.model,

@@ -99,7 +99,7 @@ def open_safe(
     return subset(ds, None, bbox, chunks, files.root)
 
 
-def _require(product: Product, files: Files, wanted: Iterable[str], *, asked: bool) -> None:
+def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) -> None:
     """Every guide and every band asked for must be there; warn of what else the metadata promise in vain."""
     unlisted = [band for band in BY_GSD[10] if band not in product.bands]
     if unlisted:
@@ -114,7 +114,8 @@ def _require(product: Product, files: Files, wanted: Iterable[str], *, asked: bo
                 f"the image of {band} is missing: {files.path(product.bands[band].said)}; expected it, since "
                 f"{files.metadata} lists it. Download the product again"
             )
-    others = {**product.bands, **product.companions, **{f"MSK_DETFOO of {b}": i for b, i in product.detectors.items()}}
+    detectors = {f"MSK_DETFOO of {band}": product.detectors[band] for band in wanted if band in product.detectors}
+    others = {**product.bands, **product.companions, **detectors}
     missing = [f"{what} ({image.said})" for what, image in others.items() if image.name is None]
     if missing:
         warnings.warn(
@@ -131,8 +132,8 @@ def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[st
             continue
         attrs: dict[str, Any] = {
             "wavelength_nm": BANDS[band].wavelength,
-            "scale_factor": product.scale,
-            "add_offset": product.offsets[band] * product.scale,
+            "scale_factor": 1 / product.quantification,
+            "add_offset": product.offsets[band] / product.quantification,
             "_FillValue": 0,
         }
         variables[band] = _variable(product, files, product.bands[band], attrs, product.detectors.get(band))

@@ -50,8 +50,8 @@ class Product:
         Left and upper edge, in metres.
     shapes : dict of int to (int, int)
         Rows and columns by GSD.
-    scale : float
-        Reflectance per DN.
+    quantification : float
+        DN of a reflectance of 1.
     offsets : dict of str to float
         Added to the DN, by band.
     units : dict of str to float
@@ -67,7 +67,7 @@ class Product:
     crs: str
     corner: tuple[float, float]
     shapes: Mapping[int, tuple[int, int]]
-    scale: float
+    quantification: float
     offsets: Mapping[str, float]
     units: Mapping[str, float]
     bands: Mapping[str, Image]
@@ -112,7 +112,7 @@ def read_product(files: Files) -> Product:
             detectors[band] = _image(BANDS[band].gsd, name, granule, there)
         elif kind in _MASKS and (gsd := re.search(r"_([126]0)m$", PurePosixPath(name).stem)):
             _keep_finest(companions, _MASKS[kind], _image(int(gsd[1]), name, granule, there))
-    offset_tag, scale_tags = {
+    offset_tag, tags = {
         "L1C": ("RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
         "L2A": ("BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
     }[level]
@@ -122,7 +122,7 @@ def read_product(files: Files) -> Product:
         for prefix in ("", "L2A_")
         if main.text(f"{prefix}{what}_QUANTIFICATION_VALUE") is not None
     }
-    scale = 1 / main.positive(*scale_tags)
+    quantification = main.positive(*tags)
     offsets = _offsets(main, offset_tag, physical, bands)
     return Product(
         _attrs(main, tile, files, level),
@@ -130,7 +130,7 @@ def read_product(files: Files) -> Product:
         tile.required("HORIZONTAL_CS_CODE"),
         (tile.number("ULX"), tile.number("ULY")),
         _shapes(tile),
-        scale,
+        quantification,
         offsets,
         units,
         bands,
