@@ -101,14 +101,13 @@ _Chosen = tuple[Path, xr.DataArray, tuple[str, str]]
 
 def _named(stem: str) -> str | None:
     """The band or companion that a file name tells, or None; a name that tells several is none of them."""
-    known = identify(stem)
-    if known is not None:
-        return known[0]
-    whole = resolve(stem)
-    if whole is not None:
-        return whole
+    if stem.startswith("MSK_"):  # a product's masks are named by their band
+        return None
     parts = {band for part in re.split(r"[_.\- ]", stem) if re.match(r"[bB]\d", part) and (band := resolve(part))}
-    return parts.pop() if len(parts) == 1 else None
+    if len(parts) > 1:
+        return None
+    known = identify(stem)
+    return parts.pop() if parts else resolve(stem) if known is None else known[0]
 
 
 def _native(what: str, files: list[Path]) -> _Chosen:

@@ -45,7 +45,8 @@ def open_safe(
         every processing baseline, with the compact names and with the long ones of before December 2016.
     bands : str or iterable of str, optional
         Bands to open, by any alias. The 10 m bands B02, B03, B04 and B08, which guide every restoration, always come
-        along. By default all that the product has.
+        along. By default all that the product has, which is what the packaged models need: they restore a band from
+        all bands of its resolution. To restore some only, ask ``upsample`` for them.
     bbox : (minx, miny, maxx, maxy), optional
         What to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that the grids
         keep nesting, and cut at the edge of the tile.
