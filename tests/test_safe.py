@@ -141,7 +141,9 @@ def test_every_form_gives_the_pixels_bit_for_bit(form: str, tmp_path: Path, smal
     assert ds.s2sr.validate().survey.problems == []
 
 
-@pytest.mark.parametrize("form", ["L2A 05.09", "L1C 05.09", "L1C 02.06", "L1C long names", "L2A of Sen2Cor 2.3"])
+@pytest.mark.parametrize(
+    "form", ["L2A 05.09", "L1C 05.09", "L1C 02.06", "L1C long names", "L2A of Sen2Cor 2.3", "L2A long names"]
+)
 def test_gdal_takes_the_miniatures_for_products(form: str, tmp_path: Path, small: xr.Dataset) -> None:
     """An oracle for their structure: GDAL's own driver finds the same bands and pixels."""
     product = Product(small, **FORMS[form])
@@ -202,13 +204,14 @@ def test_written_and_read_again(make: Callable[..., Path], tmp_path: Path) -> No
 # where it is
 
 
-def test_a_path_to_any_part(level2: Path, tmp_path: Path) -> None:
-    whole = xr_s2sr.open_safe(level2)
-    granule = next((level2 / "GRANULE").iterdir())
-    archive = zipped(level2, tmp_path / "S2 {a} product.zip")
-    inside = archive / level2.name
+def test_a_path_to_any_part(_small_product: Path, tmp_path: Path) -> None:
+    root = _small_product
+    whole = xr_s2sr.open_safe(root).compute()
+    granule = next((root / "GRANULE").iterdir())
+    archive = zipped(root, tmp_path / "S2 {a} product.zip")
+    inside = archive / root.name
     for part in (
-        level2 / "MTD_MSIL2A.xml",
+        root / "MTD_MSIL2A.xml",
         granule,
         granule / "MTD_TL.xml",
         granule / "IMG_DATA" / "R10m",
@@ -217,8 +220,8 @@ def test_a_path_to_any_part(level2: Path, tmp_path: Path) -> None:
         inside / "MTD_MSIL2A.xml",
         inside / "GRANULE" / granule.name,
     ):
-        xr.testing.assert_identical(xr_s2sr.open_safe(part).compute(), whole.compute())
-    xr.testing.assert_identical(xr_s2sr.open_safe(str(level2)).compute(), whole.compute())
+        xr.testing.assert_identical(xr_s2sr.open_safe(part).compute(), whole)
+    xr.testing.assert_identical(xr_s2sr.open_safe(str(root)).compute(), whole)
 
 
 def test_zips_of_other_kinds(make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +286,11 @@ def test_pixels_are_read_when_they_are_used(level2: Path, reads: list[tuple[str,
     assert reads == []  # and kept
     ds.B05[0, 0] = 5
     assert xr_s2sr.open_safe(level2).B05[0, 0] != 5
+
+
+def test_what_no_model_needs_is_not_read(level2: Path, reads: list[tuple[str, int]]) -> None:
+    xr_s2sr.open_safe(level2).s2sr.upsample("B05")
+    assert {name.rsplit("_", 2)[1] for name, _ in reads} == {*FINE, *RED_EDGE}
 
 
 def test_chunks(level2: Path, scene: xr.Dataset, reads: list[tuple[str, int]]) -> None:
@@ -423,6 +431,15 @@ def test_a_missing_footprint(make: Callable[..., Path], small: xr.Dataset) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error", S2SRWarning)
         xr_s2sr.open_safe(root, "B12")
+
+
+def test_a_footprint_of_another_size(make: Callable[..., Path], small: xr.Dataset) -> None:
+    root = make()
+    shutil.copy(next(root.rglob("MSK_DETFOO_B01.jp2")), next(root.rglob("MSK_DETFOO_B11.jp2")))
+    with pytest.warns(S2SRWarning, match=r"MSK_DETFOO_B11.jp2 has 6 x 8 pixels, its band 18 x 24: .* left out") as told:
+        ds = xr_s2sr.open_safe(root)
+    assert [w.filename for w in told if w.category is S2SRWarning] == [__file__]
+    np.testing.assert_array_equal(ds.B11, small.B11)
 
 
 @pytest.mark.parametrize("in_zip", [False, True])
