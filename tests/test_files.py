@@ -116,6 +116,15 @@ def test_a_folder_without_native_pixels_is_told(folder: Path, scene: xr.Dataset)
     assert "'B05' is a 20 m band with a spacing of 60" in str(problems[0])
 
 
+def test_harmonised_landsat_sentinel_is_refused(tmp_path: Path, scene: xr.Dataset) -> None:
+    for band in (*FINE, "B05"):
+        write_tif(tmp_path / f"HLS.S30.T33UVR.2020001T100000.v2.0.{band}.tif", scene.B05, scene, 30)
+    ds = open_any(tmp_path)
+    assert set(ds.data_vars) == {*FINE, "B05"}
+    with pytest.raises(GridError, match="is a 10 m band with a spacing of 30"):
+        ds.s2sr.upsample("B05")
+
+
 def test_what_does_not_belong_together(folder: Path, scene: xr.Dataset) -> None:
     twin = folder / "T33UVR_20200201T100000_B05_20m.tif"
     write_tif(twin, scene.B05, scene, 20)

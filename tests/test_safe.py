@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import shutil
 import warnings
@@ -65,18 +66,25 @@ def level2(tmp_path_factory: pytest.TempPathFactory, scene: xr.Dataset) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _small_product(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Path:
+def small_product(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Path:
     return write_product(tmp_path_factory.mktemp("small"), Product(small))
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Callable[[str], Path]:
+    """A product of one form, written once."""
+    folder = tmp_path_factory.mktemp("forms")
+    return functools.cache(lambda form: write_product(folder, Product(small, **FORMS[form])))
+
+
 @pytest.fixture
-def make(tmp_path: Path, small: xr.Dataset, _small_product: Path) -> Callable[..., Path]:
+def make(tmp_path: Path, small: xr.Dataset, small_product: Path) -> Callable[..., Path]:
     """Write a small product that the test may break."""
 
     def write(**options: Any) -> Path:
         if options:
             return write_product(tmp_path, Product(small, **options))
-        return shutil.copytree(_small_product, tmp_path / _small_product.name)
+        return shutil.copytree(small_product, tmp_path / small_product.name)
 
     return write
 
@@ -106,9 +114,9 @@ def edited(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_pixels_bit_for_bit(form: str, tmp_path: Path, small: xr.Dataset) -> None:
+def test_every_form_gives_the_pixels_bit_for_bit(form: str, written: Callable[[str], Path], small: xr.Dataset) -> None:
     product = Product(small, **FORMS[form])
-    ds = xr_s2sr.open_safe(write_product(tmp_path, product))
+    ds = xr_s2sr.open_safe(written(form))
     masks = COMPANIONS if product.level == "L2A" else {}
     assert set(ds.data_vars) == {*product.bands, *masks}
     assert ("B10" in ds) == (product.level == "L1C")
@@ -144,10 +152,10 @@ def test_every_form_gives_the_pixels_bit_for_bit(form: str, tmp_path: Path, smal
 @pytest.mark.parametrize(
     "form", ["L2A 05.09", "L1C 05.09", "L1C 02.06", "L1C long names", "L2A of Sen2Cor 2.3", "L2A long names"]
 )
-def test_gdal_takes_the_miniatures_for_products(form: str, tmp_path: Path, small: xr.Dataset) -> None:
+def test_gdal_takes_the_miniatures_for_products(form: str, written: Callable[[str], Path], small: xr.Dataset) -> None:
     """An oracle for their structure: GDAL's own driver finds the same bands and pixels."""
     product = Product(small, **FORMS[form])
-    root = write_product(tmp_path, product)
+    root = written(form)
     ds = xr_s2sr.open_safe(root)
     for gsd, bands in ((10, FINE), (20, RED_EDGE)):
         with rasterio.open(f"SENTINEL2_{product.level}:{root / product.metadata}:{gsd}m:EPSG_{EPSG}") as gdal:
@@ -180,9 +188,8 @@ def test_masks_come_along_by_nearest_neighbour(level2: Path) -> None:
     assert sr.SCL.attrs["long_name"] == "scene classification"
 
 
-def test_offsets_by_band_reach_the_network(tmp_path: Path, small: xr.Dataset) -> None:
-    root = write_product(tmp_path, Product(small, offsets=VARIED))
-    sr = xr_s2sr.open_safe(root).s2sr.upsample("B05")
+def test_offsets_by_band_reach_the_network(written: Callable[[str], Path], small: xr.Dataset) -> None:
+    sr = xr_s2sr.open_safe(written("L2A 05.09")).s2sr.upsample("B05")
     held = small[[*FINE, *RED_EDGE]]
     for band in held.data_vars:
         held[band] = held[band].assign_attrs(scale_factor=1e-4, add_offset=VARIED[str(band)] / 1e4)
@@ -204,8 +211,8 @@ def test_written_and_read_again(make: Callable[..., Path], tmp_path: Path) -> No
 # where it is
 
 
-def test_a_path_to_any_part(_small_product: Path, tmp_path: Path) -> None:
-    root = _small_product
+def test_a_path_to_any_part(small_product: Path, tmp_path: Path) -> None:
+    root = small_product
     whole = xr_s2sr.open_safe(root).compute()
     granule = next((root / "GRANULE").iterdir())
     archive = zipped(root, tmp_path / "S2 {a} product.zip")
