@@ -122,7 +122,7 @@ def test_harmonised_landsat_sentinel_is_refused(tmp_path: Path, scene: xr.Datase
     ds = open_any(tmp_path)
     assert set(ds.data_vars) == {*FINE, "B05"}
     with pytest.raises(GridError, match="is a 10 m band with a spacing of 30"):
-        ds.s2sr.upsample("B05")
+        ds.s2sr.upsample("B05", model="bicubic")
 
 
 def test_what_does_not_belong_together(folder: Path, scene: xr.Dataset) -> None:

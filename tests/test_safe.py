@@ -483,6 +483,7 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "no granule": ("MTD_MSIL2A.xml", "Granule ", "Grain ", "."),
     "no 10 m bands": ("MTD_MSIL2A.xml", "_B02_10m", "_B02_20m", "lists no B02 at 10 m; .* --resolution 10"),
     "no CRS": ("MTD_TL.xml", "HORIZONTAL_CS_CODE", "X", "MTD_TL.xml has no <HORIZONTAL_CS_CODE>"),
+    "unknown CRS": ("MTD_TL.xml", "EPSG:32633", "EPSG:1", "<HORIZONTAL_CS_CODE> 'EPSG:1'; expected one such as EPSG:3"),
     "no corner": ("MTD_TL.xml", "ULX", "X", "MTD_TL.xml has no <ULX>"),
     "no sizes": ("MTD_TL.xml", "Size", "X", "gives the <Size> at no resolution; expected 10, 20 and 60 m"),
 }

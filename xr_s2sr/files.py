@@ -12,7 +12,6 @@ import xarray as xr
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import georeference, read_crs
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.grid import read_grid
 from xr_s2sr.rasters import DIMS, axis_coords, lazy_variable, open_image, spatial_ref
 from xr_s2sr.safe import open_safe
 from xr_s2sr.safe_files import is_product
@@ -92,7 +91,7 @@ def _open_folder(path: Path) -> xr.Dataset:
         return xr.Dataset(variables, coords)
     ds = xr.Dataset(variables, coords | {"spatial_ref": spatial_ref(crs)})
     fine = next((band for band in BANDS if band in ds and ds[band].dims == DIMS[10]), None)
-    return ds if fine is None else georeference(ds, read_grid(ds[fine], 10).transform)
+    return ds if fine is None else georeference(ds, chosen[fine][1].rio.transform())
 
 
 #: A file, its image, and the dimensions of its resolution.

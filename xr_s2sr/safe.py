@@ -184,7 +184,13 @@ def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.
     for gsd, (rows, cols) in product.shapes.items():
         if DIMS.get(gsd) in used:
             coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
-    coords["spatial_ref"] = spatial_ref(product.crs)
+    try:
+        coords["spatial_ref"] = spatial_ref(product.crs)
+    except (ValueError, RuntimeError) as error:  # rasterio's CRSError, pyproj's
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        ) from error
     if product.time is not None:
         coords["time"] = xr.Variable((), product.time)
     return coords
