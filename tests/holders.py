@@ -57,6 +57,11 @@ def write_geotiff(path: Path, *bands: xr.DataArray, descriptions: tuple[str, ...
     return path
 
 
+def with_offset(ds: xr.Dataset) -> xr.Dataset:
+    """DN as from processing baseline 04.00 on: 1000 more where valid."""
+    return ds.map(lambda v: v.where(v == 0, v + 1000).astype(v.dtype), keep_attrs=True)
+
+
 def stac_item(
     folder: Path, ds: xr.Dataset, when: str = "2024-06-01T10:00:00Z", names: dict[str, str] | None = None
 ) -> pystac.Item:

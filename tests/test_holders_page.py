@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rioxarray
 import xarray as xr
-from holders import COMMON, at_10_m, stac_item, stacked, write_geotiff
+from holders import COMMON, at_10_m, stac_item, stacked, with_offset, write_geotiff
 from test_eopf import product
 from test_gdal import ORDER, description
 from test_real import DATA, real
@@ -63,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     return {
         "xr": xr, "xr_s2sr": xr_s2sr, "odc": __import__("odc.stac"), "stackstac": stackstac, "rioxarray": rioxarray,
-        "items": [stac_item(tmp_path / "items", ds, names=COMMON)],
+        "items": [stac_item(tmp_path / "items", with_offset(ds), names=COMMON)],
         "path": tmp_path / "eopf.zarr",
         "subdatasets": subdatasets,
         "stack": write_geotiff(tmp_path / "all.tif", *every.data_vars.values(), descriptions=tuple(every), crs=32633),

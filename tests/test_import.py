@@ -138,7 +138,9 @@ def test_the_cellar_stays_below(low: str) -> None:
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
 
 
-@pytest.mark.parametrize("low", ["layout", "tree", "merging", "names", "copies", "crs"])
+@pytest.mark.parametrize(
+    "low", ["layout", "tree", "merging", "names", "copies", "crs", "rasters", "safe_files", "safe_xml", "safe_metadata"]
+)
 def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
     known = internal(at_import(parse(f"xr_s2sr.{low}")))
     above = {"survey", "prepare", "jobs", "run", "engine", "models", "assemble", "api"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from holders import COMMON, at_10_m, in_the_south, same_pixels, stac_item
+from holders import COMMON, at_10_m, in_the_south, same_pixels, stac_item, with_offset
 from rasterio.warp import transform_bounds
 from scenes import FINE, RED_EDGE, SIXTY, TWELVE, native
 from test_real import DATA, real
@@ -133,6 +133,7 @@ def test_lazy_load_is_laid_out_without_reading(items: list[Any]) -> None:
 
 def test_earth_search(items: list[Any], scene: xr.Dataset, tmp_path: Path) -> None:
     """Common names; raw DN whose offset the item tells and odc-stac does not apply."""
+    scene = with_offset(scene)
     item = stac_item(tmp_path / "aws", scene, names=COMMON)
     cube = odc_stac.load([item], bands=list(COMMON.values()), resolution=10)
     expected = scene.s2sr.upsample(offset=-1000)

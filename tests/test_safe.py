@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import shutil
 import warnings
@@ -65,18 +66,25 @@ def level2(tmp_path_factory: pytest.TempPathFactory, scene: xr.Dataset) -> Path:
 
 
 @pytest.fixture(scope="module")
-def _small_product(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Path:
+def small_product(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Path:
     return write_product(tmp_path_factory.mktemp("small"), Product(small))
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, small: xr.Dataset) -> Callable[[str], Path]:
+    """A product of one form, written once."""
+    folder = tmp_path_factory.mktemp("forms")
+    return functools.cache(lambda form: write_product(folder, Product(small, **FORMS[form])))
+
+
 @pytest.fixture
-def make(tmp_path: Path, small: xr.Dataset, _small_product: Path) -> Callable[..., Path]:
+def make(tmp_path: Path, small: xr.Dataset, small_product: Path) -> Callable[..., Path]:
     """Write a small product that the test may break."""
 
     def write(**options: Any) -> Path:
         if options:
             return write_product(tmp_path, Product(small, **options))
-        return shutil.copytree(_small_product, tmp_path / _small_product.name)
+        return shutil.copytree(small_product, tmp_path / small_product.name)
 
     return write
 
@@ -106,9 +114,9 @@ def edited(path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_pixels_bit_for_bit(form: str, tmp_path: Path, small: xr.Dataset) -> None:
+def test_every_form_gives_the_pixels_bit_for_bit(form: str, written: Callable[[str], Path], small: xr.Dataset) -> None:
     product = Product(small, **FORMS[form])
-    ds = xr_s2sr.open_safe(write_product(tmp_path, product))
+    ds = xr_s2sr.open_safe(written(form))
     masks = COMPANIONS if product.level == "L2A" else {}
     assert set(ds.data_vars) == {*product.bands, *masks}
     assert ("B10" in ds) == (product.level == "L1C")
@@ -141,11 +149,13 @@ def test_every_form_gives_the_pixels_bit_for_bit(form: str, tmp_path: Path, smal
     assert ds.s2sr.validate().survey.problems == []
 
 
-@pytest.mark.parametrize("form", ["L2A 05.09", "L1C 05.09", "L1C 02.06", "L1C long names", "L2A of Sen2Cor 2.3"])
-def test_gdal_takes_the_miniatures_for_products(form: str, tmp_path: Path, small: xr.Dataset) -> None:
+@pytest.mark.parametrize(
+    "form", ["L2A 05.09", "L1C 05.09", "L1C 02.06", "L1C long names", "L2A of Sen2Cor 2.3", "L2A long names"]
+)
+def test_gdal_takes_the_miniatures_for_products(form: str, written: Callable[[str], Path], small: xr.Dataset) -> None:
     """An oracle for their structure: GDAL's own driver finds the same bands and pixels."""
     product = Product(small, **FORMS[form])
-    root = write_product(tmp_path, product)
+    root = written(form)
     ds = xr_s2sr.open_safe(root)
     for gsd, bands in ((10, FINE), (20, RED_EDGE)):
         with rasterio.open(f"SENTINEL2_{product.level}:{root / product.metadata}:{gsd}m:EPSG_{EPSG}") as gdal:
@@ -178,9 +188,8 @@ def test_masks_come_along_by_nearest_neighbour(level2: Path) -> None:
     assert sr.SCL.attrs["long_name"] == "scene classification"
 
 
-def test_offsets_by_band_reach_the_network(tmp_path: Path, small: xr.Dataset) -> None:
-    root = write_product(tmp_path, Product(small, offsets=VARIED))
-    sr = xr_s2sr.open_safe(root).s2sr.upsample("B05")
+def test_offsets_by_band_reach_the_network(written: Callable[[str], Path], small: xr.Dataset) -> None:
+    sr = xr_s2sr.open_safe(written("L2A 05.09")).s2sr.upsample("B05")
     held = small[[*FINE, *RED_EDGE]]
     for band in held.data_vars:
         held[band] = held[band].assign_attrs(scale_factor=1e-4, add_offset=VARIED[str(band)] / 1e4)
@@ -202,13 +211,14 @@ def test_written_and_read_again(make: Callable[..., Path], tmp_path: Path) -> No
 # where it is
 
 
-def test_a_path_to_any_part(level2: Path, tmp_path: Path) -> None:
-    whole = xr_s2sr.open_safe(level2)
-    granule = next((level2 / "GRANULE").iterdir())
-    archive = zipped(level2, tmp_path / "S2 {a} product.zip")
-    inside = archive / level2.name
+def test_a_path_to_any_part(small_product: Path, tmp_path: Path) -> None:
+    root = small_product
+    whole = xr_s2sr.open_safe(root).compute()
+    granule = next((root / "GRANULE").iterdir())
+    archive = zipped(root, tmp_path / "S2 {a} product.zip")
+    inside = archive / root.name
     for part in (
-        level2 / "MTD_MSIL2A.xml",
+        root / "MTD_MSIL2A.xml",
         granule,
         granule / "MTD_TL.xml",
         granule / "IMG_DATA" / "R10m",
@@ -217,8 +227,8 @@ def test_a_path_to_any_part(level2: Path, tmp_path: Path) -> None:
         inside / "MTD_MSIL2A.xml",
         inside / "GRANULE" / granule.name,
     ):
-        xr.testing.assert_identical(xr_s2sr.open_safe(part).compute(), whole.compute())
-    xr.testing.assert_identical(xr_s2sr.open_safe(str(level2)).compute(), whole.compute())
+        xr.testing.assert_identical(xr_s2sr.open_safe(part).compute(), whole)
+    xr.testing.assert_identical(xr_s2sr.open_safe(str(root)).compute(), whole)
 
 
 def test_zips_of_other_kinds(make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +293,11 @@ def test_pixels_are_read_when_they_are_used(level2: Path, reads: list[tuple[str,
     assert reads == []  # and kept
     ds.B05[0, 0] = 5
     assert xr_s2sr.open_safe(level2).B05[0, 0] != 5
+
+
+def test_what_no_model_needs_is_not_read(level2: Path, reads: list[tuple[str, int]]) -> None:
+    xr_s2sr.open_safe(level2).s2sr.upsample("B05")
+    assert {name.rsplit("_", 2)[1] for name, _ in reads} == {*FINE, *RED_EDGE}
 
 
 def test_chunks(level2: Path, scene: xr.Dataset, reads: list[tuple[str, int]]) -> None:
@@ -425,6 +440,15 @@ def test_a_missing_footprint(make: Callable[..., Path], small: xr.Dataset) -> No
         xr_s2sr.open_safe(root, "B12")
 
 
+def test_a_footprint_of_another_size(make: Callable[..., Path], small: xr.Dataset) -> None:
+    root = make()
+    shutil.copy(next(root.rglob("MSK_DETFOO_B01.jp2")), next(root.rglob("MSK_DETFOO_B11.jp2")))
+    with pytest.warns(S2SRWarning, match=r"MSK_DETFOO_B11.jp2 has 6 x 8 pixels, its band 18 x 24: .* left out") as told:
+        ds = xr_s2sr.open_safe(root)
+    assert [w.filename for w in told if w.category is S2SRWarning] == [__file__]
+    np.testing.assert_array_equal(ds.B11, small.B11)
+
+
 @pytest.mark.parametrize("in_zip", [False, True])
 def test_a_truncated_image(make: Callable[..., Path], tmp_path: Path, in_zip: bool) -> None:
     root = make()
@@ -459,6 +483,7 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "no granule": ("MTD_MSIL2A.xml", "Granule ", "Grain ", "."),
     "no 10 m bands": ("MTD_MSIL2A.xml", "_B02_10m", "_B02_20m", "lists no B02 at 10 m; .* --resolution 10"),
     "no CRS": ("MTD_TL.xml", "HORIZONTAL_CS_CODE", "X", "MTD_TL.xml has no <HORIZONTAL_CS_CODE>"),
+    "unknown CRS": ("MTD_TL.xml", "EPSG:32633", "EPSG:1", "<HORIZONTAL_CS_CODE> 'EPSG:1'; expected one such as EPSG:3"),
     "no corner": ("MTD_TL.xml", "ULX", "X", "MTD_TL.xml has no <ULX>"),
     "no sizes": ("MTD_TL.xml", "Size", "X", "gives the <Size> at no resolution; expected 10, 20 and 60 m"),
 }

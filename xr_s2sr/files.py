@@ -12,7 +12,6 @@ import xarray as xr
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import georeference, read_crs
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.grid import read_grid
 from xr_s2sr.rasters import DIMS, axis_coords, lazy_variable, open_image, spatial_ref
 from xr_s2sr.safe import open_safe
 from xr_s2sr.safe_files import is_product
@@ -92,7 +91,7 @@ def _open_folder(path: Path) -> xr.Dataset:
         return xr.Dataset(variables, coords)
     ds = xr.Dataset(variables, coords | {"spatial_ref": spatial_ref(crs)})
     fine = next((band for band in BANDS if band in ds and ds[band].dims == DIMS[10]), None)
-    return ds if fine is None else georeference(ds, read_grid(ds[fine], 10).transform)
+    return ds if fine is None else georeference(ds, chosen[fine][1].rio.transform())
 
 
 #: A file, its image, and the dimensions of its resolution.
@@ -101,14 +100,13 @@ _Chosen = tuple[Path, xr.DataArray, tuple[str, str]]
 
 def _named(stem: str) -> str | None:
     """The band or companion that a file name tells, or None; a name that tells several is none of them."""
-    known = identify(stem)
-    if known is not None:
-        return known[0]
-    whole = resolve(stem)
-    if whole is not None:
-        return whole
+    if stem.startswith("MSK_"):  # a product's masks are named by their band
+        return None
     parts = {band for part in re.split(r"[_.\- ]", stem) if re.match(r"[bB]\d", part) and (band := resolve(part))}
-    return parts.pop() if len(parts) == 1 else None
+    if len(parts) > 1:
+        return None
+    known = identify(stem)
+    return parts.pop() if parts else resolve(stem) if known is None else known[0]
 
 
 def _native(what: str, files: list[Path]) -> _Chosen:

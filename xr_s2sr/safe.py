@@ -45,7 +45,9 @@ def open_safe(
         every processing baseline, with the compact names and with the long ones of before December 2016.
     bands : str or iterable of str, optional
         Bands to open, by any alias. The 10 m bands B02, B03, B04 and B08, which guide every restoration, always come
-        along. By default all that the product has.
+        along. By default all that the product has. The packaged models read more than the band that they restore
+        (``s2sr-20m`` all 20 m bands, ``s2sr-60m`` all bands), so to restore some only, open all and ask ``upsample``
+        for those; what its models do not need is not read.
     bbox : (minx, miny, maxx, maxy), optional
         What to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that the grids
         keep nesting, and cut at the edge of the tile.
@@ -152,12 +154,6 @@ def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[st
 def _variable(
     product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
 ) -> xr.Variable:
-    path, pixels = _open(product, files, image)
-    detectors = None if mask is None or mask.name is None else _open(product, files, mask)[1]
-    return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
-
-
-def _open(product: Product, files: Files, image: Image) -> tuple[str, xr.DataArray]:
     path = files.path(image.name or image.said)
     pixels = open_image(path)
     expected = product.shapes[image.gsd]
@@ -166,7 +162,18 @@ def _open(product: Product, files: Files, image: Image) -> tuple[str, xr.DataArr
             f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels; expected {expected[0]} x {expected[1]}, as the "
             f"tile's metadata say for {image.gsd} m. Download the product again"
         )
-    return path, pixels
+    if mask is None or mask.name is None:
+        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
+    detectors = open_image(files.path(mask.name))
+    if detectors.shape != expected:
+        warnings.warn(
+            f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
+            f"{expected[1]}: the detector footprint is left out",
+            S2SRWarning,
+            stacklevel=4,
+        )
+        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
+    return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
 
 
 def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.Variable]:
@@ -177,7 +184,13 @@ def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.
     for gsd, (rows, cols) in product.shapes.items():
         if DIMS.get(gsd) in used:
             coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
-    coords["spatial_ref"] = spatial_ref(product.crs)
+    try:
+        coords["spatial_ref"] = spatial_ref(product.crs)
+    except (ValueError, RuntimeError) as error:  # rasterio's CRSError, pyproj's
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        ) from error
     if product.time is not None:
         coords["time"] = xr.Variable((), product.time)
     return coords

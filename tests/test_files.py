@@ -1,0 +1,271 @@
+"""open_any and `xr-s2sr info`: every kind of scene on disk that the command line takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rioxarray  # noqa: F401  (registers .rio)
+import xarray as xr
+from affine import Affine
+from safe_products import EPSG, Product, corner, write_jp2, write_product, zipped
+from scenes import DIMS, FINE, GSD, TWELVE
+
+import xr_s2sr
+from xr_s2sr import cli
+from xr_s2sr.errors import BandError, GridError, InputError
+from xr_s2sr.files import open_any
+
+
+@pytest.fixture(scope="module")
+def scene() -> xr.Dataset:
+    """DN + 1000 where valid, as from baseline 04.00 on."""
+    ds = xr_s2sr.tutorial.synthetic_scene(60)[0]
+    for variable in ds.data_vars.values():
+        variable.values[:] = np.where(variable.values > 0, variable.values + 1000, 0)
+    return ds
+
+
+def write_tif(path: Path, band: xr.DataArray, scene: xr.Dataset, gsd: int, **options: Any) -> None:
+    left, top = corner(scene)
+    place = {"crs": f"EPSG:{EPSG}", "transform": Affine(gsd, 0, left, 0, -gsd, top), "nodata": 0} | options
+    rows, cols = band.shape
+    with rasterio.open(path, "w", "GTiff", width=cols, height=rows, count=1, dtype="uint16", **place) as file:
+        file.write(band.values, 1)
+        file.scales, file.offsets = (1e-4,), (-0.1,)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, scene: xr.Dataset) -> Path:
+    """GeoTIFFs with their scale and offset, as one would cut them from a product."""
+    path = tmp_path / "scene"
+    path.mkdir()
+    for band in TWELVE:
+        write_tif(path / f"T33UVR_20200101T100000_{band}_{GSD[band]}m.tif", scene[band], scene, GSD[band])
+    return path
+
+
+def assert_scene(ds: xr.Dataset, scene: xr.Dataset, bands: tuple[str, ...] = TWELVE) -> None:
+    for band in bands:
+        np.testing.assert_array_equal(ds[band], scene[band], err_msg=band)
+        np.testing.assert_array_equal(ds[ds[band].dims[0]], scene[scene[band].dims[0]])
+        np.testing.assert_array_equal(ds[ds[band].dims[1]], scene[scene[band].dims[1]])
+    assert ds.rio.crs.to_epsg() == EPSG
+
+
+# folders of files
+
+
+def test_geotiffs_by_band(folder: Path, scene: xr.Dataset) -> None:
+    ds = open_any(folder)
+    assert list(ds.data_vars) == sorted(TWELVE)
+    assert_scene(ds, scene)
+    assert all(ds[band].dims == DIMS[GSD[band]] for band in TWELVE)
+    assert ds.rio.transform() == scene.B02.rio.transform()
+    held = ds.s2sr.validate().survey.held
+    assert {(h.radiometry.scale, h.radiometry.offset, h.radiometry.nodata) for h in held.values()} == {(1e-4, -0.1, 0)}
+    expected = scene.s2sr.upsample(["B05", "B01"], offset=-1000)
+    sr = ds.s2sr.upsample(["B05", "B01"])
+    for band in sr.data_vars:
+        np.testing.assert_array_equal(sr[band], expected[band])
+
+
+@pytest.mark.parametrize("name", ["{}.tif", "{}_{}m.TIF", "S2A-{}-{}m.tiff", "x.{}.tif", "2020_{}_sr.tif"])
+def test_names_of_files(name: str, tmp_path: Path, scene: xr.Dataset) -> None:
+    for band in ("B02", "B03", "B04", "B08", "B8A"):
+        write_tif(tmp_path / name.format(band, GSD[band]), scene[band], scene, GSD[band])
+    (tmp_path / "readme.txt").write_text("B05")
+    write_tif(tmp_path / "B08_over_B04.tif", scene.B02, scene, 10)  # two bands are none
+    write_tif(tmp_path / "preview.tif", scene.B02, scene, 10)
+    write_tif(tmp_path / "MSK_DETFOO_B05.tif", scene.B05, scene, 20)  # a mask that is named by its band
+    ds = open_any(tmp_path)
+    assert set(ds.data_vars) == {*FINE, "B8A"}
+    assert_scene(ds, scene, (*FINE, "B8A"))
+
+
+def test_common_names_of_files(tmp_path: Path, scene: xr.Dataset) -> None:
+    for name, band in {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08", "swir16": "B11"}.items():
+        write_tif(tmp_path / f"{name}.tif", scene[band], scene, GSD[band])
+    assert_scene(open_any(tmp_path), scene, (*FINE, "B11"))
+
+
+def test_copies_at_other_resolutions_are_ignored(tmp_path: Path, scene: xr.Dataset) -> None:
+    """The images of a level 2A product, all in one folder; JP2."""
+    for band in TWELVE:
+        for gsd in (10, 20, 60):
+            if gsd >= GSD[band] or band == "B01":
+                native = gsd == GSD[band]
+                shape = (600 // gsd, 600 // gsd)
+                pixels = scene[band].values if native else np.full(shape, 7, np.uint16)
+                write_jp2(tmp_path / f"T33UVR_20200101T100000_{band}_{gsd}m.jp2", pixels, gsd, scene)
+    for gsd in (20, 60):
+        write_jp2(tmp_path / f"T33UVR_SCL_{gsd}m.jp2", np.full((600 // gsd,) * 2, gsd, np.uint8), gsd, scene)
+    ds = open_any(tmp_path)
+    assert_scene(ds, scene)
+    assert ds.SCL.dims == DIMS[20]
+    assert (ds.SCL == 20).all()
+
+
+def test_a_folder_without_native_pixels_is_told(folder: Path, scene: xr.Dataset) -> None:
+    (folder / "T33UVR_20200101T100000_B05_20m.tif").unlink()
+    write_tif(folder / "B05_60m.tif", scene.B01, scene, 60)
+    problems = open_any(folder).s2sr.validate().problems
+    assert "'B05' is a 20 m band with a spacing of 60" in str(problems[0])
+
+
+def test_harmonised_landsat_sentinel_is_refused(tmp_path: Path, scene: xr.Dataset) -> None:
+    for band in (*FINE, "B05"):
+        write_tif(tmp_path / f"HLS.S30.T33UVR.2020001T100000.v2.0.{band}.tif", scene.B05, scene, 30)
+    ds = open_any(tmp_path)
+    assert set(ds.data_vars) == {*FINE, "B05"}
+    with pytest.raises(GridError, match="is a 10 m band with a spacing of 30"):
+        ds.s2sr.upsample("B05", model="bicubic")
+
+
+def test_what_does_not_belong_together(folder: Path, scene: xr.Dataset) -> None:
+    twin = folder / "T33UVR_20200201T100000_B05_20m.tif"
+    write_tif(twin, scene.B05, scene, 20)
+    with pytest.raises(InputError, match=rf"20200101T100000_B05_20m.tif and {twin.name} in .* are both B05"):
+        open_any(folder)
+    twin.unlink()
+    write_tif(folder / "T33UVR_20200101T100000_B12_20m.tif", scene.B12, scene, 20, crs="EPSG:32632")
+    with pytest.raises(GridError, match=r"_B01_60m.tif and .*_B12_20m.tif in .* differ in their CRS; expected"):
+        open_any(folder)
+    write_tif(folder / "T33UVR_20200101T100000_B12_20m.tif", scene.B12[1:], scene, 20)
+    with pytest.raises(GridError, match=r"_B05_20m.tif and .*_B12_20m.tif in .* differ in their grid; expected the ba"):
+        open_any(folder)
+    two = xr.concat([scene.B12, scene.B12], "band").rio.set_spatial_dims("x_20m", "y_20m")
+    two.rio.write_crs(EPSG).rio.to_raster(folder / "T33UVR_20200101T100000_B12_20m.tif")
+    with pytest.raises(InputError, match="holds several bands"):
+        open_any(folder)
+
+
+def test_a_damaged_file(folder: Path) -> None:
+    file = next(folder.glob("*B05*"))
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"_B05_20m.tif cannot be read: .*; expected a whole raster file"):
+        open_any(folder)
+
+
+def test_folders_without_bands(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif"):
+        open_any(tmp_path)
+    (tmp_path / "S2A_MSIL1C_x.SAFE").mkdir()
+    with pytest.raises(InputError, match=r"It holds S2A_MSIL1C_x.SAFE: open that"):
+        open_any(tmp_path)
+
+
+# other kinds, and a part of each
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr", "folder", "SAFE", "zip"])
+def test_a_part_of_every_kind(kind: str, tmp_path: Path, folder: Path, scene: xr.Dataset) -> None:
+    path = tmp_path / f"scene.{kind}"
+    if kind == "nc":
+        scene.to_netcdf(path)
+    elif kind == "zarr":
+        scene.to_zarr(path, zarr_format=2)
+    elif kind == "folder":
+        path = folder
+    else:
+        path = write_product(tmp_path, Product(scene))
+        path = zipped(path, tmp_path / "scene.zip") if kind == "zip" else path
+    whole = open_any(path)
+    assert_scene(whole, scene)
+    left, top = corner(scene)
+    part = open_any(path, "B11", (left + 100, top - 200, left + 300, top - 130), chunks=18)
+    assert {band for band in part.data_vars if band in TWELVE} == {*FINE, "B11"}
+    here = scene.isel(y=slice(12, 24), x=slice(6, 30), y_20m=slice(6, 12), x_20m=slice(3, 15))
+    assert_scene(part, here, (*FINE, "B11"))
+    assert part.rio.transform() == Affine(10, 0, left + 60, 0, -10, top - 120)
+    assert (part.B02.chunks, part.B11.chunks) == (((12,), (18, 6)), ((6,), (9, 3)))
+    with pytest.raises(InputError, match=r"lies outside of .* expected some of its bounds"):
+        open_any(path, bbox=(0, 0, 1000, 1000))
+    with pytest.raises(BandError, match=r"asked for B10, but .* holds B01, B02"):
+        open_any(path, "B10")
+
+
+def test_a_part_with_rows_upwards(tmp_path: Path, scene: xr.Dataset) -> None:
+    scene.isel(y=slice(None, None, -1), y_20m=slice(None, None, -1), y_60m=slice(None, None, -1)).to_netcdf(
+        tmp_path / "up.nc"
+    )
+    left, top = corner(scene)
+    part = open_any(tmp_path / "up.nc", bbox=(left + 100, top - 200, left + 300, top - 130))
+    assert part.rio.bounds() == (left + 60, top - 240, left + 300, top - 120)
+    assert part.s2sr.validate()
+    assert (part.sizes["y"], part.sizes["y_60m"], part.sizes["x_20m"]) == (12, 2, 12)
+
+
+def test_eopf_zarr(tmp_path: Path, scene: xr.Dataset) -> None:
+    groups = {}
+    for gsd, dims in DIMS.items():
+        bands = {band.lower(): scene[band] for band in TWELVE if GSD[band] == gsd}
+        ds = xr.Dataset(bands).drop_vars("spatial_ref").rename(dict(zip(dims, ("y", "x"), strict=True)))
+        for variable in ds.data_vars.values():
+            variable.encoding.clear()
+            variable.attrs["proj:epsg"] = EPSG
+        groups[f"/measurements/reflectance/r{gsd}m"] = ds
+    xr.DataTree.from_dict(groups).to_zarr(tmp_path / "eopf.zarr", zarr_format=2)
+    assert open_any(tmp_path / "eopf.zarr").s2sr.validate()
+    ds = open_any(tmp_path / "eopf.zarr", bands="B05")
+    assert {band.upper() for band in map(str, ds.data_vars)} == {*FINE, "B05"}
+
+
+def test_no_scene(tmp_path: Path) -> None:
+    (tmp_path / "scene.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"scene.tif is no scene that is read; expected a SAFE folder or .zip, a .nc"):
+        open_any(tmp_path / "scene.tif")
+    with pytest.raises(InputError, match=r"none.zarr does not exist; expected a SAFE folder"):
+        open_any(tmp_path / "none.zarr")
+
+
+# the command line
+
+
+def test_info_of_a_product(tmp_path: Path, scene: xr.Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_product(tmp_path, Product(scene))
+    assert cli.main(["info", str(zipped(root, tmp_path / "scene.zip"))]) == 0
+    said = capsys.readouterr().out
+    facts = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
+    assert facts["product"] == root.stem
+    assert (facts["platform"], facts["processing baseline"], facts["tile"]) == ("Sentinel-2B", "05.09", "T33UVR")
+    assert facts["time"] == "2023-08-23T09:55:59Z"
+    assert "SCL (y_20m, x_20m)" in facts["besides bands"]
+    assert str(xr_s2sr.open_safe(root).s2sr.validate()) in said
+
+
+def test_info_says_by_its_exit_code_whether_it_can_be_upsampled(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", str(folder)]) == 0
+    for file in folder.glob("*_B8A_*"):
+        file.unlink()
+    next(folder.glob("*_B04_*")).unlink()
+    assert cli.main(["info", str(folder)]) == 1
+    assert "problem: missing B04" in capsys.readouterr().out
+
+
+def test_info_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", str(tmp_path / "none.zip")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"xr-s2sr: {tmp_path / 'none.zip'} does not exist")
+    assert said.count("\n") == 1
+    with pytest.raises(InputError, match="does not exist"):
+        cli.main(["--debug", "info", str(tmp_path / "none.zip")])
+
+
+def test_evaluate_a_part_of_a_product(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = xr_s2sr.tutorial.synthetic_scene(180)[0]
+    root = write_product(tmp_path, Product(scene, level="L1C", offsets={}))
+    left, top = corner(scene)
+    bounds = left, top - 1200, left + 1200, top
+    line = ["evaluate", str(root), "--bbox", ",".join(map(str, bounds)), "--model", "bicubic", "--bands", "B05"]
+    assert cli.main(line) == 0
+    part = scene.isel(y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20))
+    assert capsys.readouterr().out == f"{part.s2sr.evaluate('bicubic', bands='B05')}\n"
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*line, "--bbox", "here"])
+    assert "invalid bounds value: 'here'" in capsys.readouterr().err
