@@ -141,9 +141,8 @@ def _graph(
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if job.model.path is None else job.model.sha256
     settings = how.tile, how.margin, how.device, job.targets, sorted(job.absent), job.model.card.name, origin
-    place = [(found.held[b].start, found.held[b].factor, str(recipe.radiometries[b])) for b in inputs]
-    bounds = [repr(r.storage) for r in recipe.radiometries.values()]
-    token = tokenize([a.name for a in inputs.values()], settings, place, bounds, str(covered), sides)
+    place = [(found.held[band].start, found.held[band].factor, repr(recipe.radiometries[band])) for band in inputs]
+    token = tokenize([array.name for array in inputs.values()], settings, place, str(covered), sides)
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
 
     cuts: Layer = {}
