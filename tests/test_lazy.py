@@ -186,12 +186,13 @@ def test_keys_are_deterministic(idle: None, toys: list[Path], tmp_path: Path) ->
     assert keys(native((120, 120)).chunk(60), model=toys[0]) == first
     assert keys(ds, model=shutil.copy(toys[0], tmp_path / "copy.onnx")) == first
     other = save(tmp_path / "other.onnx", CARD_20, seed=1)
+    assert keys(ds, model=toys[0], threads=2) == first  # the values are the same
     for different in (
         keys(ds),
         keys(ds, model=other),
         keys(ds, model="bicubic"),
         keys(ds, model=toys[0], units="percent"),
-        keys(ds, model=toys[0], offset=-1000),
+        keys(ds, model=toys[0], offset=1e-9),
         keys(ds, model=toys[0], margin=3),
         keys(ds, model=toys[0], tile=60),
         keys(ds, model=toys[0], device="cpu"),

@@ -87,7 +87,7 @@ def main() -> int:
         started, used = time.perf_counter(), time.process_time()
         for number in range(arguments.tiles):
             before = time.process_time()
-            sr = tile(number, arguments.size, arguments.chunk).s2sr.upsample()
+            sr = tile(number, arguments.size, arguments.chunk).s2sr.upsample(chunks=arguments.chunk)
             arrays = [v.data for v in sr.data_vars.values()]
             stored = da.store(arrays, [Nowhere() for _ in arrays], lock=False, compute=False)
             writes = stored if isinstance(stored, tuple) else (stored,)
