@@ -73,3 +73,22 @@ def test_a_contradiction_is_told_by_the_task() -> None:
     lazy = ds.chunk().s2sr.upsample(["B05"])
     with pytest.raises(xr_s2sr.errors.RadiometryError, match=r"which would be a reflectance of -0"):
         lazy.B05.compute()
+
+
+@pytest.mark.parametrize("chunks", [{}, {"y": 17, "x": 23}])
+def test_lazy_copies_are_checked_when_they_are_read(chunks: dict[str, int]) -> None:
+    held = at_10_m(scene())
+    good = held.chunk(chunks).s2sr.upsample(["B11"], model="bicubic")
+    np.testing.assert_array_equal(good.B11, held.s2sr.upsample(["B11"], model="bicubic").B11)
+    smooth = held.assign(B11=held.B11.rolling(x=3, min_periods=1, center=True).mean().astype("uint16"))
+    lazy = smooth.chunk(chunks).s2sr.upsample(["B11", "B05"], model="bicubic")
+    with pytest.raises(xr_s2sr.errors.GridError, match=r"'B11' was taken for copies of 20 m .*resolution=20"):
+        lazy.B11.compute()
+
+
+def test_lazy_copies_of_another_phase_are_refused() -> None:
+    """Shifted by one pixel against the tile: in memory the pixels tell, in dask the first block does."""
+    held = at_10_m(scene())
+    moved = held.assign(B11=held.B11.roll(x=1))
+    with pytest.raises(xr_s2sr.errors.GridError, match="pixels differ inside of a cell"):
+        moved.chunk().s2sr.upsample(["B11"], model="bicubic").B11.compute()
