@@ -152,6 +152,15 @@ def test_an_offset_that_was_taken_off_already() -> None:
     assert (ds.s2sr.upsample(["B05"], offset=0).B05 > 0).all()
 
 
+def test_reflectance_with_the_offset_taken_off_twice() -> None:
+    """As stackstac gives it where a collection took the offset off, and its items still tell it."""
+    ds = (native((60, 60)) * 1e-4 * 0.2 - 0.1).astype("float64")
+    with pytest.raises(RadiometryError, match=r"taken off twice: upsample\(offset=0.1\)"):
+        ds.s2sr.upsample()
+    sr = ds.s2sr.upsample(["B05"], offset=0.1)
+    assert -0.1 < float(sr.B05.mean()) < 0
+
+
 def test_dark_water_is_no_contradiction() -> None:
     ds = cube(["05.09"] * 3).map(lambda v: v * np.uint16(0) + np.uint16(900))
     assert ds.s2sr.validate()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from holders import COMMON, at_10_m, same_pixels, stac_item, stacked
+from holders import COMMON, at_10_m, same_pixels, stac_item, stacked, with_offset
 from scenes import GSD, TWELVE, native
 
 import xr_s2sr
@@ -25,7 +25,7 @@ WHEN = ("2024-06-01T10:00:00Z", "2024-06-11T10:00:00Z")
 
 @pytest.fixture(scope="module")
 def scene() -> xr.Dataset:
-    return tutorial.synthetic_scene(120)[0]
+    return with_offset(tutorial.synthetic_scene(120)[0])
 
 
 @pytest.fixture(scope="module")

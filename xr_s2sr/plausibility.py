@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from xr_s2sr.baseline import BASELINE_OFFSET
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
@@ -61,8 +62,11 @@ def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "")
         f"({radiometry.source})"
     )
     if reflectance < DARKEST:
+        already = radiometry.offset < 0
+        shift = 0.0 if already else -BASELINE_OFFSET * UNITS["dn"] / radiometry.scale
         raise RadiometryError(
-            f"{fact}; expected {DARKEST:g} or more. The offset seems to have been taken off already: upsample(offset=0)"
+            f"{fact}; expected {DARKEST:g} or more. The offset seems to have been taken off "
+            f"{'already' if already else 'twice'}: upsample(offset={shift:g})"
         )
     likely: Units = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
     fix = f"Say what the values are: upsample(units={likely!r})"
