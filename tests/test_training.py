@@ -191,7 +191,7 @@ NETS = {
 def test_halo_is_the_receptive_field(which: str) -> None:
     """A changed 60 m cell of input moves the output up to the halo around it, and nothing beyond."""
     net = NETS[which]()
-    halo, cells = export.halo(net), 13
+    halo, cells = export.halo(net), 19
     rng = np.random.default_rng(0)
     sizes = {"b10": (4, 6), "b20": (6, 3), "b60": (2, 1)}
     base = [torch.from_numpy(rng.random((1, c, k * cells, k * cells), np.float32)) for c, k in sizes.values()]
@@ -201,13 +201,13 @@ def test_halo_is_the_receptive_field(which: str) -> None:
         reached = torch.zeros(before.shape[1:], dtype=torch.bool)
         for i, (_, k) in zip(range(len(base)), sizes.values(), strict=False):
             changed = [x.clone() for x in base]
-            changed[i][..., 6 * k : 7 * k, 6 * k : 7 * k] += 10
+            changed[i][..., 9 * k : 10 * k, 9 * k : 10 * k] += 10
             reached |= (net(*changed)[0] != before).any(dim=0)
     rows = torch.where(reached.any(dim=1))[0]
-    # the cell spans pixels 36..41; windows start on whole cells, so distances count from its edges
-    assert 36 - int(rows.min()) <= halo
-    assert int(rows.max()) - 41 <= halo
-    assert 36 - int(rows.min()) > halo - 6
+    # the cell spans pixels 54..59; windows start on whole cells, so distances count from its edges
+    assert 54 - int(rows.min()) <= halo
+    assert int(rows.max()) - 59 <= halo
+    assert 54 - int(rows.min()) > halo - 6
 
 
 # -- loop, export, command ----------------------------------------------------------------------------------------

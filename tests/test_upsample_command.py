@@ -105,7 +105,9 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     native((1800, 1800)).to_zarr(source / "scene.zarr", zarr_format=2)
     out = tmp_path / "out"
     out.mkdir()
-    code = "import sys; from xr_s2sr.cli import main; sys.exit(main())"
+    # a job in the background of a shell ignores SIGINT, and so do its children
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; import sys; from xr_s2sr.cli import main; sys.exit(main())"
     arguments = ["upsample", str(source / "scene.zarr"), "-o", str(out / "sr.tif"), "--threads", "1", "--chunk", "300"]
     run = subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
     started = time.monotonic()

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from xr_s2sr import backprojection
 from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolate import bilinear_phases
 from xr_s2sr.models import CARD_KEY, ModelCard
@@ -48,14 +49,14 @@ class Conv:
 
 
 def trained_convs(path: str | Path) -> list[Conv]:
-    """The convolutions of a file in the order of its graph, without those of fixed weights that upsample."""
+    """The convolutions of a file in the order of its graph, without those of fixed weights."""
     graph = onnx.load(str(path)).graph
     weights = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
     padded = {out for node in graph.node if node.op_type == "Pad" for out in node.output}
     return [
         Conv(*(weights[name] for name in node.input[1:]))
         for node in graph.node
-        if node.op_type == "Conv" and node.input[0] not in padded
+        if node.op_type == "Conv" and node.input[0] not in padded and not any(a.name == "group" for a in node.attribute)
     ]
 
 
@@ -88,9 +89,35 @@ class Graph:
 
     def bilinear(self, x: str, bands: int, factor: int) -> str:
         """Edge padding, a convolution with fixed weights, depth to space."""
-        padded = self.add("Pad", [x, self.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))], mode="edge")
-        phases = self.add("Conv", [padded, self.constant(bilinear_phases(bands, factor))], kernel_shape=[3, 3])
+        phases = self.fixed(self.pad(x, 1), bilinear_phases(bands, factor))
         return self.add("DepthToSpace", [phases], blocksize=factor, mode="CRD")
+
+    def pad(self, x: str, by: int) -> str:
+        """The pixels at the edges repeated."""
+        return self.add("Pad", [x, self.constant(np.array([0, 0, by, by, 0, 0, by, by], np.int64))], mode="edge")
+
+    def fixed(self, x: str, weight: Float32, *, strides: tuple[int, int] = (1, 1), group: int = 1) -> str:
+        """A convolution that is not trained."""
+        shape = list(weight.shape[-2:])
+        return self.add("Conv", [x, self.constant(weight)], kernel_shape=shape, strides=list(strides), group=group)
+
+    def back_projection(self, z: str, coarse: str, targets: int, factor: int) -> str:
+        """Add to `z` what it lacks to be `coarse` again; see the room of that name."""
+        n, around = targets * backprojection.BLURS, backprojection.AROUND
+        x = self.pad(z, backprojection.radius(factor))
+        x = self.fixed(x, backprojection.rows(targets, factor), strides=(factor, 1), group=targets)
+        x = self.fixed(x, backprojection.columns(targets, factor), strides=(1, factor), group=n)
+        band = self.constant(np.repeat(np.arange(targets), backprojection.BLURS))
+        residual = self.add("Sub", [self.add("Gather", [coarse, band], axis=1), x])
+        squared = self.pad(self.add("Mul", [residual, residual]), around)
+        energy = self.fixed(squared, backprojection.neighbourhood(targets), group=n)
+        energy = self.add("Add", [energy, self.constant(np.array(backprojection.EPSILON, np.float32))])
+        # powers and quotients only by operations that round correctly, so that every pixel is rounded alike
+        weight = self.add("Div", [self.constant(np.array(1, np.float32)), self.add("Mul", [energy, energy])])
+        total = self.fixed(weight, backprojection.totals(targets), group=targets)
+        shared = self.add("Mul", [residual, self.add("Div", [weight, total])])
+        lacking = self.fixed(self.pad(shared, around), backprojection.sharpening(targets, factor))
+        return self.add("Add", [z, self.bilinear(lacking, targets, factor)])
 
     def fine_inputs(self, card: ModelCard) -> dict[str, str]:
         """Every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
@@ -159,7 +186,12 @@ def fine_halo(radius: int, gsds: Iterable[int]) -> int:
     radius : int
         Of its convolutions together.
     gsds : iterable of int
-        Of its inputs. From the last fine pixel seen, bilinear interpolation looks on to the coarse pixel beyond.
+        Of its inputs.
     """
-    # that fine pixel's centre lies at (0.5 - radius) / factor coarse pixels from the edge, coarse centres at 0.5
-    return max(-gsd // 10 * int(np.floor((0.5 - radius) / (gsd // 10) - 0.5)) if gsd > 10 else radius for gsd in gsds)
+    return max(reach(radius, gsd // 10) for gsd in gsds)
+
+
+def reach(radius: int, factor: int) -> int:
+    """Fine pixels to the last coarse one that bilinear interpolation by `factor` uses for the `radius`-th fine pixel."""
+    # its centre lies at (0.5 - radius) / factor coarse pixels from the edge, coarse centres at 0.5
+    return -factor * int(np.floor((0.5 - radius) / factor - 0.5)) if factor > 1 else radius

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xr_s2sr import models, onnx_graph
+from xr_s2sr import backprojection, models, onnx_graph
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import ModelCard
@@ -24,10 +24,9 @@ def halo(net: Network) -> int:
     convolutions = 2 * net.depth + 2
     if isinstance(net, DSen2):
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
-    if net.skip_factor == 2:
-        return 2 * convolutions
-    # from a 20 m pixel `convolutions` away to the 60 m pixel that holds it, and the next one for the interpolation
-    return 6 * (-(-convolutions // 3) + 1)
+    # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
+    pixels = -(-backprojection.reach(net.skip_factor) // 2) + convolutions
+    return 2 * pixels if net.skip_factor == 2 else 2 * onnx_graph.reach(pixels, 3)
 
 
 def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float = 1e-4) -> None:
@@ -72,8 +71,9 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
         x = g.add("Add", [x, conv(inner, block.second)])
     x = g.add("DepthToSpace", [conv(x, net.tail)], blocksize=net.scale, mode="CRD")
     last = net.inputs[-1]
-    skip = g.bilinear(last, len(BY_GSD[INPUT_GSD[last]]), net.skip_factor)
-    return g, g.add("Add", [x, skip])
+    targets = len(BY_GSD[INPUT_GSD[last]])
+    skip = g.bilinear(last, targets, net.skip_factor)
+    return g, g.back_projection(g.add("Add", [x, skip]), last, targets, net.skip_factor)
 
 
 def start_from(net: Network, init: str | Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xr_s2sr import interpolate
+from xr_s2sr import backprojection, interpolate
 
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
@@ -54,6 +54,55 @@ class Block(nn.Module):
         return x + residual
 
 
+class BackProjection(nn.Module):
+    """Adds what a result lacks to be its input again: fixed weights, see :mod:`xr_s2sr.backprojection`.
+
+    Parameters
+    ----------
+    targets : int
+        Number of bands.
+    factor : int
+        Output pixels per pixel of the input that is given back.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    neighbourhood: Tensor
+    totals: Tensor
+    sharpening: Tensor
+    phases: Tensor
+
+    def __init__(self, targets: int, factor: int) -> None:
+        super().__init__()
+        self.targets, self.factor = targets, factor
+        fixed = {
+            "rows": backprojection.rows(targets, factor),
+            "columns": backprojection.columns(targets, factor),
+            "neighbourhood": backprojection.neighbourhood(targets),
+            "totals": backprojection.totals(targets),
+            "sharpening": backprojection.sharpening(targets, factor),
+            "phases": interpolate.bilinear_phases(targets, factor),
+        }
+        for name, weight in fixed.items():
+            self.register_buffer(name, torch.from_numpy(weight), persistent=False)
+
+    def blurred(self, z: Tensor) -> Tensor:
+        """The result as a sensor would see it, under every blur: (N, targets * BLURS, y, x)."""
+        r, f = backprojection.radius(self.factor), self.factor
+        z = F.pad(z, (r, r, r, r), mode="replicate")
+        along_y = F.conv2d(z, self.rows, stride=(f, 1), groups=self.targets)
+        return F.conv2d(along_y, self.columns, stride=(1, f), groups=len(self.columns))
+
+    def forward(self, z: Tensor, coarse: Tensor) -> Tensor:
+        pad, bands = (backprojection.AROUND,) * 4, len(self.neighbourhood)
+        residual = coarse.repeat_interleave(backprojection.BLURS, dim=1) - self.blurred(z)
+        energy = F.conv2d(F.pad(residual * residual, pad, mode="replicate"), self.neighbourhood, groups=bands)
+        weight = (energy + backprojection.EPSILON) ** -2
+        share = weight / F.conv2d(weight, self.totals, groups=self.targets)
+        lacking = F.conv2d(F.pad(residual * share, pad, mode="replicate"), self.sharpening)
+        return z + upsample(lacking, self.phases, self.factor)
+
+
 class CoarseNet(Network):
     """Shared trunk of both networks of ours.
 
@@ -68,6 +117,7 @@ class CoarseNet(Network):
     """
 
     skip: Tensor
+    back: BackProjection
 
     def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
         super().__init__()
@@ -95,9 +145,11 @@ class Net20(CoarseNet):
     def __init__(self, width: int = 64, depth: int = 8) -> None:
         super().__init__(6, 2, width, depth)
         self.register_buffer("skip", bilinear_phases(6, 2))
+        self.back = BackProjection(6, 2)
 
     def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
-        return self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
+        z = self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
+        return self.back(z, b20)  # type: ignore[no-any-return]
 
 
 class Net60(CoarseNet):
@@ -113,10 +165,11 @@ class Net60(CoarseNet):
         self.coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
         self.register_buffer("skip", bilinear_phases(2, 6))
         self.register_buffer("lift", bilinear_phases(2, 3))
+        self.back = BackProjection(2, 6)
 
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
         x = self.guide(b10) + self.coarse(b20) + self.coarsest(upsample(b60, self.lift, 3))
-        return self.trunk(x) + upsample(b60, self.skip, 6)
+        return self.back(self.trunk(x) + upsample(b60, self.skip, 6), b60)  # type: ignore[no-any-return]
 
 
 class ScaledBlock(nn.Module):
