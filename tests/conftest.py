@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from hypothesis import settings
 from scenes import native
+from toy_models import CARD_20, CARD_60, save, without_halo
 
 import xr_s2sr  # noqa: F401  (registers .s2sr)
 
@@ -48,3 +50,17 @@ def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("xr_s2sr.jobs.execute", reached)
     monkeypatch.setattr("xr_s2sr.run.execute", reached)
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A 20 m and a 60 m network that know their halo."""
+    folder = tmp_path_factory.mktemp("toys")
+    return [save(folder / "20.onnx", CARD_20), save(folder / "60.onnx", CARD_60)]
+
+
+@pytest.fixture(scope="session")
+def blind(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same without a halo, and with weights that make what is far away count little."""
+    folder = tmp_path_factory.mktemp("blind")
+    return [save(folder / f"{card.gsd}.onnx", card, gain=0.2) for card in map(without_halo, (CARD_20, CARD_60))]

@@ -18,7 +18,7 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenes import DIMS, FINE, GSD, LEFT, RED_EDGE, SIXTY, TOP, TWELVE, as_float, centres, crop, native, spoil
-from toy_models import CARD_20, CARD_60, save, without_halo
+from toy_models import CARD_20, save
 
 import xr_s2sr
 from xr_s2sr import S2SRWarning, engine, models
@@ -28,20 +28,6 @@ from xr_s2sr.windows import Span, make_plan
 SIZE = 126
 CPU: dict[str, Any] = {"device": "cpu"}
 COARSE = (*RED_EDGE, *SIXTY)
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A 20 m and a 60 m network that know their halo."""
-    folder = tmp_path_factory.mktemp("toys")
-    return [save(folder / "20.onnx", CARD_20), save(folder / "60.onnx", CARD_60)]
-
-
-@pytest.fixture(scope="module")
-def blind(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same, not knowing it."""
-    folder = tmp_path_factory.mktemp("blind")
-    return [save(folder / f"{card.gsd}.onnx", card, gain=0.2) for card in map(without_halo, (CARD_20, CARD_60))]
 
 
 @pytest.fixture(scope="module")

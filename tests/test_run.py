@@ -28,22 +28,6 @@ COARSE = [*BY_GSD[20], *BY_GSD[60]]
 
 
 @pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A 20 m and a 60 m network that know their halo."""
-    folder = tmp_path_factory.mktemp("toys")
-    return [save(folder / "20.onnx", CARD_20), save(folder / "60.onnx", CARD_60)]
-
-
-@pytest.fixture(scope="module")
-def blind(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same without a halo, and with weights that make what is far away count little."""
-    folder = tmp_path_factory.mktemp("blind")
-    return [
-        save(folder / f"{card.gsd}.onnx", card, gain=0.2) for card in (without_halo(CARD_20), without_halo(CARD_60))
-    ]
-
-
-@pytest.fixture(scope="module")
 def smooth(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Bilinear interpolation without a halo: constants stay."""
     folder = tmp_path_factory.mktemp("smooth")

@@ -302,6 +302,21 @@ def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_roo
     assert (present == 1).all()
 
 
+def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> None:
+    """Inputs and truth of B01 and B09 by the same gain, each its own; the guide stays."""
+    still = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0)
+    drawn = [
+        data.Patches(scenes[:1], 60, np.random.default_rng(5), how).batch(1, 4)
+        for how in (still, replace(still, air=(0.25, 0.8)))
+    ]
+    (inputs, truth, _), (changed, changed_truth, _) = drawn
+    for was, now in zip(inputs[:2], changed[:2], strict=True):
+        torch.testing.assert_close(was, now)
+    gains = changed_truth.std(dim=(0, 2, 3)) / truth.std(dim=(0, 2, 3))
+    torch.testing.assert_close(changed[2].std(dim=(0, 2, 3)) / inputs[2].std(dim=(0, 2, 3)), gains)
+    assert len({round(float(gain), 3) for gain in (*gains, 1.0)}) == 3
+
+
 def test_the_loss_leaves_dropped_bands_out() -> None:
     truth = torch.zeros(2, 3, 4, 4)
     restored = torch.tensor([[1.0, 2.0, 99.0], [3.0, 99.0, 99.0]])[:, :, None, None].expand(2, 3, 4, 4)

@@ -192,6 +192,6 @@ def fine_halo(radius: int, gsds: Iterable[int]) -> int:
 
 
 def reach(radius: int, factor: int) -> int:
-    """Fine pixels to the last coarse one that bilinear interpolation by `factor` uses for the `radius`-th fine pixel."""
+    """Fine pixels from an edge to the end of what bilinear interpolation needs for the `radius`-th one beyond it."""
     # its centre lies at (0.5 - radius) / factor coarse pixels from the edge, coarse centres at 0.5
     return -factor * int(np.floor((0.5 - radius) / factor - 0.5)) if factor > 1 else radius

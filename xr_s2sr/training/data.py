@@ -68,8 +68,10 @@ class Augmentation:
     ----------
     gain : float
         Largest logarithm of a patch's gain; common to all bands, like the offset (-300 to 1300 DN on half of the
-        patches). Gains of a band's own would hide
-        what relates the bands to each other.
+        patches). Gains of a band's own would hide what relates the bands to each other.
+    air : (float, float)
+        Largest logarithms of gains of B01's and B09's own, on most patches: what the atmosphere takes of them differs
+        from day to day. In our L1C scenes B09 changes 0.12 to 0.49 times as much as B8A, in L2A 0.95 times.
     noise, noisy : float
         Largest standard deviation of noise in DN, and the share of patches that get some: a degraded scene has less
         noise than the sensor's, and a network that never met any would amplify it.
@@ -78,6 +80,7 @@ class Augmentation:
     """
 
     gain: float = 0.3
+    air: tuple[float, float] = (0.25, 0.8)
     noise: float = 14.0
     noisy: float = 0.2
     dropped: float = 0.25
@@ -125,7 +128,7 @@ class Patches:
         elif self.rng.random() < posing:
             return self._drop(*self._augment(*self._posing60(n, size)))
         else:
-            fine, factors = self._cut60(n, size), [6, 6, 6]
+            fine, factors = self._through_air(*self._cut60(n, size)), [6, 6, 6]
         sigma = self._sigmas(n, factors[0])
         inputs = [
             degrade_patches(x, factor, sigma[:, : x.shape[1]] if i else sigma[:, -x.shape[1] :])
@@ -236,6 +239,12 @@ class Patches:
         spread = np.where(kind < 0.75, 0.0, 0.08)[:, None] * rng.standard_normal((n, 12))
         sigma = np.clip(base[:, None] * np.exp(spread), paper, 1.3 * sensor)
         return torch.from_numpy(sigma.astype(np.float32))
+
+    def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
+        """Random gains of B01's and B09's own."""
+        most = np.reshape(self.augmentation.air, (1, 2, 1, 1))
+        log = self.rng.uniform(-1, 1, (len(b60), 2, 1, 1)) * most * (self.rng.random((len(b60), 1, 1, 1)) < 0.7)
+        return [b10, b20, b60 * torch.from_numpy(np.exp(log).astype(np.float32))]
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Random gain and offset per patch; noise of the sensor's size on some."""
