@@ -120,6 +120,13 @@ def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.Scene]) -
     assert inputs[1].shape[-1] == 24
 
 
+def test_small_scenes_make_no_60_m_pairs_beside_large_ones(scenes: list[scene_room.Scene]) -> None:
+    with_60 = [scene for scene in scenes if scene.b60 is not None]
+    tiny = replace(with_60[0], name="tiny", b60=with_60[0].b60[:, :20, :20])
+    for given, expected in (([tiny, *scenes], with_60), ([tiny], [tiny])):
+        assert [s.name for s in data.Patches(given, 60, np.random.default_rng(0)).scenes] == [s.name for s in expected]
+
+
 # -- networks -----------------------------------------------------------------------------------------------------
 
 
@@ -240,7 +247,7 @@ def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Sce
     first = loop.train(recipe, scenes, tmp_path / "first.pt", every=4, log=lambda line: None)
     stage = recipe.refine(steps=1)
     assert stage.rate == pytest.approx(0.2 * recipe.rate)
-    assert stage.patches(0) == (1, 16)
+    assert stage.patches(0) == (1, 16, 4)
     still = replace(stage, rate=0.0, decay=0.0)
     second = loop.train(still, scenes, tmp_path / "second.pt", init=tmp_path / "first.pt", log=lambda line: None)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
@@ -248,15 +255,21 @@ def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Sce
 
 
 def test_patches_grow_late() -> None:
-    recipe = loop.Recipe(steps=100, size=(24, 12), batch=(16, 8), late=0.3)
+    recipe = loop.Recipe(steps=100, size=(24, 12), batch=(16, 8), late=0.3, border=6)
     assert [recipe.patches(step) for step in (0, 1, 69, 70, 71, 99)] == [
-        (16, 24),
-        (8, 12),
-        (8, 12),
-        (4, 48),
-        (2, 24),
-        (2, 24),
+        (16, 24, 0),
+        (8, 12, 0),
+        (8, 12, 0),
+        (4, 48, 6),
+        (2, 24, 6),
+        (2, 24, 6),
     ]
+
+
+def test_the_border_of_a_patch_is_not_scored() -> None:
+    x = torch.arange(36.0).reshape(1, 1, 6, 6)
+    assert loop.inner(x, 2).flatten().tolist() == [14, 15, 20, 21]
+    assert loop.inner(x, 0) is x
 
 
 @pytest.mark.parametrize("which", ["20", "60", "paper 20", "paper 60"])

@@ -18,6 +18,8 @@ SCALE = 2000.0
 #: Factor of the degradation that makes the pairs, by the GSD of the bands a network restores.
 FACTOR = {20: 2, 60: 6}
 
+#: Least side of a scene in 60 m pixels to learn 360 -> 60 m from, where there are such scenes.
+LEAST_60 = 30
 #: Random places looked at for a patch without invalid pixels.
 TRIES = 200
 
@@ -106,7 +108,7 @@ class Patches:
         self, scenes: list[Scene], gsd: int, rng: np.random.Generator, augmentation: Augmentation | None = None
     ) -> None:
         self.augmentation = augmentation or Augmentation()
-        self.scenes = [s for s in scenes if gsd == 20 or s.b60 is not None]
+        self.scenes = scenes if gsd == 20 else _large(scenes)
         self.posing = scenes  # for the 60 m task any scene can lend 20 m bands that pose as 60 m bands
         self.gsd, self.rng = gsd, rng
         self._padded: dict[tuple[str, int, tuple[int, ...]], tuple[Array, ...]] = {}
@@ -276,3 +278,9 @@ class Patches:
 
     def _torch(self) -> torch.Generator:
         return torch.Generator().manual_seed(int(self.rng.integers(2**31)))
+
+
+def _large(scenes: list[Scene]) -> list[Scene]:
+    """Scenes with 60 m bands, without the small ones if there are others: a patch is mostly a small one's mirror."""
+    sides = {i: min(scene.b60.shape[-2:]) for i, scene in enumerate(scenes) if scene.b60 is not None}
+    return [scenes[i] for i, side in sides.items() if side >= LEAST_60] or [scenes[i] for i in sides]

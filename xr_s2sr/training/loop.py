@@ -29,8 +29,8 @@ class Recipe:
     """Everything that decides a training, besides the scenes.
 
     `size` and `batch` are tuples: the loop alternates between patch sizes, each with its own batch size. In the last
-    part of the steps, `late`, patches have twice the side and are a quarter as many: fewer of their pixels then see
-    the zeros beyond a patch's border, which a scene does not have.
+    part of the steps, `late`, patches have twice the side and are a quarter as many, and `border` of their pixels on
+    each side are not scored: these see the zeros beyond a patch's border, which a scene does not have.
     """
 
     gsd: int = 20
@@ -40,6 +40,7 @@ class Recipe:
     size: tuple[int, ...] = (24,)
     batch: tuple[int, ...] = (16,)
     late: float = 0.3
+    border: int = 4
     rate: float = 1.6e-3
     warmup: int = 300
     decay: float = 1e-4
@@ -55,11 +56,12 @@ class Recipe:
         stage: dict[str, Any] = {"steps": 2000, "rate": 0.2 * self.rate, "posing": 0.0, "late": 1.0}
         return replace(self, **(stage | changes))
 
-    def patches(self, step: int) -> tuple[int, int]:
-        """Number and side of the patches of a step."""
+    def patches(self, step: int) -> tuple[int, int, int]:
+        """Number, side and border of the patches of a step."""
         which = step % len(self.size)
         size, batch = self.size[which], self.batch[which]
-        return (max(1, batch // 4), 2 * size) if step >= (1 - self.late) * self.steps else (batch, size)
+        late = step >= (1 - self.late) * self.steps
+        return (max(1, batch // 4), 2 * size, self.border) if late else (batch, size, 0)
 
     @classmethod
     def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
@@ -73,6 +75,7 @@ class Recipe:
                 "steps": 20000,
                 "size": (5, 9),
                 "batch": (24, 8),
+                "border": 12,
                 "posing": 0.6,
             }
         return cls(**(base | changes))
@@ -151,8 +154,9 @@ def train(
                 group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
         posing = recipe.posing * max(0.0, 1 - step / (0.75 * recipe.steps))
-        inputs, truth, present = patches.batch(*recipe.patches(step), posing)
-        loss = mean_error(net(*inputs), truth, present)
+        number, size, border = recipe.patches(step)
+        inputs, truth, present = patches.batch(number, size, posing)
+        loss = mean_error(inner(net(*inputs), border), inner(truth, border), present)
         net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
@@ -200,6 +204,11 @@ def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
     """L1 over the bands that are there; present is (N, targets), 0 or 1."""
     error: Tensor = (restored - truth).abs().mean(dim=(2, 3)) * present
     return error.sum() / present.sum()
+
+
+def inner(x: Tensor, border: int) -> Tensor:
+    """Without as many pixels on each side."""
+    return x[..., border:-border, border:-border] if border else x
 
 
 def save(
