@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from xr_s2sr.errors import ArgumentTypeError, InputError
 from xr_s2sr.write import replaced, save, to_cog
 
 dask = pytest.importorskip("dask.array")
+config = pytest.importorskip("dask.config")
 
 
 class Stop(BaseException):
@@ -147,6 +150,32 @@ def test_a_failure_leaves_what_was_there(sr: xr.Dataset, name: str, error: type[
         save(broken, out)
     assert {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["sr.zarr", "sr.tif"])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+def test_after_a_failure_nothing_runs_on(sr: xr.Dataset, name: str, tmp_path: Path) -> None:
+    """A task that outlived the error would write into what is being removed."""
+    running, begun = [], threading.Event()
+
+    def work(block: np.ndarray, block_info: Any = None) -> np.ndarray:
+        if block_info[0]["chunk-location"] == (0, 0):
+            begun.wait(10)
+            raise OSError("in the middle")
+        running.append(1)
+        begun.set()
+        time.sleep(0.3)
+        running.pop()
+        return block
+
+    zeros = dask.zeros((60, 60), chunks=30, dtype="uint16")
+    slow = dask.map_blocks(work, zeros, dtype="uint16", meta=np.empty((0, 0), "uint16"))
+    fine = sr[["B02"]].isel(y=slice(0, 60), x=slice(0, 60)).assign(B11=(("y", "x"), slow))
+    with config.set(num_workers=2), pytest.raises(OSError, match="in the middle"):
+        save(fine, tmp_path / name)
+    assert begun.is_set()
+    assert not running
+    assert not list(tmp_path.iterdir())
 
 
 def test_refusals(sr: xr.Dataset, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import accumulate, product
@@ -115,6 +116,28 @@ def write_lock(array: xr.DataArray) -> Any:
     from dask.utils import get_scheduler_lock
 
     return get_scheduler_lock(array)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """In the block, dask's threads are of a pool that ends with it: after an error no task runs on and writes.
+
+    Where another scheduler is chosen, such as a cluster's, or a pool of the user's, these stay.
+    """
+    import dask
+    from dask import threaded
+    from dask.base import get_scheduler
+    from dask.system import CPU_COUNT
+
+    if get_scheduler() not in (None, threaded.get) or dask.config.get("pool", None) is not None:
+        yield
+        return
+    pool = ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT)
+    try:
+        with dask.config.set(pool=pool):
+            yield
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def compute_all(later: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     stacks = (
         {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
     )
-    with replaced(path) as part:
+    with replaced(path) as part, _settled(ds):
         part.mkdir()
         plain = {name: part / f"{name}.plain.tif" for name in stacks}
         _write(stacks, plain)
@@ -100,11 +100,20 @@ def save(sr: xr.Dataset, out: Path) -> None:
     sr = sr.copy()
     for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
-    with replaced(out) as part:
+    with replaced(out) as part, _settled(sr):
         if out.suffix == ".zarr":
             sr.to_zarr(part)
         else:
             sr.to_netcdf(part)
+
+
+def _settled(ds: xr.Dataset) -> AbstractContextManager[None]:
+    """In the block, no task of dask's outlives an error."""
+    if not ds.chunks:
+        return nullcontext()
+    from xr_s2sr.lazy import settled
+
+    return settled()
 
 
 @contextmanager
