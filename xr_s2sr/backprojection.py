@@ -51,14 +51,10 @@ def taps(factor: int) -> Float32:
     return out.astype(np.float32)
 
 
-def rows(targets: int, factor: int) -> Float32:
-    """Weights (targets * BLURS, 1, y, 1) that blur and average along y; the bands are groups."""
-    return np.tile(taps(factor), (targets, 1))[:, None, :, None]
-
-
-def columns(targets: int, factor: int) -> Float32:
-    """Weights (targets * BLURS, 1, 1, x) that go on along x; every blur of every band is a group."""
-    return np.tile(taps(factor), (targets, 1))[:, None, None, :]
+def blurring(targets: int, factor: int) -> Float32:
+    """Weights (targets * BLURS, 1, y, x) of a convolution with the stride `factor`; the bands are groups."""
+    planes = [np.outer(row, row) for row in taps(factor)]
+    return np.tile(np.stack(planes)[:, None], (targets, 1, 1, 1))
 
 
 def neighbourhood(targets: int) -> Float32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def _open_dataset(path: Path) -> xr.Dataset:
         raise InputError(f"{path} does not exist; {_EXPECTED}")
     try:
         engine = "zarr" if path.suffix.lower() == ".zarr" else None
-        ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
+        with warnings.catch_warnings():  # a store without consolidated metadata is read all the same
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated metadata", RuntimeWarning)
+            ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
         # EOPF keeps each resolution in a group of its own
         return ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
     except (OSError, ValueError, ImportError) as error:

@@ -119,7 +119,7 @@ def write_lock(array: xr.DataArray) -> Any:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def awaited() -> Iterator[None]:
     """In the block, dask's threads are of a pool that ends with it: after an error no task runs on and writes.
 
     Where another scheduler is chosen, such as a cluster's, or a pool of the user's, these stay.

@@ -96,17 +96,16 @@ class Graph:
         """The pixels at the edges repeated."""
         return self.add("Pad", [x, self.constant(np.array([0, 0, by, by, 0, 0, by, by], np.int64))], mode="edge")
 
-    def fixed(self, x: str, weight: Float32, *, strides: tuple[int, int] = (1, 1), group: int = 1) -> str:
+    def fixed(self, x: str, weight: Float32, *, stride: int = 1, group: int = 1) -> str:
         """A convolution that is not trained."""
         shape = list(weight.shape[-2:])
-        return self.add("Conv", [x, self.constant(weight)], kernel_shape=shape, strides=list(strides), group=group)
+        return self.add("Conv", [x, self.constant(weight)], kernel_shape=shape, strides=[stride, stride], group=group)
 
     def back_projection(self, z: str, coarse: str, targets: int, factor: int) -> str:
         """Add to `z` what it lacks to be `coarse` again; see the room of that name."""
         n, around = targets * backprojection.BLURS, backprojection.AROUND
         x = self.pad(z, backprojection.radius(factor))
-        x = self.fixed(x, backprojection.rows(targets, factor), strides=(factor, 1), group=targets)
-        x = self.fixed(x, backprojection.columns(targets, factor), strides=(1, factor), group=n)
+        x = self.fixed(x, backprojection.blurring(targets, factor), stride=factor, group=targets)
         band = self.constant(np.repeat(np.arange(targets), backprojection.BLURS))
         residual = self.add("Sub", [self.add("Gather", [coarse, band], axis=1), x])
         squared = self.pad(self.add("Mul", [residual, residual]), around)

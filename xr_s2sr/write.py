@@ -21,6 +21,9 @@ from xr_s2sr.radiometry import resolve_radiometry
 #: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
 PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
 
+#: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
+CACHE = 256 * 2**20
+
 
 def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
     """Write the bands of a Dataset as cloud-optimised GeoTIFF, with overviews: one file, or a file each.
@@ -60,6 +63,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     >>> sr = ds.s2sr.upsample()  # doctest: +SKIP
     >>> sr.s2sr.to_cog("sr.tif")  # doctest: +SKIP
     """
+    import rasterio
     from rasterio.shutil import copy
 
     if not isinstance(ds, xr.Dataset):
@@ -69,7 +73,9 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     stacks = (
         {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
     )
-    with replaced(path) as part, _settled(ds):
+    # GDAL reads it when it first keeps a block; an environment variable of the user's stays
+    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
+    with replaced(path) as part, rasterio.Env(**cache), _awaited(ds):
         part.mkdir()
         plain = {name: part / f"{name}.plain.tif" for name in stacks}
         _write(stacks, plain)
@@ -100,20 +106,20 @@ def save(sr: xr.Dataset, out: Path) -> None:
     sr = sr.copy()
     for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
-    with replaced(out) as part, _settled(sr):
+    with replaced(out) as part, _awaited(sr):
         if out.suffix == ".zarr":
             sr.to_zarr(part)
         else:
             sr.to_netcdf(part)
 
 
-def _settled(ds: xr.Dataset) -> AbstractContextManager[None]:
+def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
     """In the block, no task of dask's outlives an error."""
     if not ds.chunks:
         return nullcontext()
-    from xr_s2sr.lazy import settled
+    from xr_s2sr.lazy import awaited
 
-    return settled()
+    return awaited()
 
 
 @contextmanager

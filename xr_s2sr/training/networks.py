@@ -65,8 +65,7 @@ class BackProjection(nn.Module):
         Output pixels per pixel of the input that is given back.
     """
 
-    rows: Tensor
-    columns: Tensor
+    blurring: Tensor
     neighbourhood: Tensor
     totals: Tensor
     sharpening: Tensor
@@ -76,8 +75,7 @@ class BackProjection(nn.Module):
         super().__init__()
         self.targets, self.factor = targets, factor
         fixed = {
-            "rows": backprojection.rows(targets, factor),
-            "columns": backprojection.columns(targets, factor),
+            "blurring": backprojection.blurring(targets, factor),
             "neighbourhood": backprojection.neighbourhood(targets),
             "totals": backprojection.totals(targets),
             "sharpening": backprojection.sharpening(targets, factor),
@@ -88,10 +86,8 @@ class BackProjection(nn.Module):
 
     def blurred(self, z: Tensor) -> Tensor:
         """The result as a sensor would see it, under every blur: (N, targets * BLURS, y, x)."""
-        r, f = backprojection.radius(self.factor), self.factor
-        z = F.pad(z, (r, r, r, r), mode="replicate")
-        along_y = F.conv2d(z, self.rows, stride=(f, 1), groups=self.targets)
-        return F.conv2d(along_y, self.columns, stride=(1, f), groups=len(self.columns))
+        z = F.pad(z, (backprojection.radius(self.factor),) * 4, mode="replicate")
+        return F.conv2d(z, self.blurring, stride=self.factor, groups=self.targets)
 
     def forward(self, z: Tensor, coarse: Tensor) -> Tensor:
         pad, bands = (backprojection.AROUND,) * 4, len(self.neighbourhood)
