@@ -30,7 +30,7 @@ def project(z: np.ndarray, coarse: np.ndarray, factor: int) -> np.ndarray:
 
 
 def twin(z: np.ndarray, coarse: np.ndarray, factor: int) -> np.ndarray:
-    """The same by scipy: blurs, block means, weights, and the iteration spelled out step by step."""
+    """The same by scipy: blurs, block means, weights, interpolation."""
 
     def sensor(image: np.ndarray, sigma: float) -> np.ndarray:
         r = 3 * factor // 2
@@ -46,11 +46,7 @@ def twin(z: np.ndarray, coarse: np.ndarray, factor: int) -> np.ndarray:
         residuals = np.stack([low - sensor(image, sigma) for sigma in sigmas])
         energy = ndimage.uniform_filter(residuals**2, (0, 3, 3), mode="nearest") + 1e-8
         shared = residuals / energy**2 / (energy**-2).sum(axis=0)
-        for sigma, residual in zip(sigmas, shared, strict=True):
-            added = up(residual)
-            for _ in range(2):
-                added += up(residual - sensor(added, sigma))
-            out[band] += added
+        out[band] += up(shared.sum(axis=0))
     return out
 
 
@@ -66,15 +62,12 @@ def test_blurs_are_those_of_the_degradations(factor: int) -> None:
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_it_does_what_the_iteration_does(factor: int) -> None:
-    """One convolution of the coarse grid stands for three steps; cut off at one pixel, and so not exact."""
+def test_it_does_what_scipy_does(factor: int) -> None:
     z = smooth(2, 16 * factor, factor)
     coarse = degrade(z + 0.3 * smooth(2, 16 * factor, 3 * factor) - 0.3, factor, "mtf")
     found, expected = project(z, coarse, factor), twin(z, coarse, factor)
-    inner = np.s_[:, 3 * factor : -3 * factor, 3 * factor : -3 * factor]
-    added = expected - z
-    assert np.abs(added[inner]).max() > 0.1
-    assert np.sqrt(np.mean((found - expected)[inner] ** 2)) < 0.05 * np.sqrt(np.mean(added[inner] ** 2))
+    assert np.abs(expected - z).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -99,5 +92,3 @@ def test_a_wrong_level_is_put_right(factor: int) -> None:
 def test_weights_keep_a_constant() -> None:
     for factor in FACTORS:
         np.testing.assert_allclose(backprojection.taps(factor).sum(axis=1), 1, rtol=1e-6)
-        sums = backprojection.sharpening(3, factor).sum(axis=(2, 3)).reshape(3, 3, 4)
-        np.testing.assert_allclose(sums, np.repeat(np.eye(3)[:, :, None], 4, axis=2), atol=1e-6)

@@ -113,9 +113,9 @@ class Graph:
         energy = self.add("Add", [energy, self.constant(np.array(backprojection.EPSILON, np.float32))])
         # powers and quotients only by operations that round correctly, so that every pixel is rounded alike
         weight = self.add("Div", [self.constant(np.array(1, np.float32)), self.add("Mul", [energy, energy])])
-        total = self.fixed(weight, backprojection.totals(targets), group=targets)
-        shared = self.add("Mul", [residual, self.add("Div", [weight, total])])
-        lacking = self.fixed(self.pad(shared, around), backprojection.sharpening(targets, factor))
+        sums = backprojection.sums(targets)
+        weighted = self.fixed(self.add("Mul", [residual, weight]), sums, group=targets)
+        lacking = self.add("Div", [weighted, self.fixed(weight, sums, group=targets)])
         return self.add("Add", [z, self.bilinear(lacking, targets, factor)])
 
     def fine_inputs(self, card: ModelCard) -> dict[str, str]:

@@ -67,8 +67,7 @@ class BackProjection(nn.Module):
 
     blurring: Tensor
     neighbourhood: Tensor
-    totals: Tensor
-    sharpening: Tensor
+    sums: Tensor
     phases: Tensor
 
     def __init__(self, targets: int, factor: int) -> None:
@@ -77,8 +76,7 @@ class BackProjection(nn.Module):
         fixed = {
             "blurring": backprojection.blurring(targets, factor),
             "neighbourhood": backprojection.neighbourhood(targets),
-            "totals": backprojection.totals(targets),
-            "sharpening": backprojection.sharpening(targets, factor),
+            "sums": backprojection.sums(targets),
             "phases": interpolate.bilinear_phases(targets, factor),
         }
         for name, weight in fixed.items():
@@ -94,8 +92,8 @@ class BackProjection(nn.Module):
         residual = coarse.repeat_interleave(backprojection.BLURS, dim=1) - self.blurred(z)
         energy = F.conv2d(F.pad(residual * residual, pad, mode="replicate"), self.neighbourhood, groups=bands)
         weight = (energy + backprojection.EPSILON) ** -2
-        share = weight / F.conv2d(weight, self.totals, groups=self.targets)
-        lacking = F.conv2d(F.pad(residual * share, pad, mode="replicate"), self.sharpening)
+        weighted, total = (F.conv2d(x, self.sums, groups=self.targets) for x in (residual * weight, weight))
+        lacking = weighted / total
         return z + upsample(lacking, self.phases, self.factor)
 
 
