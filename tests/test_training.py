@@ -312,6 +312,22 @@ def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]
     assert (inputs[0].abs().amax(dim=(2, 3)) > 0).all()
 
 
+def test_half_of_the_patches_that_lack_bands_have_swir_bands_alone(scenes: list[scene_room.Scene]) -> None:
+    for share, least, most in ((0.0, 0.02, 0.3), (0.5, 0.4, 0.75), (1.0, 1.0, 1.0)):
+        how = data.Augmentation(dropped=1.0, only_swir=share)
+        _, _, present = data.Patches(scenes, 20, np.random.default_rng(1), how).batch(128, 4)
+        assert least <= float((present[:, :4].sum(dim=1) == 0).float().mean()) <= most
+
+
+def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.Scene]) -> None:
+    seen = []
+    for share in (0.0, 1.0):
+        how = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0, shifted=share)
+        seen.append(data.Patches(scenes, 20, np.random.default_rng(2), how).batch(16, 4)[1].mean(dim=(1, 2, 3)))
+    assert not torch.allclose(seen[0], seen[1])
+    assert float(seen[1].std()) > float(seen[0].std())
+
+
 def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_room.Scene]) -> None:
     draw = data.Patches(scenes, 60, np.random.default_rng(0), data.Augmentation(dropped=1.0))
     inputs, _, present = draw.batch(64, 4)

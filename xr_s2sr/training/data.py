@@ -22,6 +22,8 @@ FACTOR = {20: 2, 60: 6}
 LEAST_60 = 30
 #: Random places looked at for a patch without invalid pixels.
 TRIES = 200
+#: B11, B12, and both: places among the 20 m bands.
+_SWIR = np.array([4]), np.array([5]), np.array([4, 5])
 
 Array = NDArray[np.float32]
 
@@ -69,8 +71,10 @@ class Augmentation:
     Attributes
     ----------
     gain : float
-        Largest logarithm of a patch's gain; common to all bands, like the offset (-300 to 1300 DN on half of the
-        patches). Gains of a band's own would hide what relates the bands to each other.
+        Largest logarithm of a patch's gain; common to all bands, like the offset. Gains of a band's own would hide
+        what relates the bands to each other.
+    shifted : float
+        Share of patches that get an offset, of -300 to 1500 DN.
     air : (float, float)
         Largest logarithms of gains of B01's and B09's own, on most patches: what the atmosphere takes of them differs
         from day to day. In our L1C scenes B09 changes 0.12 to 0.49 times as much as B8A, in L2A 0.95 times.
@@ -79,13 +83,17 @@ class Augmentation:
         noise than the sensor's, and a network that never met any would amplify it.
     dropped : float
         Share of patches that lack some of the 20 m bands; planes of 0 in their place.
+    only_swir : float
+        Of these, the share with B11, B12 or both alone, of which the guide says least. For the 20 m network only.
     """
 
     gain: float = 0.3
+    shifted: float = 0.5
     air: tuple[float, float] = (0.25, 0.8)
     noise: float = 14.0
     noisy: float = 0.2
-    dropped: float = 0.25
+    dropped: float = 0.5
+    only_swir: float = 0.5
 
 
 class Patches:
@@ -252,7 +260,7 @@ class Patches:
         """Random gain and offset per patch; noise of the sensor's size on some."""
         rng, n, how = self.rng, len(truth), self.augmentation
         gain = torch.from_numpy(np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1))).astype(np.float32))
-        offset = rng.uniform(-300, 1300, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < 0.5)
+        offset = rng.uniform(-300, 1500, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.shifted)
         shift = torch.from_numpy(offset.astype(np.float32))
         noisy = rng.random((n, 1, 1, 1)) < how.noisy
         out = []
@@ -264,17 +272,23 @@ class Patches:
 
     def _drop(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Put planes of 0 in the place of some 20 m bands: at least one stays where they are to be restored."""
-        rng, n = self.rng, len(truth)
-        keep = np.ones((n, 6), np.float32)
-        for i in np.flatnonzero(rng.random(n) < self.augmentation.dropped):
-            # half of the time as few as can be: a single band is often asked for, and tells least of the blur
-            fewest = 1 if self.gsd == 20 else 0
-            left = fewest if rng.random() < 0.5 else rng.integers(fewest, 6)
-            keep[i, rng.permutation(6)[left:]] = 0
+        keep = np.ones((len(truth), 6), np.float32)
+        for i in np.flatnonzero(self.rng.random(len(truth)) < self.augmentation.dropped):
+            keep[i] = 0
+            keep[i, self._left()] = 1
         kept = torch.from_numpy(keep)
         low10, low20, *rest = inputs
         present = kept if self.gsd == 20 else torch.ones(truth.shape[:2])
         return [low10, low20 * kept[:, :, None, None], *rest], truth, present
+
+    def _left(self) -> NDArray[np.integer]:
+        """Which of the 20 m bands are left of a patch that lacks some."""
+        rng = self.rng
+        if self.gsd == 20 and rng.random() < self.augmentation.only_swir:
+            return _SWIR[rng.integers(3)]
+        # half of the time as few as can be: a single band is often asked for, and tells least of the blur
+        fewest = 1 if self.gsd == 20 else 0
+        return rng.permutation(6)[: fewest if rng.random() < 0.5 else rng.integers(fewest, 6)]
 
     def _torch(self) -> torch.Generator:
         return torch.Generator().manual_seed(int(self.rng.integers(2**31)))

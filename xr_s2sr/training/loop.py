@@ -77,6 +77,7 @@ class Recipe:
                 "batch": (24, 8),
                 "border": 12,
                 "posing": 0.6,
+                "augmentation": Augmentation(shifted=0.8, dropped=0.25),
             }
         return cls(**(base | changes))
 
