@@ -1,6 +1,6 @@
 """What missing bands, noise and an unknown offset cost, and what happens over calm water; on real scenes.
 
-    python tests/bench/robustness.py --scenes DIR [--split validation]
+    python tests/bench/robustness.py --scenes DIR [--split validation] [--every-subset]
 
 Bands, noise and offset: by Wald's protocol as in fidelity.py. Water: at true 10 m, the standard deviation of the
 result over that of the input in the calmest squares of 240 m that all scenes of the folder hold.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +21,38 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.models import Model
 from xr_s2sr.quality import rmse
 
-#: Subsets of the 20 m bands besides each one alone.
-SUBSETS = (("B11", "B12"), ("B05", "B06", "B07"), ("B8A", "B11"), ("B05", "B06", "B07", "B8A", "B11"))
+#: Subsets of the 20 m bands that a table shows: each one alone, and some that are often held.
+SOME = (
+    *((band,) for band in BY_GSD[20]),
+    ("B11", "B12"),
+    ("B05", "B06", "B07"),
+    ("B8A", "B11"),
+    ("B05", "B06", "B07", "B8A", "B11"),
+)
+#: All of them.
+EVERY = tuple(chain.from_iterable(combinations(BY_GSD[20], n) for n in range(1, len(BY_GSD[20]))))
 NOISE, OFFSET = 10.0, 1000.0
 #: Side of a square of water, in 20 m pixels.
 SQUARE = 12
 
 
-def subsets(trial: Trial, model: Model | None) -> dict[str, float]:
-    """RMSE with a subset of the 20 m bands over RMSE with all, mean over the subset's bands."""
+def subsets(trial: Trial, model: Model | None, which: tuple[tuple[str, ...], ...]) -> dict[str, np.ndarray]:
+    """RMSE of each band of a subset of the 20 m bands, restored without the others, over that with all."""
     names = list(BY_GSD[20])
     full = rmse(trial.restore(model), trial.truth)
     out = {}
-    for subset in (*((band,) for band in names), *SUBSETS):
+    for subset in which:
         at = [names.index(band) for band in subset]
         ds = trial.inputs[[*BY_GSD[10], *subset]]
         part = Trial(ds, trial.truth[at], 20)
-        out[" ".join(subset)] = float((rmse(part.restore(model, list(subset)), part.truth) / full[at]).mean())
+        out[" ".join(subset)] = rmse(part.restore(model, list(subset)), part.truth) / full[at]
     return out
 
 
-def without_20m(trial: Trial, model: Model | None) -> float:
-    """RMSE of the 60 m bands restored without 20 m bands over that with all."""
+def without_20m(trial: Trial, model: Model | None) -> np.ndarray:
+    """RMSE of each 60 m band restored without 20 m bands over that with all."""
     part = Trial(trial.inputs[[*BY_GSD[10], *BY_GSD[60]]], trial.truth, 60)
-    return float((rmse(part.restore(model), trial.truth) / rmse(trial.restore(model), trial.truth)).mean())
+    return rmse(part.restore(model), trial.truth) / rmse(trial.restore(model), trial.truth)
 
 
 def noisy(trial: Trial, seed: int) -> Trial:
@@ -79,16 +88,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--split", default="validation")
+    parser.add_argument("--every-subset", action="store_true", help="all 62 subsets of the 20 m bands")
     parser.add_argument("--model", action="append", default=[], help="instead of a packaged one; may be repeated")
     arguments = parser.parse_args()
     models = {model.card.gsd: model for model in map(xr_s2sr.models.load, arguments.model)}
-    lacking: dict[tuple[str, str], list[float]] = {}
+    lacking: dict[tuple[str, str], list[np.ndarray]] = {}
     rises: dict[tuple[int, str, str], list[float]] = {}
     offsets: dict[tuple[int, str], list[float]] = {}
     for seed, scene in enumerate(scenes(arguments.scenes, arguments.split)):
         for gsd, protocol, trial in trials(scene):
             model = models.get(gsd)
-            costs = subsets(trial, model) if gsd == 20 else {"60 m, no 20 m bands": without_20m(trial, model)}
+            if gsd == 20:
+                costs = subsets(trial, model, EVERY if arguments.every_subset else SOME)
+            else:
+                costs = {"60 m, no 20 m bands": without_20m(trial, model)}
             for name, cost in costs.items():
                 lacking.setdefault((name, protocol), []).append(cost)
             loud = noisy(trial, seed)
@@ -97,9 +110,9 @@ def main() -> int:
                 rises.setdefault((gsd, protocol, name), []).append(float((after - before).mean()))
             plain, shifted = (rmse(trial.restore(model, offset=o), trial.truth) for o in (0.0, OFFSET))
             offsets.setdefault((gsd, protocol), []).append(float((shifted / plain).mean()))
-    print("RMSE with some 20 m bands / with all (mean over scenes)")
+    print("RMSE with some 20 m bands / with all (mean over scenes): mean over bands, and the band that loses most")
     for (name, protocol), costs in lacking.items():
-        print(f"  {name:<28}{protocol:<7}{np.mean(costs):.3f}")
+        print(f"  {name:<28}{protocol:<7}{np.mean(costs):.3f}  {np.mean(costs, axis=0).max():.3f}")
     print(f"\nrise of RMSE in DN with noise of {NOISE:g} DN on every input (mean over bands and scenes)")
     for (gsd, protocol, name), values in rises.items():
         print(f"  {gsd} m  {protocol:<7}{name:<10}{np.mean(values):.2f}")
