@@ -146,7 +146,7 @@ def test_a_failure_leaves_what_was_there(sr: xr.Dataset, name: str, error: type[
     broken, _ = counted(sr)
     failing = dask.map_blocks(fail, broken.B11.data, dtype="uint16", meta=np.empty((0, 0), "uint16"))
     broken = broken.assign(B11=(("y", "x"), failing))
-    with pytest.raises(error):
+    with pytest.raises(error, match="in the middle"):
         save(broken, out)
     assert {path: path.read_bytes() for path in [out, *out.rglob("*")] if path.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == [name]
