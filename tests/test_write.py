@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,10 @@ import xarray as xr
 from scenes import FINE, native
 
 import xr_s2sr
-from xr_s2sr.errors import ArgumentTypeError, InputError
-from xr_s2sr.write import replaced, save, to_cog
+from xr_s2sr import readable, replacing
+from xr_s2sr.errors import ArgumentTypeError, InputError, WriteError
+from xr_s2sr.replacing import check_apart, replaced
+from xr_s2sr.write import save, to_cog
 
 dask = pytest.importorskip("dask.array")
 config = pytest.importorskip("dask.config")
@@ -192,10 +198,127 @@ def test_refusals(sr: xr.Dataset, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_replaced_swaps_folders(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "old").touch()
-    with replaced(tmp_path / "a") as part:
-        part.mkdir()
-        (part / "new").touch()
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]
+def test_a_folder_keeps_what_is_not_ours(sr: xr.Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    (out / "thesis").mkdir(parents=True)
+    (out / "thesis.docx").write_text("years")
+    (out / "B05.tif").write_text("old")
+    to_cog(sr[["B05", "B11"]], out)
+    assert sorted(path.name for path in out.iterdir()) == ["B05.tif", "B11.tif", "thesis", "thesis.docx"]
+    assert (out / "thesis.docx").read_text() == "years"
+    with rasterio.open(out / "B05.tif") as file:
+        np.testing.assert_array_equal(file.read(1), sr.B05)
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("d.tif", "a folder"), ("o.nc", "a folder"), ("o.zarr", "not a Zarr store")]
+)
+def test_a_folder_is_not_replaced_by_another_kind(sr: xr.Dataset, name: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=found):
+        save(sr, tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == [name, "notes.txt"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(sr: xr.Dataset, tmp_path: Path) -> None:
+    (tmp_path / "sr").write_text("mine")
+    with pytest.raises(InputError, match="is a file, expected a folder"):
+        save(sr, tmp_path / "sr")
+    assert (tmp_path / "sr").read_text() == "mine"
+
+
+@pytest.mark.parametrize("bad", [".", "..", "/"])
+def test_a_path_without_a_name_is_refused(sr: xr.Dataset, bad: str) -> None:
+    with pytest.raises(InputError, match="expected the name of a file or folder"):
+        to_cog(sr, bad)
+
+
+def test_links_are_followed(sr: xr.Dataset, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.tif").write_text("old")
+    (tmp_path / "one.tif").symlink_to(tmp_path / "real" / "a.tif")
+    (tmp_path / "many").symlink_to(tmp_path / "real")
+    to_cog(sr, tmp_path / "one.tif")
+    to_cog(sr[["B05"]], tmp_path / "many")
+    assert (tmp_path / "one.tif").is_symlink()
+    assert (tmp_path / "many").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "real").iterdir()) == ["B05.tif", "a.tif"]
+    with rasterio.open(tmp_path / "real" / "a.tif") as file:
+        assert file.count == 4
+
+
+@pytest.mark.parametrize("name", ["sr.tif", "sr.nc"])
+@pytest.mark.parametrize("lost", [100, 5000, 20000])  # a COG ends with 4 bytes that repeat the 4 before
+def test_a_part_cut_short_is_not_put_in_place(
+    sr: xr.Dataset, name: str, lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a full disk does where the error of the last flush is lost."""
+    out = tmp_path / name
+    out.write_text("old")
+    check = readable.check
+
+    def cut(part: Path) -> None:
+        os.truncate(part, max(1, part.stat().st_size - lost))
+        check(part)
+
+    monkeypatch.setattr(readable, "check", cut)
+    with pytest.raises(WriteError, match=re.escape(str(out))):
+        save(sr, out)
+    assert out.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_an_interrupt_between_two_moves_puts_the_old_back(
+    exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.zarr"
+    target.mkdir()
+    (target / "zarr.json").write_text("old")
+    if not exchange:
+        monkeypatch.setattr(replacing, "_exchanged", lambda one, other: False)
+    rename = Path.rename
+
+    def interrupted(self: Path, other: Path) -> Path:
+        if self.name == "new.zarr":
+            raise KeyboardInterrupt
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    expected = "new" if exchange else "old"  # in one step, there is nothing to interrupt
+    with (
+        nullcontext() if exchange else pytest.raises(KeyboardInterrupt),
+        replaced(target, "zarr", lambda part: None) as part,
+    ):
+        (part / "new.zarr").mkdir()
+        (part / "new.zarr" / "zarr.json").write_text("new")
+    assert (target / "zarr.json").read_text() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("name", ["sr.tif", "sr.zarr"])
+@pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+def test_threads_that_write_one_target(sr: xr.Dataset, name: str, tmp_path: Path) -> None:
+    out = tmp_path / name
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: save(sr, out), range(6)))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    readable.check(out)
+
+
+@pytest.mark.parametrize("name", ["sr.tif", "sr.zarr", "sr.nc", "sr"])
+def test_a_folder_that_cannot_be_written_to(sr: xr.Dataset, name: str) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs /proc, where nobody can make files")
+    with pytest.raises(WriteError, match=f"/proc/self/{name} could not be written"):
+        save(sr, Path("/proc/self") / name)
+
+
+@pytest.mark.parametrize(("out", "relation"), [("box", "is the input"), ("box/sr", "lies in"), (".", "holds")])
+def test_output_and_input_are_apart(out: str, relation: str, tmp_path: Path) -> None:
+    (tmp_path / "box").mkdir()
+    with pytest.raises(InputError, match=relation):
+        check_apart(tmp_path / "box", tmp_path / out)
+    check_apart(tmp_path / "box", tmp_path / "box_10m.tif")

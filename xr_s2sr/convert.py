@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 from xr_s2sr.api import upsample
-from xr_s2sr.errors import InputError
 from xr_s2sr.files import open_any
 from xr_s2sr.lazy import computing
 from xr_s2sr.radiometry import UNITS
+from xr_s2sr.replacing import check_apart, check_target
 from xr_s2sr.write import save
 
+#: Suffixes of outputs that are one file.
+FILES = (".tif", ".tiff", ".nc")
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
 CHUNK = 1830
 
@@ -46,8 +48,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open, upsample lazily, write; says what was written on stdout."""
     out = arguments.out or Path(f"{arguments.scene.name.split('.')[0]}_10m.tif")
-    if out.resolve() == arguments.scene.resolve():
-        raise InputError(f"{out} is the input; name another output: -o {out.stem}_10m{out.suffix}")
+    check_apart(arguments.scene, out)
+    check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
     bands = arguments.bands and [band.strip() for band in arguments.bands.split(",")]
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all

@@ -56,3 +56,7 @@ class DependencyError(S2SRError, ImportError):
 
 class S2SRWarning(UserWarning):
     """Something was done that the user should know of."""
+
+
+class WriteError(S2SRError, OSError):
+    """A result could not be written; what was at its place is kept."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xr_s2sr.errors import InputError
 
 #: MTF at the native Nyquist frequency where no satellite is named: values in common use for Sentinel-2's instrument,
-#: within the range of 0.2 to 0.38 that ESA's data quality reports give. Source of single bands: :data:`xr_s2sr.bands.MTF`.
+#: within the range of 0.2 to 0.38 that ESA's data quality reports give. S2A's own: :data:`xr_s2sr.bands.MTF`.
 NOMINAL_MTF: dict[str, float] = {
     "B01": 0.32,
     "B02": 0.30,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 
 import xarray as xr
 
+from xr_s2sr import readable
 from xr_s2sr.assemble import KEPT_ENCODING
 from xr_s2sr.errors import ArgumentTypeError, InputError
 from xr_s2sr.grid import spatial_dims
 from xr_s2sr.layout import Scene
 from xr_s2sr.radiometry import resolve_radiometry
+from xr_s2sr.replacing import replaced
 
 #: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
 PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
@@ -37,7 +38,8 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     ds : Dataset
         Variables of one grid, without leading dimensions.
     path : str or path
-        A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``.
+        A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``; other files that
+        it holds stay.
     compress : str
         Any compression of GDAL's COG driver, such as "deflate", "zstd" or "none".
 
@@ -51,7 +53,10 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     ArgumentTypeError
         If `ds` is no Dataset.
     InputError
-        If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value.
+        If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value; if
+        a folder stands in the place of a file, or the other way round.
+    WriteError
+        If it cannot be written (also an OSError): a full disk, a folder without permission. What was there is kept.
 
     Notes
     -----
@@ -75,26 +80,16 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     )
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
-    with replaced(path) as part, rasterio.Env(**cache), _awaited(ds):
-        part.mkdir()
+    with replaced(path, "file" if one else "folder", readable.check) as part, rasterio.Env(**cache), _awaited(ds):
         plain = {name: part / f"{name}.plain.tif" for name in stacks}
         _write(stacks, plain)
         for name, file in plain.items():
             _describe(ds, file)
             predictor = "no" if compress.lower() == "none" else "yes"
-            copy(
-                file,
-                part / f"{name or 'all'}.tif",
-                driver="COG",
-                compress=compress,
-                predictor=predictor,
-                bigtiff="if_safer",
-            )
+            cog = part / f"{name or 'all'}.tif"
+            copy(file, cog, driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
+            readable.check_copy(file, cog)
             file.unlink()
-        if one:
-            (part / "all.tif").rename(whole := part.with_suffix(".tif"))
-            part.rmdir()
-            whole.rename(part)
     return path
 
 
@@ -106,11 +101,12 @@ def save(sr: xr.Dataset, out: Path) -> None:
     sr = sr.copy()
     for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
-    with replaced(out) as part, _awaited(sr):
-        if out.suffix == ".zarr":
-            sr.to_zarr(part)
+    zarr = out.suffix == ".zarr"
+    with replaced(out, "zarr" if zarr else "file", readable.check) as part, _awaited(sr):
+        if zarr:
+            sr.to_zarr(part / "all.zarr")
         else:
-            sr.to_netcdf(part)
+            sr.to_netcdf(part / "all.nc")
 
 
 def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
@@ -120,31 +116,6 @@ def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
     from xr_s2sr.lazy import awaited
 
     return awaited()
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A path beside another, which it replaces when the block ends well; else it is removed.
-
-    Raises
-    ------
-    InputError
-        If there is no folder to write into.
-    """
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; make it: mkdir -p {path.parent}")
-    part, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("part", "old"))
-    try:
-        yield part
-        if path.is_dir():
-            path.rename(old)  # a folder cannot be replaced in one step
-        part.replace(path)
-    finally:
-        for leftover in (part, old):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink(missing_ok=True)
 
 
 def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> None:
