@@ -55,8 +55,8 @@ class OrtRunner:
     def run(self, inputs: dict[str, Float32]) -> Float32:
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
         with self._gate:
-            out: Float32 = self._session.run(["sr"], feed)[0][0]
-        return out
+            out: Float32 = self._session.run(["sr"], feed)[0]
+        return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
 _runners: dict[tuple[int, str, str], OrtRunner] = {}

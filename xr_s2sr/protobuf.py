@@ -38,6 +38,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
+        if shift > 63:  # ten bytes hold 64 bits; more is no number, and takes quadratic time
+            raise ValueError("a number of more than 64 bits")
         byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS
 from xr_s2sr.engine import Runner
-from xr_s2sr.errors import EngineError
+from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.radiometry import Radiometry
 from xr_s2sr.windows import Extent, Plan, Span, Window
@@ -104,6 +104,12 @@ class Task:
                     kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
             inputs[name] = stack
         restored = self.runner.run(inputs)
+        expected = len(self.card.targets), *(len(span) for span in window.read)
+        if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
+            raise ModelError(
+                f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
+                f"window; expected {expected} (targets, y, x) and float32. Export it to give 10 m pixels, float32 NCHW"
+            )
         if not math.isfinite(float(restored.sum(dtype=np.float64))):  # every input was finite
             raise EngineError(
                 f"the model {self.card.name!r} gave NaN or inf for finite input; expected finite reflectance. Try "
