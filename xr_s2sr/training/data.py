@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import InputError
+from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, sensor_sigma
 from xr_s2sr.training.scenes import Scene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
@@ -26,6 +28,8 @@ TRIES = 200
 _SWIR = np.array([4]), np.array([5]), np.array([4, 5])
 
 Array = NDArray[np.float32]
+#: Patches of each band group, and the noise of the scenes that they come from.
+Cut = tuple[list[Tensor], list[Tensor]]
 
 
 def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
@@ -44,19 +48,29 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
     Tensor, shape (N, C, (y - 2 margin) / factor, (x - 2 margin) / factor)
     """
     n, c, h, w = x.shape
-    r = margin(factor)
-    at = torch.arange(-r, r + 1, dtype=torch.float32)
-    k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
-    k = k / k.sum(dim=1, keepdim=True)
-    # blur and block mean along one axis are one strided convolution
-    box = torch.zeros(n * c, factor, 2 * r + factor)
-    for shift in range(factor):
-        box[:, shift, shift : shift + 2 * r + 1] = k
-    taps = box.mean(dim=1)
+    taps = degradation_taps(factor, sigma.reshape(-1))
     flat = x.reshape(1, n * c, h, w)
     flat = F.conv2d(flat, taps[:, None, :, None], stride=(factor, 1), groups=n * c)
     flat = F.conv2d(flat, taps[:, None, None, :], stride=(1, factor), groups=n * c)
     return flat.reshape(n, c, flat.shape[-2], flat.shape[-1])
+
+
+def degradation_taps(factor: int, sigma: Tensor) -> Tensor:
+    """Blur and block mean along one axis, as weights (len(sigma), 2 margin + factor) of one strided convolution."""
+    r = margin(factor)
+    at = torch.arange(-r, r + 1, dtype=torch.float32)
+    k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
+    k = k / k.sum(dim=1, keepdim=True)
+    box = torch.zeros(len(k), factor, 2 * r + factor)
+    for shift in range(factor):
+        box[:, shift, shift : shift + 2 * r + 1] = k
+    return box.mean(dim=1)
+
+
+def noise_taken(factor: int, sigma: Tensor) -> Tensor:
+    """Share of white noise's standard deviation that a degradation takes, in the shape of sigma."""
+    kept = (degradation_taps(factor, sigma.reshape(-1)) ** 2).sum(dim=1)
+    return (1 - kept**2).clamp(min=0).sqrt().reshape(sigma.shape)
 
 
 def margin(factor: int) -> int:
@@ -70,6 +84,8 @@ class Augmentation:
 
     Attributes
     ----------
+    sensor : float
+        Share of patches with blur and noise like the sensor's own (:mod:`xr_s2sr.sensor`), each drawn around it.
     gain : float
         Largest logarithm of a patch's gain; common to all bands, like the offset. Gains of a band's own would hide
         what relates the bands to each other.
@@ -87,6 +103,7 @@ class Augmentation:
         Of these, the share with B11, B12 or both alone, of which the guide says least. For the 20 m network only.
     """
 
+    sensor: float = 0.5
     gain: float = 0.3
     shifted: float = 0.5
     air: tuple[float, float] = (0.25, 0.8)
@@ -133,27 +150,35 @@ class Patches:
         present : Tensor
             (N, targets), 1 where the band is there to be restored, 0 where it was dropped.
         """
-        if self.gsd == 20:
-            fine, factors = self._cut20(n, size), [2, 2]
-        elif self.rng.random() < posing:
+        if self.gsd == 60 and self.rng.random() < posing:
             return self._drop(*self._augment(*self._posing60(n, size)))
-        else:
-            fine, factors = self._through_air(*self._cut60(n, size)), [6, 6, 6]
-        sigma = self._sigmas(n, factors[0])
-        inputs = [
-            degrade_patches(x, factor, sigma[:, : x.shape[1]] if i else sigma[:, -x.shape[1] :])
-            for i, (x, factor) in enumerate(zip(fine, factors, strict=True))
-        ]
-        m = margin(factors[-1])
+        cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
+        fine, factor = (cut, 2) if self.gsd == 20 else (self._through_air(*cut), 6)
+        like = torch.from_numpy(self.rng.random(n) < self.augmentation.sensor)[:, None]
+        inputs, bands = [], slice(0, 0)
+        sigma = torch.where(like, self._sensor_sigmas(n, factor), self._sigmas(n, factor))
+        times = torch.from_numpy(NOISE_FACTOR * np.exp(0.3 * self.rng.standard_normal((n, 1))).astype(np.float32))
+        for x, level in zip(fine, levels, strict=True):
+            bands = slice(bands.stop, bands.stop + x.shape[1])
+            given_back = level * noise_taken(factor, sigma[:, bands]) * times * like
+            noise = torch.randn((*x.shape[:2], *self._coarse(x, factor)), generator=self._torch())
+            inputs.append(degrade_patches(x, factor, sigma[:, bands]) + noise * given_back[:, :, None, None])
+        m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
+
+    @staticmethod
+    def _coarse(x: Tensor, factor: int) -> tuple[int, int]:
+        """Size of a patch once it is degraded."""
+        height, width = ((side - 2 * margin(factor)) // factor for side in x.shape[-2:])
+        return height, width
 
     # -- where patches come from ------------------------------------------------------------------------------
 
-    def _cut20(self, n: int, size: int) -> list[Tensor]:
+    def _cut20(self, n: int, size: int) -> Cut:
         m = margin(2)
         return self._cut(self.scenes, n, 2 * size, (2, 1), (m, m), ("b10", "b20"))
 
-    def _cut60(self, n: int, size: int) -> list[Tensor]:
+    def _cut60(self, n: int, size: int) -> Cut:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
         return self._cut(self.scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
 
@@ -165,8 +190,11 @@ class Patches:
         per_cell: tuple[int, ...],
         margins: tuple[int, ...],
         names: tuple[str, ...],
-    ) -> list[Tensor]:
-        """Cut n patches of `cells` x `cells` cells; per_cell pixels of each band group lie along a cell's side."""
+    ) -> Cut:
+        """Cut n patches of `cells` x `cells` cells; per_cell pixels of each band group lie along a cell's side.
+
+        Returns the patches, (n, bands, y, x) of each group, and the noise of their scenes, (n, bands), in DN.
+        """
         weight = np.array([np.sqrt(s.b10[0].size) for s in scenes])
         picks = self.rng.choice(len(scenes), size=n, p=weight / weight.sum())
         out: list[list[Array]] = [[] for _ in names]
@@ -176,7 +204,8 @@ class Patches:
             for group, patch in zip(out, cut, strict=True):
                 turned = np.rot90(patch, turns, axes=(1, 2))
                 group.append(turned[:, :, ::-1] if flip else turned)
-        return [torch.from_numpy(np.ascontiguousarray(np.stack(group))) for group in out]
+        levels = [torch.from_numpy(np.stack([scenes[pick].noise[name] for pick in picks])) for name in names]
+        return [torch.from_numpy(np.ascontiguousarray(np.stack(group))) for group in out], levels
 
     def _place(
         self, scene: Scene, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
@@ -220,7 +249,7 @@ class Patches:
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
         cells = 6 * size
-        b10, b20 = self._cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
+        (b10, b20), _ = self._cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
         # which bands pose: any two, in the order of their wavelengths
         pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
         rows = torch.arange(n)[:, None]
@@ -249,6 +278,13 @@ class Patches:
         spread = np.where(kind < 0.75, 0.0, 0.08)[:, None] * rng.standard_normal((n, 12))
         sigma = np.clip(base[:, None] * np.exp(spread), paper, 1.3 * sensor)
         return torch.from_numpy(sigma.astype(np.float32))
+
+    def _sensor_sigmas(self, n: int, factor: int) -> Tensor:
+        """Blur widths (n, bands) in fine pixels: the sensor's, about; bands in the order of the inputs."""
+        bands = [band for gsd in (10, 20, 60) for band in BY_GSD[gsd]]
+        nominal = np.array([sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands])
+        spread = 0.12 * self.rng.standard_normal((n, 1)) + 0.05 * self.rng.standard_normal((n, len(bands)))
+        return torch.from_numpy((nominal * np.exp(spread)).astype(np.float32))
 
     def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Random gains of B01's and B09's own."""

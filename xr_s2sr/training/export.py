@@ -25,7 +25,8 @@ def halo(net: Network) -> int:
     if isinstance(net, DSen2):
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
     # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
-    pixels = -(-backprojection.reach(net.skip_factor) // 2) + convolutions
+    back = backprojection.reach(net.skip_factor) if isinstance(net, CoarseNet) and net.back is not None else 0
+    pixels = -(-back // 2) + convolutions
     return 2 * pixels if net.skip_factor == 2 else 2 * onnx_graph.reach(pixels, 3)
 
 
@@ -73,7 +74,8 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
     last = net.inputs[-1]
     targets = len(BY_GSD[INPUT_GSD[last]])
     skip = g.bilinear(last, targets, net.skip_factor)
-    return g, g.back_projection(g.add("Add", [x, skip]), last, targets, net.skip_factor)
+    z = g.add("Add", [x, skip])
+    return g, z if net.back is None else g.back_projection(z, last, targets, net.skip_factor)
 
 
 def start_from(net: Network, init: str | Path) -> None:

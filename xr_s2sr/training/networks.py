@@ -111,11 +111,12 @@ class CoarseNet(Network):
     """
 
     skip: Tensor
-    back: BackProjection
+    back: BackProjection | None
 
     def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
         super().__init__()
         self.width, self.depth, self.scale = width, depth, scale
+        self.back = None
         self.guide = nn.Conv2d(4, width, 6, stride=2, padding=2)
         self.coarse = nn.Conv2d(6, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
@@ -139,11 +140,10 @@ class Net20(CoarseNet):
     def __init__(self, width: int = 64, depth: int = 8) -> None:
         super().__init__(6, 2, width, depth)
         self.register_buffer("skip", bilinear_phases(6, 2))
-        self.back = BackProjection(6, 2)
 
     def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
-        z = self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
-        return self.back(z, b20)  # type: ignore[no-any-return]
+        # no back-projection: it would give the noise back that the network has taken out
+        return self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
 
 
 class Net60(CoarseNet):
@@ -163,7 +163,8 @@ class Net60(CoarseNet):
 
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
         x = self.guide(b10) + self.coarse(b20) + self.coarsest(upsample(b60, self.lift, 3))
-        return self.back(self.trunk(x) + upsample(b60, self.skip, 6), b60)  # type: ignore[no-any-return]
+        z = self.trunk(x) + upsample(b60, self.skip, 6)
+        return z if self.back is None else self.back(z, b60)
 
 
 class ScaledBlock(nn.Module):

@@ -19,6 +19,7 @@ from xr_s2sr import jobs
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
 from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.sensor import noise_level
 from xr_s2sr.survey import Survey
 
 Array = NDArray[np.float32]
@@ -39,6 +40,16 @@ class Scene:
     def spotless(self) -> bool:
         """Whether every pixel is valid."""
         return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
+
+    @cached_property
+    def noise(self) -> dict[str, Array]:
+        """Noise of the bands of each array, in DN: see :func:`xr_s2sr.sensor.noise_level`."""
+        arrays = {"b10": self.b10, "b20": self.b20, "b60": self.b60}
+        return {
+            name: np.array([noise_level(band) for band in array], np.float32)
+            for name, array in arrays.items()
+            if array is not None
+        }
 
     def crop(self, multiple: int) -> Scene:
         """The upper left part whose 10 m size is a multiple of `multiple`."""
