@@ -43,16 +43,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("models") / "toy.onnx", gain=0.2)
 
 
-def of(scores: xr_s2sr.evaluation.Scores, name: str, method: str = "bicubic") -> np.ndarray:
-    return scores[name].loc[{"method": method}].values
+def of(scores: xr_s2sr.evaluation.Scores, name: str, model: str = "bicubic") -> np.ndarray:
+    return scores.sel(model=model)[name].values
 
 
-@pytest.mark.parametrize("protocol", ["paper", "mtf"])
+@pytest.mark.parametrize("protocol", ["sensor", "paper", "mtf"])
 def test_bicubic_done_by_hand(large: xr.Dataset, protocol: str) -> None:
     scores = large.s2sr.evaluate("bicubic", protocol=protocol)
-    assert scores["rmse"].dims == scores["sre"].dims == scores["uiq"].dims == ("method", "band")
-    assert scores["sam"].dims == scores["ergas"].dims == ("method", "gsd")
-    assert list(scores.method.values) == ["bicubic"]
+    assert scores["rmse"].dims == scores["sre"].dims == scores["uiq"].dims == ("model", "band")
+    assert scores["sam"].dims == scores["ergas"].dims == ("model", "gsd")
+    assert list(scores.model.values) == ["bicubic"]
     assert list(scores.band.values) == list(RESTORED)
     assert list(scores.native_gsd.values) == [20] * 6 + [60] * 2
     assert list(scores.gsd.values) == [20, 60]
@@ -60,7 +60,8 @@ def test_bicubic_done_by_hand(large: xr.Dataset, protocol: str) -> None:
     assert list(scores.pixels.values) == [(108 - 24) * (126 - 24), (36 - 24) * (42 - 24)]
     for group, factor in ((RED_EDGE, 2), (SIXTY, 6)):
         truth = np.stack([large[b].values.astype(float) for b in group])
-        restored = quality.bicubic(quality.degrade(truth, factor, protocol), factor)
+        simulated = [quality.degrade(t, factor, protocol, band=b) for b, t in zip(group, truth, strict=True)]
+        restored = quality.bicubic(np.stack(simulated), factor)
         at = [list(RESTORED).index(b) for b in group]
         np.testing.assert_allclose(of(scores, "rmse")[at], quality.rmse(restored, truth), rtol=1e-4)
         np.testing.assert_allclose(of(scores, "sre")[at], quality.sre(restored, truth), atol=1e-3)
@@ -72,7 +73,7 @@ def test_bicubic_done_by_hand(large: xr.Dataset, protocol: str) -> None:
 
 def test_a_model_done_by_hand(large: xr.Dataset, toy: Path) -> None:
     scores = large.s2sr.evaluate(toy)
-    assert list(scores.method.values) == ["bicubic", "toy-20m"]
+    assert list(scores.model.values) == ["bicubic", "toy-20m"]
     assert list(scores.band.values) == list(RED_EDGE)  # what the model restores
     low = large.s2sr.degrade(2)
     sr = low.s2sr.upsample(RED_EDGE, model=toy)
@@ -80,7 +81,7 @@ def test_a_model_done_by_hand(large: xr.Dataset, toy: Path) -> None:
     np.testing.assert_allclose(of(scores, "rmse", "toy-20m"), quality.rmse(restored, truth), rtol=1e-9)
     digest = models.load(toy).sha256
     assert scores.attrs == {
-        "protocol": "paper",
+        "protocol": "sensor",
         "border": 12,
         "factors": "2 (20 m bands)",
         "models": f"bicubic: bicubic 1; toy-20m: toy-20m 1 sha256:{digest}",
@@ -97,17 +98,19 @@ def test_agrees_with_the_bench(large: xr.Dataset, monkeypatch: pytest.MonkeyPatc
     spec.loader.exec_module(bench)
     bands = {10: FINE, 20: RED_EDGE, 60: SIXTY}
     arrays = {gsd: np.stack([large[b].values.astype(float) for b in group]) for gsd, group in bands.items()}
-    scores = large.s2sr.evaluate("bicubic", protocol="mtf")
+    scores = {p: large.s2sr.evaluate("bicubic", protocol=p) for p in ("sensor", "mtf")}
     scored = 0
     for gsd, protocol, trial in bench.trials(bench.RealScene("large", "", arrays)):
-        if protocol != "mtf":
+        if protocol not in scores:
             continue
         want = bench.scored(trial.restore("bicubic"), trial.truth)
         for name in ("rmse", "sre", "uiq"):
-            np.testing.assert_allclose(scores[name].sel(band=list(bands[gsd])).values[0], want[name], rtol=1e-5)
-        np.testing.assert_allclose(scores["sam"].sel(gsd=gsd).values[0], want["sam"][0], rtol=1e-5)
+            np.testing.assert_allclose(
+                scores[protocol][name].sel(band=list(bands[gsd])).values[0], want[name], rtol=1e-5
+            )
+        np.testing.assert_allclose(scores[protocol]["sam"].sel(gsd=gsd).values[0], want["sam"][0], rtol=1e-5)
         scored += 1
-    assert scored == 2
+    assert scored == 4
 
 
 @pytest.mark.parametrize("protocol", ["paper", "mtf"])
@@ -128,16 +131,16 @@ def test_published_baselines_of_bicubic(name: str, protocol: str) -> None:
 
 def test_packaged_models_beat_bicubic() -> None:
     ds, _ = xr_s2sr.tutorial.synthetic_scene(240)
-    for protocol in ("paper", "mtf"):
+    for protocol in ("sensor", "paper", "mtf"):
         scores = ds.s2sr.evaluate(protocol=protocol)
-        assert list(scores.method.values) == ["bicubic", "xr_s2sr"]
+        assert list(scores.model.values) == ["bicubic", "xr_s2sr"]
         for name, better in (("rmse", -1), ("sre", 1), ("uiq", 1), ("sam", -1), ("ergas", -1)):
             assert (better * (of(scores, name, "xr_s2sr") - of(scores, name)) > 0).all(), name
 
 
 def test_methods_are_compared_by_name(large: xr.Dataset, toy: Path) -> None:
     scores = large.s2sr.evaluate({"mine": toy, "bicubic": "bicubic", "mine again": [toy, "bicubic"]}, bands="B05")
-    assert list(scores.method.values) == ["bicubic", "mine", "mine again"]
+    assert list(scores.model.values) == ["bicubic", "mine", "mine again"]
     assert of(scores, "rmse", "mine") == of(scores, "rmse", "mine again")
     # what a given model does not restore goes to the packaged one, as in upsample
     both = large.s2sr.evaluate(toy, bands=["B05", "B01"])
@@ -258,8 +261,8 @@ def test_nothing_valid(scene: xr.Dataset) -> None:
     [
         ({"bands": ["B05", "B04"]}, BandError, "asked to evaluate B04, which nothing restores: 10 m bands are passed"),
         ({"bands": "B5x"}, BandError, "'B5x' is not a Sentinel-2 band"),
-        ({"protocol": "sharp"}, InputError, "protocol='sharp' is unknown; choose one of 'paper', 'mtf'"),
-        ({"satellite": "S2A"}, InputError, 'expected protocol="mtf"'),
+        ({"protocol": "sharp"}, InputError, "protocol='sharp' is unknown; choose one of 'sensor', 'paper', 'mtf'"),
+        ({"protocol": "paper", "satellite": "S2A"}, InputError, 'expected protocol="sensor" or "mtf"'),
         ({"model": "none.onnx"}, ModelError, "no model 'none.onnx'"),
         ({"model": {}}, InputError, "model is an empty mapping; name some methods"),
         ({"model": {"bicubic": None}}, InputError, 'the name "bicubic" is that of interpolation'),
@@ -310,7 +313,7 @@ def test_it_is_a_dataset_in_all_that_one_does_with_it(large: xr.Dataset, tmp_pat
     scores = large.s2sr.evaluate("bicubic", bands=["B05", "B11"])
     assert isinstance(scores.dataset, xr.Dataset)
     assert scores.rmse.identical(scores["rmse"])
-    assert scores.to_dataframe().index.names == ["method", "band", "gsd"]
+    assert scores.to_dataframe().index.names == ["model", "band", "gsd"]
     for twin in (copy.deepcopy(scores), pickle.loads(pickle.dumps(scores))):
         xr.testing.assert_identical(twin.dataset, scores.dataset)
     with pytest.raises(AttributeError, match="nothing"):

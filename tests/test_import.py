@@ -132,9 +132,9 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
     assert internal(parse("xr_s2sr.kernels")) == set()
 
 
-@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "scores", "quality"])
+@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "scores", "sensor", "quality"])
 def test_the_cellar_stays_below(low: str) -> None:
-    below = {"xr_s2sr.scores"} if low == "quality" else set()
+    below = {"xr_s2sr.scores", "xr_s2sr.sensor"} if low == "quality" else set()
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
 
 

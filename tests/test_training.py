@@ -12,13 +12,14 @@ import pytest
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import degrade
+from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, noise_kept, noise_to_give_back, sensor_sigma
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
 from xr_s2sr.errors import BandError, InputError, ModelError  # noqa: E402
 from xr_s2sr.training import __main__ as command  # noqa: E402
-from xr_s2sr.training import data, export, loop, muon, networks  # noqa: E402
+from xr_s2sr.training import data, degradation, export, loop, muon, networks  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
@@ -77,10 +78,12 @@ def test_splits_and_missing_manifest(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("factor", [2, 6])
 def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
     rng = np.random.default_rng(0)
-    m, n = data.margin(factor), 6 * factor
+    m, n = degradation.margin(factor), 6 * factor
     image = rng.random((2, n + 2 * m, n + 2 * m))
     sigma = np.array([[0.5, factor / 3.5]])
-    got = data.degrade_patches(torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float())[0]
+    got = degradation.degrade_patches(
+        torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float()
+    )[0]
     for band in range(2):
         whole = degrade(image[band], factor, sigma=float(sigma[0, band]))
         inner = whole[m // factor : -(m // factor), m // factor : -(m // factor)]
@@ -338,7 +341,7 @@ def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_roo
 
 def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> None:
     """Inputs and truth of B01 and B09 by the same gain, each its own; the guide stays."""
-    still = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0)
+    still = data.Augmentation(sensor=0, gain=0, air=(0, 0), noisy=0, dropped=0)
     drawn = [
         data.Patches(scenes[:1], 60, np.random.default_rng(5), how).batch(1, 4)
         for how in (still, replace(still, air=(0.25, 0.8)))
@@ -349,6 +352,23 @@ def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> Non
     gains = changed_truth.std(dim=(0, 2, 3)) / truth.std(dim=(0, 2, 3))
     torch.testing.assert_close(changed[2].std(dim=(0, 2, 3)) / inputs[2].std(dim=(0, 2, 3)), gains)
     assert len({round(float(gain), 3) for gain in (*gains, 1.0)}) == 3
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_sensor_like_patches_have_the_noise_given_back(share: float) -> None:
+    """White noise of 20 DN in every band: what degrading leaves of it, and, on top, what it took."""
+    rng = np.random.default_rng(8)
+    b10, b20 = (rng.normal(3000, 20.0, (n, side, side)).astype(np.float32) for n, side in ((4, 480), (6, 240)))
+    scene = scene_room.Scene("white", "train", b10, b20, None, "L2A")
+    still = data.Augmentation(sensor=share, gain=0, shifted=0, noisy=0, dropped=0)
+    inputs, _, _ = data.Patches([scene], 20, np.random.default_rng(6), still).batch(64, 12)
+    level = scene.noise["b20"].mean()
+    assert 12 < level < 20  # of the flattest tenth
+    sigma = np.mean([sensor_sigma(2, NOMINAL_MTF[band]) for band in BY_GSD[20]])
+    left = 20 * noise_kept(2, sigma) if share else 20 / 2 / np.sqrt(2)  # narrower and wider blurs mixed: about
+    back = share * NOISE_FACTOR * np.exp(0.3**2) * noise_to_give_back(level, 2, sigma)
+    found = inputs[1].std(dim=(2, 3)).square().mean().sqrt().item() * data.SCALE
+    assert found == pytest.approx(np.hypot(left, back), rel=0.1 if share else 0.5)
 
 
 def test_the_loss_leaves_dropped_bands_out() -> None:
@@ -458,7 +478,7 @@ def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsy
     path = tmp_path / "s2sr-20m.onnx"
     card = xr_s2sr.models.load(path).card
     assert card.targets == BY_GSD[20]
-    assert set(card.scores) == {"RMSE / bicubic, paper", "RMSE / bicubic, mtf"}
+    assert set(card.scores) == {f"RMSE / bicubic, {protocol}" for protocol in ("sensor", "paper", "mtf")}
     ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
     sr = ds.s2sr.upsample("B11", model=path)
     assert sr.B11.attrs["s2sr_model_sha256"] == xr_s2sr.models.load(path).sha256

@@ -16,7 +16,7 @@ from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.extras import Keep
 from xr_s2sr.layout import Scene
-from xr_s2sr.quality import Protocol
+from xr_s2sr.quality import Blur, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
 from xr_s2sr.scorecard import Scores
@@ -83,7 +83,7 @@ class S2SRAccessor:
         self,
         model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
         *,
-        protocol: Protocol = "paper",
+        protocol: Protocol = "sensor",
         bands: str | Iterable[str] | None = None,
         satellite: str | None = None,
         device: Device = "auto",
@@ -112,7 +112,7 @@ class S2SRAccessor:
         self,
         ds: Scene,
         *,
-        protocol: Protocol = "mtf",
+        protocol: Blur = "mtf",
         satellite: str | None = None,
         units: Units | None = None,
         offset: float | None = None,
@@ -124,7 +124,7 @@ class S2SRAccessor:
         self,
         factor: int,
         *,
-        protocol: Protocol = "paper",
+        protocol: Protocol = "sensor",
         satellite: str | None = None,
         units: Units | None = None,
         offset: float | None = None,

@@ -16,7 +16,7 @@ from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spa
 from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.prepare import check_pixels, look
-from xr_s2sr.quality import Protocol
+from xr_s2sr.quality import BLURS, Blur
 from xr_s2sr.radiometry import Units, resolve_radiometry
 from xr_s2sr.survey import Survey, find_bands
 from xr_s2sr.wald import check_protocol, dn, measured, sigma_of
@@ -27,7 +27,7 @@ def consistency(
     sr: Scene,
     ds: Scene,
     *,
-    protocol: Protocol = "mtf",
+    protocol: Blur = "mtf",
     satellite: str | None = None,
     units: Units | None = None,
     offset: float | None = None,
@@ -72,7 +72,7 @@ def consistency(
     >>> ds.s2sr.upsample("B11").s2sr.consistency(ds).sizes["band"]
     1
     """
-    check_protocol(protocol, satellite)
+    check_protocol(protocol, satellite, BLURS)
     if not isinstance(sr, xr.Dataset | xr.DataArray):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     sr, ds = named(sr), arrange(ds).ds

@@ -15,7 +15,7 @@ from xr_s2sr import __version__, convert
 from xr_s2sr.bands import BANDS, BY_GSD, MTF, resolve
 from xr_s2sr.errors import DependencyError, S2SRError
 from xr_s2sr.files import open_any
-from xr_s2sr.quality import rmse
+from xr_s2sr.quality import PROTOCOLS, rmse
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.training.options import add_options
 
@@ -77,10 +77,10 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
     evaluate.add_argument("scene", metavar="IN", help=f'{SCENE}; or "demo"')
     evaluate.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
-    evaluate.add_argument("--protocol", choices=("paper", "mtf"), default="paper", help="how to degrade (paper)")
+    evaluate.add_argument("--protocol", choices=PROTOCOLS, default="sensor", help="how to degrade (sensor)")
     evaluate.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
     evaluate.add_argument("--bands", metavar="B05,B11", help="by default all of 20 m and 60 m")
-    evaluate.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol mtf")
+    evaluate.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol sensor or mtf")
     evaluate.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
     evaluate.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
     evaluate.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

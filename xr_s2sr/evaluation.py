@@ -23,7 +23,7 @@ from xr_s2sr.survey import Survey
 from xr_s2sr.trial import FACTORS, Given, Group, prepared
 from xr_s2sr.wald import check_protocol
 
-#: Name of the packaged models' method.
+#: Name of the packaged models among those that are compared.
 OURS = "xr_s2sr"
 
 
@@ -31,7 +31,7 @@ def evaluate(
     ds: Scene,
     model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
     *,
-    protocol: Protocol = "paper",
+    protocol: Protocol = "sensor",
     bands: str | Iterable[str] | None = None,
     satellite: str | None = None,
     device: Device = "auto",
@@ -52,10 +52,11 @@ def evaluate(
         As for :func:`xr_s2sr.upsample`: DN or reflectance, any leading dims (their pixels are pooled), with or
         without 60 m bands, any slice of a scene of at least 60 pixels of 10 m a side (for 60 m bands: 180).
     model : str, path, Model, sequence or mapping of them, optional
-        What ``upsample(model=...)`` takes; by default the packaged models, as the method "xr_s2sr". A mapping of
-        names to such values compares several methods; None in it is the packaged models.
-    protocol : {"paper", "mtf"}
-        How to degrade, see :func:`xr_s2sr.degrade`.
+        What ``upsample(model=...)`` takes; by default the packaged models, under the name "xr_s2sr". A mapping of
+        names to such values compares several models; None in it is the packaged models.
+    protocol : {"sensor", "paper", "mtf"}
+        How to degrade, see :func:`xr_s2sr.degrade`: by default with the blur and the noise of the sensor itself, which
+        comes closest to what the models do at 10 m; "paper" is what most publications report.
     bands : str or iterable of str, optional
         Bands to score; by default every 20 m and 60 m band of `ds` that the given models restore. A resolution
         that cannot be evaluated is then left out with a warning.
@@ -67,8 +68,8 @@ def evaluate(
     Returns
     -------
     Scores
-        A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (method, band), SAM (degrees) and ERGAS on
-        (method, gsd). See :class:`xr_s2sr.scorecard.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+        A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (model, band), SAM (degrees) and ERGAS on
+        (model, gsd). See :class:`xr_s2sr.scorecard.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def evaluate(
 
     Notes
     -----
-    A native pixel counts, for all methods and bands of its resolution alike, where everything up to 12 native
-    pixels away, in all bands that any method reads, lies inside of the scene and holds no pixel that is invalid or
+    A native pixel counts, for all models and bands of its resolution alike, where everything up to 12 native
+    pixels away, in all bands that any model reads, lies inside of the scene and holds no pixel that is invalid or
     was degraded from one. Scores are in DN (reflectance x 10000) whatever the unit of `ds`.
 
     Examples
@@ -91,7 +92,7 @@ def evaluate(
     >>> ds, _ = tutorial.synthetic_scene(size=120)
     >>> scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"])
     >>> scores["rmse"].dims, scores.attrs["protocol"]
-    (('method', 'band'), 'paper')
+    (('model', 'band'), 'sensor')
     """
     check_protocol(protocol, satellite)
     methods = _methods(model)
@@ -186,14 +187,14 @@ def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> 
     return xr.Dataset(
         {
             key: (
-                ("method", dim),
+                ("model", dim),
                 np.concatenate([group.values[key].reshape(len(methods), -1) for group in groups], axis=1),
                 attrs,
             )
             for key, (dim, attrs) in about.items()
         },
         {
-            "method": list(methods),
+            "model": list(methods),
             "band": [band for group in groups for band in group.bands],
             "gsd": [group.gsd for group in groups],
             "native_gsd": ("band", [group.gsd for group in groups for _ in group.bands]),

@@ -5,6 +5,7 @@ Plain numpy on arrays of shape (..., y, x).
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from xr_s2sr.errors import InputError
 from xr_s2sr.scores import SCORE_BORDER, ergas, rmse, sam, sre, uiq
+from xr_s2sr.sensor import NOMINAL_MTF, gaussian_kernel, noise_given_back, sensor_sigma
 
 __all__ = [
+    "BLURS",
     "CUBIC_A",
     "PROTOCOLS",
     "SCORE_BORDER",
+    "Blur",
     "Protocol",
     "bicubic",
     "block_mean",
@@ -32,8 +36,11 @@ __all__ = [
     "uiq",
 ]
 
-Protocol: TypeAlias = Literal["paper", "mtf"]
-PROTOCOLS: tuple[Protocol, ...] = ("paper", "mtf")
+Protocol: TypeAlias = Literal["sensor", "paper", "mtf"]
+PROTOCOLS: tuple[Protocol, ...] = ("sensor", "paper", "mtf")
+#: The protocols that are a blur and a mean alone, without noise.
+Blur: TypeAlias = Literal["paper", "mtf"]
+BLURS: tuple[Blur, ...] = ("paper", "mtf")
 
 #: Parameter of Keys' cubic (1981). -0.75 is what torch, OpenCV and the published baselines use.
 CUBIC_A = -0.75
@@ -46,18 +53,20 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
     ----------
     factor : int
         Ratio of coarse to fine ground sampling distance (2 or 6 for Sentinel-2).
-    protocol : {"paper", "mtf"}
-        ``"paper"``: 1/factor fine pixels (Lanaras et al. 2018, section 3.2). ``"mtf"``: factor/2 fine
-        pixels; with sigma = factor * sqrt(-2 ln MTF) / pi the Gaussian alone has an MTF of 0.29 at the
-        coarse Nyquist frequency, 0.19 to 0.21 with the block mean: ESA publishes 0.2 to 0.38 for MSI.
+    protocol : {"sensor", "paper", "mtf"}
+        ``"sensor"``: what the sensor's blur at the coarse pixel needs beyond the blur that the native band has
+        already and the block mean, see :func:`xr_s2sr.sensor.sensor_sigma`. ``"paper"``: 1/factor fine pixels
+        (Lanaras et al. 2018, section 3.2). ``"mtf"``: factor/2 fine pixels; with
+        sigma = factor * sqrt(-2 ln MTF) / pi the Gaussian alone has an MTF of 0.29 at the coarse Nyquist frequency,
+        0.19 to 0.21 with the block mean: ESA publishes 0.2 to 0.38 for MSI.
     mtf : float, optional
-        For ``"mtf"``: the Gaussian's MTF at the coarse Nyquist frequency, between 0 and 1, such as a value of
-        :data:`xr_s2sr.bands.MTF`; instead of the nominal one.
+        For ``"sensor"`` and ``"mtf"``: the MTF at the coarse Nyquist frequency, between 0 and 1, such as a value of
+        :data:`xr_s2sr.bands.MTF`; instead of the nominal 0.29.
 
     Returns
     -------
     float
-        Standard deviation, in fine pixels.
+        Standard deviation, in fine pixels; 0 where the block mean blurs enough.
 
     Raises
     ------
@@ -68,22 +77,15 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
         raise InputError(f"factor is {factor}; degrading needs 2 or more (Sentinel-2: 2 or 6)")
     if protocol == "paper":
         return 1.0 / factor
-    if protocol != "mtf":
-        raise InputError(f'protocol is {protocol!r}; choose "paper" or "mtf"')
+    if protocol not in PROTOCOLS:
+        raise InputError(f'protocol is {protocol!r}; choose "sensor", "paper" or "mtf"')
+    if protocol == "sensor":
+        return sensor_sigma(factor, math.exp(-(math.pi**2) / 8) if mtf is None else mtf)
     if mtf is None:
         return factor / 2.0
     if not 0 < mtf < 1:
         raise InputError(f"mtf is {mtf}; expected a number between 0 and 1, such as 0.3")
     return float(factor * np.sqrt(-2 * np.log(mtf)) / np.pi)
-
-
-def gaussian_kernel(sigma: float) -> NDArray[np.float64]:
-    """Sampled, normalised Gaussian, cut at four sigma."""
-    radius = int(4.0 * sigma + 0.5)
-    x = np.arange(-radius, radius + 1, dtype=np.float64)
-    k = np.exp(-0.5 * (x / sigma) ** 2)
-    normalised: NDArray[np.float64] = k / k.sum()
-    return normalised
 
 
 def blur(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
@@ -113,34 +115,45 @@ def block_mean(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
 
 
 def degrade(
-    image: NDArray[np.floating], factor: int, protocol: Protocol = "paper", *, sigma: float | None = None
+    image: NDArray[np.floating],
+    factor: int,
+    protocol: Protocol = "paper",
+    *,
+    sigma: float | None = None,
+    band: str | None = None,
 ) -> NDArray[np.float64]:
     """Simulate a sensor of `factor` times the pixel size (Wald's protocol).
 
     Parameters
     ----------
     image : ndarray, shape (..., y, x)
-        Any unit; y and x must be multiples of `factor`.
+        Any unit; y and x must be multiples of `factor`. NaN where invalid.
     factor : int
         Ratio of coarse to fine pixel size.
-    protocol : {"paper", "mtf"}
-        Gives the Gaussian's width, see :func:`degradation_sigma`.
+    protocol : {"sensor", "paper", "mtf"}
+        Gives the Gaussian's width, see :func:`degradation_sigma`. With ``"sensor"`` the noise that degrading took is
+        given back, see :func:`xr_s2sr.sensor.noise_given_back`.
     sigma : float, optional
-        Overrides it, in fine pixels.
+        Overrides the width, in fine pixels.
+    band : str, optional
+        Id of the band, for ``"sensor"``: its MTF (:data:`xr_s2sr.sensor.NOMINAL_MTF`) and the seed of its noise.
 
     Returns
     -------
     ndarray of float64, shape (..., y/factor, x/factor)
-        Gaussian blur, then the mean of each factor x factor block.
+        Gaussian blur, the mean of each factor x factor block, and the noise.
 
     Raises
     ------
     InputError
-        If the shape does not divide, or factor or protocol are unknown (also a ValueError).
+        If the shape does not divide, or factor, protocol or band are unknown (also a ValueError).
     """
+    if band is not None and band not in NOMINAL_MTF:
+        raise InputError(f"band is {band!r}; expected one of {', '.join(NOMINAL_MTF)}")
     if sigma is None:
-        sigma = degradation_sigma(factor, protocol)
-    return block_mean(blur(image, sigma), factor)
+        sigma = degradation_sigma(factor, protocol, NOMINAL_MTF[band] if band and protocol == "sensor" else None)
+    coarse = block_mean(blur(image, sigma) if sigma > 0 else image, factor)
+    return coarse + noise_given_back(image, factor, sigma, band or "") if protocol == "sensor" else coarse
 
 
 def bicubic(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:

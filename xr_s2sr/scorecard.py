@@ -22,15 +22,15 @@ _COLUMNS = (
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Scores:
-    """Scores of methods on a scene: a Dataset that prints as a table.
+    """Scores of models on a scene: a Dataset that prints as a table.
 
-    Items and attributes are those of the Dataset: ``scores["rmse"]``, ``scores.sre.mean("band")``. (A method is
-    selected by ``scores.sel({"method": "bicubic"})``: as a keyword, xarray takes ``method`` for something else.)
+    Items and attributes are those of the Dataset: ``scores["rmse"]``, ``scores.sel(model="bicubic")``,
+    ``scores.sre.mean("band")``.
 
     Attributes
     ----------
     dataset : Dataset
-        On (method, band): ``rmse`` in DN, ``sre`` in dB, ``uiq``. On (method, gsd), since they take all bands of one
+        On (model, band): ``rmse`` in DN, ``sre`` in dB, ``uiq``. On (model, gsd), since they take all bands of one
         resolution together: ``sam`` in degrees, ``ergas``. Coordinates: ``native_gsd`` of each band in metres;
         for each gsd the ``factor`` of the degradation, and how many ``pixels`` were compared. Attributes: the
         ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256.
@@ -47,7 +47,7 @@ class Scores:
         return getattr(self.dataset, name)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """One row a band and one for the mean of each resolution; five columns for each method."""
+        """One row a band and one for the mean of each resolution; five columns for each model."""
         ds, rows = self.dataset, []
         for gsd in ds.gsd.values:
             bands = ds.band.values[ds.native_gsd.values == gsd]
@@ -60,8 +60,8 @@ class Scores:
     def _cells(self, ds: xr.Dataset) -> list[str]:
         cells = []
         for name, _, spec in _COLUMNS:
-            for method in self.dataset.method.values:
-                value = float(ds[name].loc[{"method": method}]) if name in ds else float("nan")
+            for model in self.dataset.model.values:
+                value = float(ds[name].sel(model=model)) if name in ds else float("nan")
                 cells.append("" if value != value else format(value, spec))
         return cells
 
@@ -75,12 +75,12 @@ class Scores:
         ]
 
     def __str__(self) -> str:
-        methods = [str(method) for method in self.dataset.method.values]
-        head = ("band", *methods * len(_COLUMNS))
+        models = [str(model) for model in self.dataset.model.values]
+        head = ("band", *models * len(_COLUMNS))
         table = [head, *self.rows()]
         widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-        first, n = widths[0], len(methods)
-        # a heading spans the columns of its methods, and may be what makes them wide
+        first, n = widths[0], len(models)
+        # a heading spans the columns of its models, and may be what makes them wide
         for k, (_, title, _) in enumerate(_COLUMNS):
             at = 1 + k * n
             widths[at] += max(0, len(title) - sum(widths[at : at + n]) - 2 * (n - 1))
@@ -100,9 +100,9 @@ class Scores:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        methods = [str(method) for method in self.dataset.method.values]
-        titles = "".join(f'<th colspan="{len(methods)}">{escape(title)}</th>' for _, title, _ in _COLUMNS)
-        names = "".join(f"<th>{escape(method)}</th>" for method in methods * len(_COLUMNS))
+        models = [str(model) for model in self.dataset.model.values]
+        titles = "".join(f'<th colspan="{len(models)}">{escape(title)}</th>' for _, title, _ in _COLUMNS)
+        names = "".join(f"<th>{escape(model)}</th>" for model in models * len(_COLUMNS))
         body = "".join(
             f"<tr><th>{escape(row[0])}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
             for row in self.rows()

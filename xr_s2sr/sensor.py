@@ -105,6 +105,15 @@ def noise_level(image: NDArray[np.floating]) -> float:
     return float(np.sqrt(energy[: max(1, round(FLATTEST * energy.size))].mean()))
 
 
+def gaussian_kernel(sigma: float) -> F64:
+    """Sampled, normalised Gaussian, cut at four sigma."""
+    radius = int(4.0 * sigma + 0.5)
+    x = np.arange(-radius, radius + 1, dtype=np.float64)
+    k = np.exp(-0.5 * (x / sigma) ** 2)
+    normalised: F64 = k / k.sum()
+    return normalised
+
+
 def noise_kept(factor: int, sigma: float) -> float:
     """Share of white noise's standard deviation that blur and block mean leave.
 
@@ -119,8 +128,6 @@ def noise_kept(factor: int, sigma: float) -> float:
     float
         Between 0 and 1 / factor.
     """
-    from xr_s2sr.quality import gaussian_kernel
-
     kernel = gaussian_kernel(sigma) if sigma > 0 else np.ones(1)
     return float((np.convolve(kernel, np.full(factor, 1 / factor)) ** 2).sum())
 
@@ -130,30 +137,29 @@ def noise_to_give_back(level: float, factor: int, sigma: float) -> float:
     return level * float(np.sqrt(1 - noise_kept(factor, sigma) ** 2))
 
 
-def degrade_like_sensor(image: NDArray[np.floating], band: str, factor: int, *, mtf: float | None = None) -> F64:
-    """Simulate a band of `factor` times the pixel size, with the blur and the noise that the sensor has.
+def noise_given_back(image: NDArray[np.floating], factor: int, sigma: float, band: str) -> F64:
+    """Noise to add to a degraded band, so that it is as noisy as the band was.
 
     Parameters
     ----------
-    image : ndarray, shape (y, x)
-        Any unit; y and x must be multiples of `factor`. NaN where invalid.
-    band : str
-        Its id; decides the MTF, and seeds the noise together with `factor` and the shape, so that results repeat.
+    image : ndarray, shape (..., y, x)
+        The native band, in any unit; y and x must be multiples of `factor`. NaN where invalid.
     factor : int
-    mtf : float, optional
-        MTF at the native Nyquist frequency, instead of :data:`NOMINAL_MTF`.
+    sigma : float
+        Width of the Gaussian that the band is blurred by, in fine pixels.
+    band : str
+        Its id. It seeds the noise together with `factor` and the size, so that results repeat, for a date on its own
+        as for a date in a cube.
 
     Returns
     -------
-    ndarray of float64, shape (y/factor, x/factor)
-        Blur of :func:`sensor_sigma`, block mean, and Gaussian noise of :func:`noise_to_give_back` times
-        :data:`NOISE_FACTOR`.
+    ndarray of float64, shape (..., y/factor, x/factor)
+        White and Gaussian, of :func:`noise_to_give_back` times :data:`NOISE_FACTOR`, estimated for each image.
     """
-    from xr_s2sr.quality import block_mean, blur
-
-    sigma = sensor_sigma(factor, NOMINAL_MTF[band] if mtf is None else mtf)
-    coarse = block_mean(blur(image, sigma) if sigma > 0 else image, factor)
-    level = NOISE_FACTOR * noise_to_give_back(noise_level(image), factor, sigma)
-    rng = np.random.default_rng([*band.encode(), factor, *coarse.shape])
-    noisy: F64 = coarse + rng.normal(0.0, level, coarse.shape)
-    return noisy
+    *lead, h, w = image.shape
+    size = h // factor, w // factor
+    white = np.random.default_rng([*band.encode(), factor, *size]).standard_normal(size)
+    noise = np.empty((*lead, *size))
+    for index in np.ndindex(*lead):
+        noise[index] = NOISE_FACTOR * noise_to_give_back(noise_level(image[index]), factor, sigma) * white
+    return noise

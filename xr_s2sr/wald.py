@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Radiometry, Units
+from xr_s2sr.sensor import NOMINAL_MTF
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Span
 
@@ -31,7 +32,7 @@ def degrade(
     ds: Scene,
     factor: int,
     *,
-    protocol: Protocol = "paper",
+    protocol: Protocol = "sensor",
     satellite: str | None = None,
     units: Units | None = None,
     offset: float | None = None,
@@ -47,10 +48,12 @@ def degrade(
         As for :func:`xr_s2sr.upsample`; any slice of a scene will do.
     factor : int
         How many times larger the pixels become, 2 or more: 2 to evaluate 20 m bands, 6 for 60 m bands.
-    protocol : {"paper", "mtf"}
-        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`.
+    protocol : {"sensor", "paper", "mtf"}
+        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "sensor" also gives the noise back that
+        averaging took (:func:`xr_s2sr.sensor.noise_given_back`, seeded: results repeat).
     satellite : {"S2A"}, optional
-        For "mtf": use this satellite's MTF per band (:data:`xr_s2sr.bands.MTF`), not the nominal 0.29.
+        For "sensor" and "mtf": use this satellite's MTF per band (:data:`xr_s2sr.bands.MTF`), not the nominal ones
+        (:data:`xr_s2sr.sensor.NOMINAL_MTF` and 0.29).
     units, offset
         As for :func:`xr_s2sr.upsample`.
 
@@ -116,7 +119,9 @@ def simulate(
     variables: dict[Hashable, xr.DataArray] = {}
     for band, held in found.held.items():
         sigma = sigma_of(band, factor, protocol, satellite)
-        image = _degraded(part(ds[held.name], held, covered), held.radiometry, factor, sigma)
+        native = measured(part(ds[held.name], held, covered), held.radiometry)
+        # NaN spreads exactly as far as the kernel reaches
+        image = quality.degrade(native, factor, protocol, sigma=sigma, band=band).astype(np.float32)
         variables[held.name] = _variable(ds[held.name], held, covered, factor, image, rule)
     t = found.grid.corner(covered[0].start, covered[1].start)
     larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
@@ -124,21 +129,23 @@ def simulate(
     return georeference(xr.Dataset(in_order, attrs=ds.attrs), larger), found, covered
 
 
-def check_protocol(protocol: Any, satellite: Any) -> None:
+def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTOCOLS) -> None:
     """Refuse an unknown protocol or satellite."""
-    arguments.choice("protocol", protocol, PROTOCOLS)
+    arguments.choice("protocol", protocol, choices)
     if satellite is None:
         return
     arguments.choice("satellite", satellite, MTF)
-    if protocol != "mtf":
+    if protocol == "paper":
         raise InputError(
-            f'satellite={satellite!r} has an MTF, which protocol={protocol!r} does not use; expected protocol="mtf"'
+            f"satellite={satellite!r} has an MTF, which protocol={protocol!r} does not use; expected "
+            'protocol="sensor" or "mtf"'
         )
 
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
     """Width of a band's Gaussian, in its own pixels."""
-    return quality.degradation_sigma(factor, protocol, None if satellite is None else MTF[satellite].get(band))
+    nominal = NOMINAL_MTF[band] if protocol == "sensor" else None
+    return quality.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
 
 
 def whole_cells(found: Survey, coarsest: Held, factor: int) -> Extent:
@@ -189,15 +196,6 @@ def measured(pixels: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float64
 def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
     """Values in a variable's own unit as reflectance x 10000."""
     return (values * radiometry.scale + radiometry.offset) * 1e4
-
-
-def _degraded(pixels: NDArray[Any], radiometry: Radiometry, factor: int, sigma: float) -> NDArray[np.float32]:
-    *lead, h, w = pixels.shape
-    out = np.empty((*lead, h // factor, w // factor), np.float32)
-    for index in np.ndindex(*lead):
-        # NaN spreads exactly as far as the kernel reaches
-        out[index] = quality.degrade(measured(pixels[index], radiometry), factor, sigma=sigma)
-    return out
 
 
 def _variable(

@@ -1,10 +1,10 @@
-"""Scores on real scenes by Wald's protocol, both degradations: the packaged models, bicubic, and others' weights.
+"""Scores on real scenes by Wald's protocol, all three degradations: the packaged models, bicubic, and others' weights.
 
     python tests/bench/fidelity.py --scenes DIR [--split validation] [--peers DIR] [--model FILE] [--offset 1000]
 
 Each scene is degraded by 2 (for the 20 m bands) or 6 (60 m), put in a Dataset with coordinates whose pixel sizes
 stand for the original ones, upsampled through the public API, and compared with the bands as they were. A border
-of 12 pixels is left out, for every method alike. --peers names a folder with the weights of AESR (UP42), which are
+of 12 pixels is left out, for every model alike. --peers names a folder with the weights of AESR (UP42), which are
 imported and run by the same engine; each is scored on the scenes of its own level. With --offset, that many DN are
 added to every input and taken off the result: what an unknown radiometric offset costs.
 """
@@ -26,7 +26,7 @@ import xr_s2sr
 from xr_s2sr import importers, quality
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.models import Model
-from xr_s2sr.quality import PROTOCOLS, degrade
+from xr_s2sr.quality import PROTOCOLS, Protocol, degrade
 
 FACTOR = {20: 2, 60: 6}
 #: Sides that a simulated scene must be a multiple of, in 10 m pixels, so that all its grids nest.
@@ -84,8 +84,14 @@ def trials(scene: RealScene) -> Iterator[tuple[int, str, Trial]]:
         needed = (10, 20) if gsd == 20 else (10, 20, 60)
         cropped = {g: scene.bands[g][:, : h * 10 // g, : w * 10 // g] for g in needed}
         for protocol in PROTOCOLS:
-            low = {g: degrade(array, factor, protocol) for g, array in cropped.items()}
+            low = {g: simulated(array, g, factor, protocol) for g, array in cropped.items()}
             yield gsd, protocol, Trial(dataset(low), cropped[gsd], gsd)
+
+
+def simulated(stack: np.ndarray, gsd: int, factor: int, protocol: Protocol) -> np.ndarray:
+    """A stack of all bands of a GSD, each degraded as that band."""
+    bands = zip(BY_GSD[gsd], stack, strict=True)
+    return np.stack([degrade(image, factor, protocol, band=band) for band, image in bands])
 
 
 def dataset(stacks: Mapping[int, np.ndarray]) -> xr.Dataset:

@@ -27,7 +27,8 @@ from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
-    "1.15 x {s}/2 pixels (MTF of the sensor); noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
+    "1.15 x {s}/2 pixels (MTF of the sensor), for {sensor:.0%} like the sensor's blur relative to the pixel, with the "
+    "noise given back; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
     "bands missing in {dropped:.0%}"
 )
 
@@ -95,6 +96,7 @@ def describe(
         ),
         degradation=DEGRADATION.format(
             s=2 if recipe.gsd == 20 else 6,
+            sensor=recipe.augmentation.sensor,
             noise=recipe.augmentation.noise,
             noisy=recipe.augmentation.noisy,
             dropped=recipe.augmentation.dropped,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
-from xr_s2sr.sensor import degrade_like_sensor
 from xr_s2sr.training.data import FACTOR, SCALE, Augmentation, Patches
 from xr_s2sr.training.export import start_from
 from xr_s2sr.training.muon import Muon
@@ -235,20 +234,16 @@ def save(
     os.replace(part, path)
 
 
-def simulate(scene: Scene, gsd: int, protocol: str) -> tuple[list[np.ndarray], np.ndarray]:
+def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
     """A whole scene degraded for scoring: the network's inputs (DN) and the truth."""
     factor = FACTOR[gsd]
     scene = scene.crop(12 if gsd == 20 else 36)
     arrays = [scene.b10, scene.b20] if gsd == 20 else [scene.b10, scene.b20, scene.b60]
-    if protocol == "sensor":
-        groups = zip((10, 20, 60), arrays, strict=False)
-        degraded = [
-            np.stack([degrade_like_sensor(image, band, factor) for band, image in zip(BY_GSD[g], a, strict=True)])
-            for g, a in groups
-            if a is not None
-        ]
-    else:
-        degraded = [degrade(a, factor, cast(Protocol, protocol)) for a in arrays if a is not None]
+    degraded = [
+        np.stack([degrade(image, factor, protocol, band=band) for band, image in zip(BY_GSD[g], a, strict=True)])
+        for g, a in zip((10, 20, 60), arrays, strict=False)
+        if a is not None
+    ]
     truth = arrays[-1]
     assert truth is not None
     return degraded, truth
@@ -258,12 +253,11 @@ def simulate(scene: Scene, gsd: int, protocol: str) -> tuple[list[np.ndarray], n
 def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
     """Mean over scenes of mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
-    protocols = ("sensor", *PROTOCOLS)
-    ratios: dict[str, list[float]] = {p: [] for p in protocols}
+    ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}
     for scene in scenes:
         if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
             continue
-        for protocol in protocols:
+        for protocol in PROTOCOLS:
             degraded, truth = simulate(scene, gsd, protocol)
             inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
             restored = net(*inputs)[0].numpy().astype(np.float64) * SCALE
