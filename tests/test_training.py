@@ -305,7 +305,7 @@ def test_packaged_weights_are_a_start() -> None:
 
 def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]) -> None:
     draw = data.Patches(scenes, 20, np.random.default_rng(0), data.Augmentation(dropped=1.0))
-    inputs, _, present = draw.batch(64, 8)
+    inputs, _, present = draw.batch(256, 8)
     there = inputs[1].abs().amax(dim=(2, 3)) > 0
     assert (there == present.bool()).all()
     counts = present.sum(dim=1)
@@ -326,7 +326,7 @@ def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.Scene]) -> 
     seen = []
     for share in (0.0, 1.0):
         how = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0, shifted=share)
-        seen.append(data.Patches(scenes, 20, np.random.default_rng(2), how).batch(16, 4)[1].mean(dim=(1, 2, 3)))
+        seen.append(data.Patches(scenes, 20, np.random.default_rng(2), how).batch(128, 4)[1].mean(dim=(1, 2, 3)))
     assert not torch.allclose(seen[0], seen[1])
     assert float(seen[1].std()) > float(seen[0].std())
 

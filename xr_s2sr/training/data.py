@@ -11,8 +11,7 @@ from torch import Tensor
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import InputError
-from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, sensor_sigma
-from xr_s2sr.training.degradation import degrade_patches, margin, noise_taken
+from xr_s2sr.training.degradation import degrade_patches, margin, simulated, torch_generator, usual_sigmas
 from xr_s2sr.training.scenes import Scene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
@@ -108,23 +107,10 @@ class Patches:
             return self._drop(*self._augment(*self._posing60(n, size)))
         cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
         fine, factor = (cut, 2) if self.gsd == 20 else (self._through_air(*cut), 6)
-        like = torch.from_numpy(self.rng.random(n) < self.augmentation.sensor)[:, None]
-        inputs, bands = [], slice(0, 0)
-        sigma = torch.where(like, self._sensor_sigmas(n, factor), self._sigmas(n, factor))
-        times = torch.from_numpy(NOISE_FACTOR * np.exp(0.3 * self.rng.standard_normal((n, 1))).astype(np.float32))
-        for x, level in zip(fine, levels, strict=True):
-            bands = slice(bands.stop, bands.stop + x.shape[1])
-            given_back = level * noise_taken(factor, sigma[:, bands]) * times * like
-            noise = torch.randn((*x.shape[:2], *self._coarse(x, factor)), generator=self._torch())
-            inputs.append(degrade_patches(x, factor, sigma[:, bands]) + noise * given_back[:, :, None, None])
+        bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
+        inputs = simulated(fine, levels, bands, factor, self.augmentation.sensor, self.rng)
         m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
-
-    @staticmethod
-    def _coarse(x: Tensor, factor: int) -> tuple[int, int]:
-        """Size of a patch once it is degraded."""
-        height, width = ((side - 2 * margin(factor)) // factor for side in x.shape[-2:])
-        return height, width
 
     # -- where patches come from ------------------------------------------------------------------------------
 
@@ -208,11 +194,11 @@ class Patches:
         pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
         rows = torch.arange(n)[:, None]
         posed = b20[rows, torch.from_numpy(pair)]
-        s6, s2 = self._sigmas(n, 6), self._sigmas(n, 2)
-        low60 = degrade_patches(posed, 6, s6[:, :2])
+        s6, s2 = usual_sigmas(self.rng, n, 2, 6), usual_sigmas(self.rng, n, 10, 2)
+        low60 = degrade_patches(posed, 6, s6)
         trim10, trim20 = 12 - margin(2), 12 - margin(2)
         low10 = degrade_patches(b10[..., trim10:-trim10, trim10:-trim10], 2, s2[:, :4])
-        low20 = degrade_patches(b20[..., trim20:-trim20, trim20:-trim20], 2, s2[:, 4:10])
+        low20 = degrade_patches(b20[..., trim20:-trim20, trim20:-trim20], 2, s2[:, 4:])
         for i, (a, b) in enumerate(pair):
             left = [k for k in range(6) if k not in (a, b)]
             for k in (a, b):
@@ -220,25 +206,6 @@ class Patches:
         return [low10, low20, low60], posed[..., 12:-12, 12:-12]
 
     # -- what happens to them ---------------------------------------------------------------------------------
-
-    def _sigmas(self, n: int, factor: int) -> Tensor:
-        """Blur widths (n, 12) in fine pixels, between the paper's and the sensor's."""
-        rng = self.rng
-        paper = 1.0 / factor
-        sensor = factor / 2.0
-        kind = rng.random(n)
-        base = np.where(kind < 0.4, paper, np.where(kind < 0.75, sensor, rng.uniform(paper, 1.15 * sensor, n)))
-        # real bands differ in sharpness; the paper's do not
-        spread = np.where(kind < 0.75, 0.0, 0.08)[:, None] * rng.standard_normal((n, 12))
-        sigma = np.clip(base[:, None] * np.exp(spread), paper, 1.3 * sensor)
-        return torch.from_numpy(sigma.astype(np.float32))
-
-    def _sensor_sigmas(self, n: int, factor: int) -> Tensor:
-        """Blur widths (n, bands) in fine pixels: the sensor's, about; bands in the order of the inputs."""
-        bands = [band for gsd in (10, 20, 60) for band in BY_GSD[gsd]]
-        nominal = np.array([sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands])
-        spread = 0.12 * self.rng.standard_normal((n, 1)) + 0.05 * self.rng.standard_normal((n, len(bands)))
-        return torch.from_numpy((nominal * np.exp(spread)).astype(np.float32))
 
     def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Random gains of B01's and B09's own."""
@@ -256,7 +223,7 @@ class Patches:
         out = []
         for x in inputs:
             sigma = torch.from_numpy((rng.uniform(0, how.noise, (n, 1, 1, 1)) * noisy).astype(np.float32))
-            noise = torch.randn(x.shape, generator=self._torch()) * sigma
+            noise = torch.randn(x.shape, generator=torch_generator(rng)) * sigma
             out.append((x * gain + shift + noise) / SCALE)
         return out, (truth * gain + shift) / SCALE
 
@@ -279,9 +246,6 @@ class Patches:
         # half of the time as few as can be: a single band is often asked for, and tells least of the blur
         fewest = 1 if self.gsd == 20 else 0
         return rng.permutation(6)[: fewest if rng.random() < 0.5 else rng.integers(fewest, 6)]
-
-    def _torch(self) -> torch.Generator:
-        return torch.Generator().manual_seed(int(self.rng.integers(2**31)))
 
 
 def _large(scenes: list[Scene]) -> list[Scene]:
