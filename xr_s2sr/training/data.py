@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.errors import InputError
+from xr_s2sr.training.cutting import Cut, Cutter
 from xr_s2sr.training.degradation import degrade_patches, margin, simulated, torch_generator, usual_sigmas
 from xr_s2sr.training.scenes import Scene
 
@@ -21,14 +21,10 @@ FACTOR = {20: 2, 60: 6}
 
 #: Least side of a scene in 60 m pixels to learn 360 -> 60 m from, where there are such scenes.
 LEAST_60 = 30
-#: Random places looked at for a patch without invalid pixels.
-TRIES = 200
 #: B11, B12, and both: places among the 20 m bands.
 _SWIR = np.array([4]), np.array([5]), np.array([4, 5])
 
 Array = NDArray[np.float32]
-#: Patches of each band group, and the noise of the scenes that they come from.
-Cut = tuple[list[Tensor], list[Tensor]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ class Patches:
         self.scenes = scenes if gsd == 20 else _large(scenes)
         self.posing = scenes  # for the 60 m task any scene can lend 20 m bands that pose as 60 m bands
         self.gsd, self.rng = gsd, rng
-        self._padded: dict[tuple[str, int, tuple[int, ...]], tuple[Array, ...]] = {}
+        self.cutter = Cutter(rng)
 
     def batch(self, n: int, size: int, posing: float = 0.0) -> tuple[list[Tensor], Tensor, Tensor]:
         """Draw n patches.
@@ -116,71 +112,11 @@ class Patches:
 
     def _cut20(self, n: int, size: int) -> Cut:
         m = margin(2)
-        return self._cut(self.scenes, n, 2 * size, (2, 1), (m, m), ("b10", "b20"))
+        return self.cutter.cut(self.scenes, n, 2 * size, (2, 1), (m, m), ("b10", "b20"))
 
     def _cut60(self, n: int, size: int) -> Cut:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        return self._cut(self.scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
-
-    def _cut(
-        self,
-        scenes: list[Scene],
-        n: int,
-        cells: int,
-        per_cell: tuple[int, ...],
-        margins: tuple[int, ...],
-        names: tuple[str, ...],
-    ) -> Cut:
-        """Cut n patches of `cells` x `cells` cells; per_cell pixels of each band group lie along a cell's side.
-
-        Returns the patches, (n, bands, y, x) of each group, and the noise of their scenes, (n, bands), in DN.
-        """
-        weight = np.array([np.sqrt(s.b10[0].size) for s in scenes])
-        picks = self.rng.choice(len(scenes), size=n, p=weight / weight.sum())
-        out: list[list[Array]] = [[] for _ in names]
-        for pick in picks:
-            cut = self._place(scenes[pick], cells, per_cell, margins, names)
-            turns, flip = int(self.rng.integers(4)), self.rng.integers(2)
-            for group, patch in zip(out, cut, strict=True):
-                turned = np.rot90(patch, turns, axes=(1, 2))
-                group.append(turned[:, :, ::-1] if flip else turned)
-        levels = [torch.from_numpy(np.stack([scenes[pick].noise[name] for pick in picks])) for name in names]
-        return [torch.from_numpy(np.ascontiguousarray(np.stack(group))) for group in out], levels
-
-    def _place(
-        self, scene: Scene, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
-    ) -> list[Array]:
-        """One patch of every band group at a random place without invalid pixels."""
-        arrays, (rows, cols) = self._pad(scene, cells, per_cell, margins, names)
-        for _ in range(TRIES):
-            y, x = self.rng.integers(0, rows - cells + 1), self.rng.integers(0, cols - cells + 1)
-            cut = [
-                array[:, y * k : (y + cells) * k + 2 * m, x * k : (x + cells) * k + 2 * m]
-                for array, k, m in zip(arrays, per_cell, margins, strict=True)
-            ]
-            if scene.spotless or all(np.isfinite(patch).all() for patch in cut):
-                return cut
-        raise InputError(
-            f"the scene {scene.name!r} has hardly a square of {cells * per_cell[0] * 10} m without invalid pixels; "
-            "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
-        )
-
-    def _pad(
-        self, scene: Scene, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
-    ) -> tuple[tuple[Array, ...], tuple[int, int]]:
-        """Mirror a scene at its borders (margins, and up to one patch where the scene is smaller)."""
-        h, w = getattr(scene, names[-1]).shape[-2:]
-        h, w = h // per_cell[-1], w // per_cell[-1]
-        extra = max(0, cells - h), max(0, cells - w)
-        key = (scene.name, cells, per_cell)
-        if key not in self._padded:
-            padded = []
-            for name, k, m in zip(names, per_cell, margins, strict=True):
-                array = getattr(scene, name)[:, : h * k, : w * k]
-                below, right = m + extra[0] * k, m + extra[1] * k
-                padded.append(np.pad(array, [(0, 0), (m, below), (m, right)], mode="symmetric"))
-            self._padded[key] = tuple(padded)
-        return self._padded[key], (h + extra[0], w + extra[1])
+        return self.cutter.cut(self.scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
 
     def _posing60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """The 60 m task played with other bands: two 20 m bands, degraded by 6, are restored to 20 m.
@@ -189,7 +125,7 @@ class Patches:
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
         cells = 6 * size
-        (b10, b20), _ = self._cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
+        (b10, b20), _ = self.cutter.cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
         # which bands pose: any two, in the order of their wavelengths
         pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
         rows = torch.arange(n)[:, None]
