@@ -121,6 +121,7 @@ def degrade(
     *,
     sigma: float | None = None,
     band: str | None = None,
+    noise: bool = True,
 ) -> NDArray[np.float64]:
     """Simulate a sensor of `factor` times the pixel size (Wald's protocol).
 
@@ -137,6 +138,8 @@ def degrade(
         Overrides the width, in fine pixels.
     band : str, optional
         Id of the band, for ``"sensor"``: its MTF (:data:`xr_s2sr.sensor.NOMINAL_MTF`) and the seed of its noise.
+    noise : bool
+        False leaves the noise of ``"sensor"`` out.
 
     Returns
     -------
@@ -153,7 +156,9 @@ def degrade(
     if sigma is None:
         sigma = degradation_sigma(factor, protocol, NOMINAL_MTF[band] if band and protocol == "sensor" else None)
     coarse = block_mean(blur(image, sigma) if sigma > 0 else image, factor)
-    return coarse + noise_given_back(image, factor, sigma, band or "") if protocol == "sensor" else coarse
+    if protocol != "sensor" or not noise:
+        return coarse
+    return coarse + noise_given_back(image, factor, sigma, band or "")
 
 
 def bicubic(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.cutting import Cut, Cutter
-from xr_s2sr.training.degradation import degrade_patches, margin, simulated, torch_generator, usual_sigmas
+from xr_s2sr.training.degradation import margin, sensor_like, simulated, torch_generator
 from xr_s2sr.training.scenes import Scene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
@@ -104,7 +104,7 @@ class Patches:
         cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
         fine, factor = (cut, 2) if self.gsd == 20 else (self._through_air(*cut), 6)
         bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
-        inputs = simulated(fine, levels, bands, factor, self.augmentation.sensor, self.rng)
+        inputs = simulated(fine, levels, bands, factor, self._sensor_like(n), self.rng)
         m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
 
@@ -125,16 +125,16 @@ class Patches:
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
         cells = 6 * size
-        (b10, b20), _ = self.cutter.cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
+        (b10, b20), (level10, level20) = self.cutter.cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
         # which bands pose: any two, in the order of their wavelengths
         pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
         rows = torch.arange(n)[:, None]
-        posed = b20[rows, torch.from_numpy(pair)]
-        s6, s2 = usual_sigmas(self.rng, n, 2, 6), usual_sigmas(self.rng, n, 10, 2)
-        low60 = degrade_patches(posed, 6, s6)
-        trim10, trim20 = 12 - margin(2), 12 - margin(2)
-        low10 = degrade_patches(b10[..., trim10:-trim10, trim10:-trim10], 2, s2[:, :4])
-        low20 = degrade_patches(b20[..., trim20:-trim20, trim20:-trim20], 2, s2[:, 4:])
+        chosen = rows, torch.from_numpy(pair)
+        posed, like = b20[chosen], self._sensor_like(n)
+        (low60,) = simulated([posed], [level20[chosen]], [BY_GSD[20][2:4]], 6, like, self.rng)
+        trim = 12 - margin(2)
+        near = [x[..., trim:-trim, trim:-trim] for x in (b10, b20)]
+        low10, low20 = simulated(near, [level10, level20], [BY_GSD[10], BY_GSD[20]], 2, like, self.rng)
         for i, (a, b) in enumerate(pair):
             left = [k for k in range(6) if k not in (a, b)]
             for k in (a, b):
@@ -142,6 +142,9 @@ class Patches:
         return [low10, low20, low60], posed[..., 12:-12, 12:-12]
 
     # -- what happens to them ---------------------------------------------------------------------------------
+
+    def _sensor_like(self, n: int) -> Tensor:
+        return sensor_like(self.rng, n, self.augmentation.sensor)
 
     def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Random gains of B01's and B09's own."""

@@ -63,7 +63,7 @@ def simulated(
     levels: Sequence[Tensor],
     bands: Sequence[Sequence[str]],
     factor: int,
-    share: float,
+    like: Tensor,
     rng: np.random.Generator,
 ) -> list[Tensor]:
     """Degrade patches: some as the sensor would see them with larger pixels, the others as is usual.
@@ -77,8 +77,8 @@ def simulated(
     bands : sequence of sequences of str
         Ids of the bands of each group.
     factor : int
-    share : float
-        Share of patches with the sensor's blur and its noise given back, each drawn around it.
+    like : Tensor, bool, (N, 1)
+        Patches with the sensor's blur and its noise given back, each drawn around it: see :func:`sensor_like`.
     rng : numpy Generator
 
     Returns
@@ -86,7 +86,6 @@ def simulated(
     list of Tensor, each (N, bands, (y - 2 margin) / factor, (x - 2 margin) / factor)
     """
     n, names = len(groups[0]), [band for group in bands for band in group]
-    like = torch.from_numpy(rng.random(n) < share)[:, None]
     sigma = torch.where(like, sensor_sigmas(rng, n, names, factor), usual_sigmas(rng, n, len(names), factor))
     times = torch.from_numpy(NOISE_FACTOR * np.exp(0.3 * rng.standard_normal((n, 1))).astype(np.float32))
     out = []
@@ -96,6 +95,11 @@ def simulated(
         noise = torch.randn(coarse.shape, generator=torch_generator(rng))
         out.append(coarse + noise * given_back[:, :, None, None])
     return out
+
+
+def sensor_like(rng: np.random.Generator, n: int, share: float) -> Tensor:
+    """Choose the patches that are degraded as the sensor would see them, (n, 1)."""
+    return torch.from_numpy(rng.random(n) < share)[:, None]
 
 
 def usual_sigmas(rng: np.random.Generator, n: int, bands: int, factor: int) -> Tensor:

@@ -54,7 +54,7 @@ class Recipe:
 
     def refine(self, **changes: Any) -> Recipe:
         """From trained weights on: a short run on large patches at a low rate, for scenes of one's own."""
-        stage: dict[str, Any] = {"steps": 2000, "rate": 0.2 * self.rate, "posing": 0.0, "late": 1.0}
+        stage: dict[str, Any] = {"steps": 2000, "rate": 0.2 * self.rate, "late": 1.0}
         return replace(self, **(stage | changes))
 
     def patches(self, step: int) -> tuple[int, int, int]:

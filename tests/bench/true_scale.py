@@ -1,0 +1,259 @@
+"""How well bands are restored at 10 m, where no truth exists: measured with bands that are hidden.
+
+    python tests/bench/true_scale.py --scenes DIR [--steps 2000] [--only B08 B8A ...] [--threads 2] [--json FILE]
+
+A 10 m band is hidden: degraded by 2 it plays a 20 m band beside the real ones, and the band as it was is the truth at
+10 m. For the 60 m task B02, degraded by 6, plays B01, and B8A, degraded by 3, plays B09. The stand-ins get the sensor's
+blur and no noise. For each, small networks learn in three ways, alike in all else:
+
+usual    one scale up, with the usual degradations (Gaussians from the paper's width to 1.15 times the sensor's)
+sensor   one scale up, a share of the patches with the sensor's blur and its noise given back: the packaged recipe
+true     at the scale where it is used, from the truth: possible for a hidden band only, the best that this network can
+
+and are scored on the validation scenes: RMSE / RMSE(bicubic), at 10 m (B8A: at 20 m, the mean of 2 x 2 pixels) and one
+scale up. The gap closed is (usual - sensor) / (usual - true), at 10 m.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xr_s2sr.bands import BY_GSD
+from xr_s2sr.quality import PROTOCOLS, bicubic, block_mean, degrade, rmse
+from xr_s2sr.sensor import noise_level
+from xr_s2sr.training.cutting import Cutter
+from xr_s2sr.training.data import SCALE, Augmentation
+from xr_s2sr.training.degradation import margin, sensor_like, simulated
+from xr_s2sr.training.loop import Recipe, learning_rate, make_optimisers
+from xr_s2sr.training.networks import Block, bilinear_phases, upsample
+from xr_s2sr.training.scenes import Scene, load_scenes
+
+GROUPS = ("fine", "middle", "hidden")
+WAYS = ("usual", "sensor", "true")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A hidden band, and what it plays."""
+
+    band: str
+    #: GSD of the band itself, and of what it plays.
+    native: int
+    gsd: int
+
+    @property
+    def bands(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Ids of the guide, of the 20 m bands, and the hidden one."""
+        fine, middle = (tuple(b for b in BY_GSD[gsd] if b != self.band) for gsd in (10, 20))
+        return fine, middle, (self.band,)
+
+    @property
+    def factor(self) -> int:
+        """Of the degradation that makes pairs one scale up: 40 -> 20 m or 360 -> 60 m."""
+        return 2 if self.gsd == 20 else 6
+
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        """Pixels of each group along a pixel of the coarsest."""
+        return self.gsd // 10, self.gsd // 20, 1
+
+
+TASKS = (*(Task(band, 10, 20) for band in BY_GSD[10]), Task("B02", 10, 60), Task("B8A", 20, 60))
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A scene with a hidden band: guide, 20 m bands, the stand-in of the hidden band, and its truth."""
+
+    name: str
+    spotless: bool
+    fine: np.ndarray
+    middle: np.ndarray
+    hidden: np.ndarray
+    truth: np.ndarray
+
+    @classmethod
+    def of(cls, scene: Scene, task: Task) -> Hidden:
+        """Hide the band of a scene."""
+        scene = scene.crop(task.gsd // 10 * task.factor)
+        stacks = {10: scene.b10, 20: scene.b20}
+        fine, middle = (
+            np.stack([image for b, image in zip(BY_GSD[gsd], stacks[gsd], strict=True) if b != task.band])
+            for gsd in (10, 20)
+        )
+        truth = stacks[task.native][BY_GSD[task.native].index(task.band)][None]
+        # the sensor's blur, and no noise: given back, it would flatter the recipe that expects it
+        ratio = task.gsd // task.native
+        clean = degrade(truth[0], ratio, "sensor", band=task.band, noise=False)[None]
+        return cls(scene.name, scene.spotless, fine, middle, clean.astype(np.float32), truth)
+
+    @cached_property
+    def noise(self) -> dict[str, np.ndarray]:
+        return {key: np.array([noise_level(x) for x in getattr(self, key)], np.float32) for key in (*GROUPS, "truth")}
+
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        return [self.fine, self.middle, self.hidden]
+
+
+class Net(nn.Module):
+    """Our network, small, for one band: trunk on the 20 m grid, depth to space, bilinear skip."""
+
+    def __init__(self, task: Task, width: int = 48, depth: int = 6) -> None:
+        super().__init__()
+        fine, middle, _ = task.bands
+        self.lift = task.gsd // 20
+        self.guide = nn.Conv2d(len(fine), width, 6, stride=2, padding=2)
+        self.coarse = nn.Conv2d(len(middle) + 1, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.tail = nn.Conv2d(width, 4, 3, padding=1)
+        with torch.no_grad():
+            self.tail.weight.mul_(0.1)
+
+    def forward(self, fine: Tensor, middle: Tensor, hidden: Tensor) -> Tensor:
+        lifted = upsample(hidden, bilinear_phases(1, self.lift), self.lift) if self.lift > 1 else hidden
+        x = self.guide(fine) + self.coarse(torch.cat([middle, lifted], dim=1))
+        for block in self.blocks:
+            x = block(x)
+        factor = 2 * self.lift
+        return F.pixel_shuffle(self.tail(x), 2) + upsample(hidden, bilinear_phases(1, factor), factor)
+
+
+class Pairs:
+    """Random pairs of inputs and truth in one of the three ways, in DN / 2000."""
+
+    def __init__(self, scenes: Sequence[Hidden], task: Task, way: str, seed: int) -> None:
+        self.scenes, self.task, self.way = scenes, task, way
+        self.rng = np.random.default_rng(seed)
+        self.cutter = Cutter(self.rng)
+
+    def batch(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
+        task, sides = self.task, self.task.sides
+        if self.way == "true":
+            per_cell = (*sides, task.gsd // task.native)
+            cut, _ = self.cutter.cut(self.scenes, n, size, per_cell, (0,) * 4, (*GROUPS, "truth"))
+            return self.augmented(cut[:3], cut[3])
+        m, per_cell = margin(task.factor), tuple(side * task.factor for side in sides)
+        cut, levels = self.cutter.cut(self.scenes, n, size, per_cell, (m,) * 3, GROUPS)
+        share = Augmentation().sensor if self.way == "sensor" else 0.0
+        inputs = simulated(cut, levels, task.bands, task.factor, sensor_like(self.rng, n, share), self.rng)
+        return self.augmented(inputs, cut[2][..., m:-m, m:-m])
+
+    def augmented(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Gain and offset per patch, and noise on some, as the packaged recipe has them."""
+        rng, n, how = self.rng, len(truth), Augmentation()
+        gain = np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1)))
+        shift = rng.uniform(-300, 1500, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.shifted)
+        noise = rng.uniform(0, how.noise, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.noisy)
+        g, s, e = (torch.from_numpy(x.astype(np.float32)) for x in (gain, shift, noise))
+        return [(x * g + s + e * torch.randn(x.shape)) / SCALE for x in inputs], (truth * g + s) / SCALE
+
+
+def trained(task: Task, way: str, scenes: Sequence[Hidden], steps: int, seed: int) -> Net:
+    """Return a network that learned for some minutes."""
+    torch.manual_seed(seed)
+    net, pairs = Net(task), Pairs(scenes, task, way, seed)
+    recipe = Recipe(gsd=task.gsd, steps=steps, warmup=min(100, steps // 4))
+    optimisers = make_optimisers(net, recipe)
+    n, size = (16, 24) if task.gsd == 20 else (16, 8)
+    for step in range(steps):
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(recipe, step)
+        inputs, truth = pairs.batch(n, size)
+        out = net(*inputs)
+        border = out.shape[-1] // size * (2 if task.gsd == 20 else 1)
+        if out.shape[-1] != truth.shape[-1]:
+            out, border = F.avg_pool2d(out, 2), border // 2
+        loss = (out - truth)[..., border:-border, border:-border].abs().mean()
+        net.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 0.3)
+        for optimiser in optimisers:
+            optimiser.step()
+    return net
+
+
+@torch.no_grad()
+def scores(net: Net, task: Task, scenes: Sequence[Hidden]) -> dict[str, float]:
+    """RMSE / RMSE(bicubic) at the true scale and, by every protocol, one scale up; mean over scenes."""
+    found: dict[str, list[float]] = {key: [] for key in ("true scale", *PROTOCOLS)}
+    for scene in scenes:
+        found["true scale"].append(ratio(net, task, scene.inputs, scene.truth[0]))
+        if min(scene.hidden.shape[-2:]) < 30:
+            continue
+        for protocol in PROTOCOLS:
+            low = [
+                np.stack([degrade(x, task.factor, protocol, band=b) for b, x in zip(bands, stack, strict=True)])
+                for bands, stack in zip(task.bands, scene.inputs, strict=True)
+            ]
+            found[protocol].append(ratio(net, task, low, scene.hidden[0]))
+    return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def ratio(net: Net, task: Task, inputs: Sequence[np.ndarray], truth: np.ndarray) -> float:
+    """RMSE / RMSE(bicubic); 12 pixels of the coarse grid, or of 40 m, are left out at each side."""
+    restored = net(*(torch.from_numpy((x / SCALE).astype(np.float32))[None] for x in inputs))[0, 0].numpy() * SCALE
+    plain = bicubic(inputs[2][0], task.gsd // 10)
+    if restored.shape != truth.shape:
+        restored, plain = block_mean(restored, 2), block_mean(plain, 2)
+    border = 12
+    return float(rmse(restored[None], truth[None], border)[0] / rmse(plain[None], truth[None], border)[0])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--only", nargs="+", help="tasks, as band or band:gsd")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    learn = load_scenes(arguments.scenes, splits=("train", "train-only"))
+    judge = load_scenes(arguments.scenes, splits=("validation",))
+    results = []
+    print(f"{arguments.steps} steps each; RMSE / RMSE(bicubic), mean over {len(judge)} validation scenes\n")
+    print("hidden   plays   learned   true scale   one scale up: " + "  ".join(PROTOCOLS))
+    for task in TASKS:
+        if arguments.only and not {task.band, f"{task.band}:{task.gsd}"} & {*arguments.only}:
+            continue
+        least = 12 * task.gsd // 10 * 2
+        sets = [[Hidden.of(s, task) for s in group if min(s.b10.shape[-2:]) > least] for group in (learn, judge)]
+        for way in WAYS:
+            started = time.monotonic()
+            net = trained(task, way, sets[0], arguments.steps, arguments.seed)
+            got = scores(net, task, sets[1])
+            results.append({"hidden": task.band, "plays": f"{task.gsd} m", "learned": way, **got})
+            values = "  ".join(f"{got[p]:.3f}" for p in PROTOCOLS)
+            line = f"{task.band:<8} {task.gsd} m    {way:<9} {got['true scale']:>8.3f}                   {values}"
+            print(f"{line}   ({time.monotonic() - started:.0f} s)", flush=True)
+            if arguments.json:
+                arguments.json.write_text(json.dumps(results, indent=1))
+    print()
+    for gsd in (20, 60):
+        rows = [r for r in results if r["plays"] == f"{gsd} m"]
+        if rows:
+            usual, sensor, true = (np.mean([r["true scale"] for r in rows if r["learned"] == way]) for way in WAYS)
+            closed = (usual - sensor) / (usual - true)
+            print(
+                f"{gsd} m task: usual {usual:.3f}, sensor {sensor:.3f}, true {true:.3f}: {closed:.0%} of the gap closed"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
