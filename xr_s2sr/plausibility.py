@@ -9,6 +9,7 @@ import xarray as xr
 
 from xr_s2sr.baseline import BASELINE_OFFSET
 from xr_s2sr.errors import RadiometryError
+from xr_s2sr.pixels import valid
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ def _middle(size: int) -> slice:
 
 def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
     """Refuse pixels of one date whose median is no reflectance."""
-    sample = pixels.astype(np.float64).ravel()
-    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata) & (sample < radiometry.top)]
+    sample = pixels[valid(pixels, radiometry.validity)]
     if sample.size == 0:
         return
-    median = float(np.median(sample))
+    median = float(np.median(sample.astype(np.float64)))
     reflectance = median * radiometry.scale + radiometry.offset
     if DARKEST <= reflectance <= BRIGHTEST:
         return
