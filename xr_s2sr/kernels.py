@@ -122,6 +122,21 @@ def any_invalid(source: Any, validity: Any) -> bool:  # pragma: no cover
 
 
 @_jit
+def impossible(source: Any, validity: Any) -> tuple[int, float, float]:  # pragma: no cover
+    """Number, smallest and largest of the numbers that are INVALID without being nodata: NaN and inf do not count."""
+    bounds = rounded(validity)
+    count, smallest, largest = 0, np.inf, -np.inf
+    for i in range(source.shape[0]):
+        line = source[i]
+        for j in range(line.shape[0]):
+            value = np.float32(line[j])
+            if classify(value, bounds) == INVALID and value != bounds[0] and abs(line[j]) < np.inf:
+                count += 1
+                smallest, largest = min(smallest, line[j]), max(largest, line[j])
+    return count, smallest, largest
+
+
+@_jit
 def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma: no cover
     """Grow valid pixels into invalid ones, in place, so that nothing foreign meets the network next to them.
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LARGEST = float(np.finfo(np.float32).max)
 
+#: Reflectance that no pixel has, be it of a mirror or of an overcorrected shadow: undeclared fill values lie beyond.
+#: The -9999 of integers is -0.9999.
+DARKEST, BRIGHTEST = -0.5, 20.0
+
 
 class Validity(NamedTuple):
     """Bounds of valid pixels, in the unit of the values.
@@ -26,7 +30,7 @@ class Validity(NamedTuple):
     nodata : float
         This value, in float32, is invalid, as NaN and -inf are.
     low, high : float
-        What lies outside of these is invalid, unless it is saturated.
+        What lies outside of these is invalid, unless it is saturated: physically impossible.
     top : float
         From here on, pixels are saturated.
     """
@@ -35,6 +39,14 @@ class Validity(NamedTuple):
     low: float = -LARGEST
     high: float = LARGEST
     top: float = math.inf
+
+
+def possible(
+    scale: float, offset: float, nodata: float = math.nan, top: float = math.inf, margin: float = 0.0
+) -> Validity:
+    """Validity of values that become reflectance by `scale` and `offset`; `margin` widens it, in reflectance."""
+    low, high = (DARKEST - margin - offset) / scale, (BRIGHTEST + margin - offset) / scale
+    return Validity(nodata, max(low, -LARGEST), min(high, LARGEST), top)
 
 
 def single(values: Any) -> NDArray[np.float32]:

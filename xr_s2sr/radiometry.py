@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.pixels import Validity
+from xr_s2sr.pixels import Validity, possible
 
 Units: TypeAlias = Literal["dn", "reflectance", "percent"]
 
@@ -100,7 +100,7 @@ class Radiometry:
     @property
     def validity(self) -> Validity:
         """Which values are valid."""
-        return Validity(nodata=self.nodata, top=self.top)
+        return possible(self.scale, self.offset, self.nodata, self.top)
 
     @property
     def assumed_dn(self) -> bool:
@@ -246,7 +246,14 @@ def validity_in_any_unit(da: xr.DataArray) -> Validity:
     RadiometryError
         If the attributes name a nodata value that is not a number.
     """
-    return Validity(_nodata(da)[0])
+    nodata = _nodata(da)[0]
+    try:
+        scale = _scale(da)[0]
+    except RadiometryError:  # the survey tells it
+        return Validity(nodata)
+    # any of the units, with the offset of any processing baseline
+    smallest = min(scale, *UNITS.values())
+    return possible(smallest, 0.0, nodata, margin=0.1) if smallest > 0 else Validity(nodata)
 
 
 def _nodata(da: xr.DataArray) -> tuple[float, str]:
