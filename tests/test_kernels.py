@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xr_s2sr import kernels, quality
 from xr_s2sr.interpolate import cubic_taps
 from xr_s2sr.kernels import INVALID, SATURATED, VALID
+from xr_s2sr.pixels import LARGEST, Validity
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 Float32 = NDArray[np.float32]
@@ -34,36 +35,35 @@ def random_band(rng: np.random.Generator, shape: tuple[int, int], dtype: str) ->
     return band
 
 
-def twin_codes(values: Float32, nodata: float, top: float) -> Codes:
+def twin_codes(values: Float32, validity: Validity) -> Codes:
     with np.errstate(over="ignore"):
-        missing = np.isnan(values) | (values == np.float32(nodata))
-    saturated = np.isinf(values) | (values >= top)
-    return np.select([missing, saturated], [INVALID, SATURATED], VALID).astype(np.uint8)
+        missing = np.isnan(values) | np.isneginf(values) | (values == np.float32(validity.nodata))
+    saturated = np.isposinf(values) | (values >= validity.top)
+    impossible = (values < np.float32(validity.low)) | (values > np.float32(validity.high))
+    return np.select([missing, saturated, impossible], [INVALID, SATURATED, INVALID], VALID).astype(np.uint8)
 
 
 def twin_gather(
-    source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], gain: float, bias: float, nodata: float,
-    top: float,
+    source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], gain: float, bias: float,
+    validity: Validity,
 ) -> tuple[Float32, Codes]:  # fmt: skip
     before = [max(0, -row), max(0, -col)]
     after = [max(0, start + n - m) for start, n, m in zip((row, col), shape, source.shape, strict=True)]
     with np.errstate(over="ignore"):
         padded = np.pad(source.astype(np.float32), list(zip(before, after, strict=True)), mode="symmetric")
     values = padded[row + before[0] :, col + before[1] :][: shape[0], : shape[1]]
-    codes = twin_codes(values, nodata, top)
+    codes = twin_codes(values, validity)
     image = np.zeros(shape, np.float32)
     valid = codes == VALID
     image[valid] = values[valid] * np.float32(gain) + np.float32(bias)
     return image, codes
 
 
-def check_gather(
-    source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], nodata: float, top: float
-) -> None:
+def check_gather(source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], validity: Validity) -> None:
     gain, bias = 0.37, -0.21
     image, codes = np.full(shape, np.nan, np.float32), np.full(shape, 9, np.uint8)
-    bad = kernels.gather(source, row, col, gain, bias, nodata, top, image, codes)
-    expected, expected_codes = twin_gather(source, row, col, shape, gain, bias, nodata, top)
+    bad = kernels.gather(source, row, col, gain, bias, validity, image, codes)
+    expected, expected_codes = twin_gather(source, row, col, shape, gain, bias, validity)
     np.testing.assert_array_equal(codes, expected_codes)
     np.testing.assert_array_equal(image, expected)
     assert bad == np.count_nonzero(expected_codes)
@@ -76,8 +76,13 @@ def check_gather(
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     corner=st.tuples(st.integers(-30, 30), st.integers(-30, 30)),
     shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
-    nodata=st.sampled_from([0.0, math.nan, -9999.0]),
-    top=st.sampled_from([math.inf, 200.0]),
+    validity=st.builds(
+        Validity,
+        st.sampled_from([0.0, math.nan, -9999.0]),
+        st.sampled_from([-LARGEST, -0.5]),
+        st.sampled_from([LARGEST, 150.0]),
+        st.sampled_from([math.inf, 200.0]),
+    ),
 )
 def test_gather_pads_as_numpy_symmetric(
     dtype: str,
@@ -85,11 +90,10 @@ def test_gather_pads_as_numpy_symmetric(
     size: tuple[int, int],
     corner: tuple[int, int],
     shape: tuple[int, int],
-    nodata: float,
-    top: float,
+    validity: Validity,
 ) -> None:
     source = random_band(np.random.default_rng(seed), size, dtype)
-    check_gather(source, *corner, shape, nodata, top)
+    check_gather(source, *corner, shape, validity)
 
 
 @pytest.mark.parametrize("view", ["rows", "columns", "transposed", "read-only"])
@@ -98,7 +102,7 @@ def test_gather_reads_any_view(view: str) -> None:
     if view == "read-only":
         whole.flags.writeable = False
     source = {"rows": whole[::2], "columns": whole[:, 1::3], "transposed": whole.T, "read-only": whole}[view]
-    check_gather(source, -5, 3, (20, 24), 0.0, 65535.0)
+    check_gather(source, -5, 3, (20, 24), Validity(0.0, top=65535.0))
 
 
 @pytest.mark.parametrize(
@@ -107,14 +111,14 @@ def test_gather_reads_any_view(view: str) -> None:
 )
 def test_nodata_that_float32_cannot_hold(dtype: str, nodata: float) -> None:
     """The comparison is made in float32 on both sides; else such a pixel would pass for a valid one."""
-    source = np.array([[1, nodata], [2, 3]], dtype)
+    source, validity = np.array([[1, nodata], [2, 3]], dtype), Validity(nodata)
     with np.errstate(over="ignore"):
-        check_gather(source, 0, 0, (2, 2), nodata, math.inf)
+        check_gather(source, 0, 0, (2, 2), validity)
     image, codes = np.empty((2, 2), np.float32), np.empty((2, 2), np.uint8)
-    assert kernels.gather(source, 0, 0, 1.0, 0.0, nodata, math.inf, image, codes) == 1
+    assert kernels.gather(source, 0, 0, 1.0, 0.0, validity, image, codes) == 1
     assert codes.tolist() == [[VALID, INVALID], [VALID, VALID]]
-    assert kernels.any_invalid(source, nodata, math.inf)
-    assert not kernels.any_invalid(source[1:], nodata, math.inf)
+    assert kernels.any_invalid(source, validity)
+    assert not kernels.any_invalid(source[1:], validity)
 
 
 @settings(deadline=None)
@@ -124,7 +128,8 @@ def test_any_invalid(seed: int, nodata: float, top: float) -> None:
     source = rng.normal(0, 1, (3, 4)).astype(np.float32)
     if rng.random() < 0.7:
         source[rng.integers(3), rng.integers(4)] = rng.choice([0, 2, 3, math.nan, math.inf, -math.inf])
-    assert kernels.any_invalid(source, nodata, top) == bool(twin_codes(source, nodata, top).any())
+    validity = Validity(nodata, top=top)
+    assert kernels.any_invalid(source, validity) == bool(twin_codes(source, validity).any())
 
 
 def twin_fill(image: Float32, codes: Codes, reach: int, constant: float) -> Float32:

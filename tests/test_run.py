@@ -159,7 +159,7 @@ def masks(ds: xr.Dataset, band: str) -> tuple[NDArray[np.bool_], NDArray[np.bool
     def marked(name: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         values, factor = ds[name].values, BANDS[name].gsd // 10
         if values.dtype.kind == "f":
-            missing, saturated = np.isnan(values), np.isinf(values)
+            missing, saturated = np.isnan(values) | np.isneginf(values), np.isposinf(values)
         else:
             missing, saturated = values == 0, values == 65535
         return tuple(mask.repeat(factor, 0).repeat(factor, 1) for mask in (missing, saturated))  # type: ignore[return-value]

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
-from xr_s2sr.kernels import _jit
+import numpy as np
+
+from xr_s2sr.kernels import INVALID, _jit, classify, rounded
 
 
 @_jit
-def seams(image: Any, nodata: float, rows: Any, cols: Any) -> None:  # pragma: no cover
-    """Mark the rows and columns that differ anywhere from the one before; nodata and NaN differ from nothing.
+def seams(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: no cover
+    """Mark the rows and columns that differ anywhere from the one before; invalid pixels differ from nothing.
 
     Parameters
     ----------
     image : array, shape (h, w)
-    nodata : float
+    validity : (float, float, float, float)
+        See :class:`xr_s2sr.pixels.Validity`.
     rows, cols : bool arrays, shapes (h,) and (w,)
         Set to True where there is a seam, else left alone.
     """
+    bounds = rounded(validity)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
             value = image[i, j]
-            if value == nodata or value != value:
+            if classify(np.float32(value), bounds) == INVALID:
                 continue
             if j > 0:
                 left = image[i, j - 1]
-                if left != value and left == left and left != nodata:
+                if left != value and classify(np.float32(left), bounds) != INVALID:
                     cols[j] = True
             if i > 0:
                 above = image[i - 1, j]
-                if above != value and above == above and above != nodata:
+                if above != value and classify(np.float32(above), bounds) != INVALID:
                     rows[i] = True
 
 
 @_jit
-def thin(image: Any, factor: int, row: int, col: int, nodata: float, out: Any) -> tuple[int, int]:  # pragma: no cover
+def thin(image: Any, factor: int, row: int, col: int, validity: Any, out: Any) -> tuple[int, int]:  # pragma: no cover
     """Take one pixel of each factor x factor cell: the first valid one.
 
     Parameters
@@ -43,9 +47,10 @@ def thin(image: Any, factor: int, row: int, col: int, nodata: float, out: Any) -
     factor : int
     row, col : int
         Where the first cell starts, in pixels of the image: 0 or less.
-    nodata : float
+    validity : (float, float, float, float)
+        See :class:`xr_s2sr.pixels.Validity`.
     out : array, shape (h', w')
-        The cells, also those of which the image holds a part only; nodata or NaN where nothing is valid.
+        The cells, also those of which the image holds a part only; an invalid pixel where none is valid.
 
     Returns
     -------
@@ -53,6 +58,7 @@ def thin(image: Any, factor: int, row: int, col: int, nodata: float, out: Any) -
         Valid pixels that differ from their cell's; invalid pixels in cells that hold a valid one.
     """
     h, w = image.shape
+    bounds = rounded(validity)
     differing, gaps = 0, 0
     for k in range(out.shape[0]):
         top, bottom = max(0, row + k * factor), min(h, row + (k + 1) * factor)
@@ -62,7 +68,7 @@ def thin(image: Any, factor: int, row: int, col: int, nodata: float, out: Any) -
             for i in range(top, bottom):
                 for j in range(left, right):
                     value = image[i, j]
-                    if value == nodata or value != value:
+                    if classify(np.float32(value), bounds) == INVALID:
                         invalid += 1
                         continue
                     if valid == 0:

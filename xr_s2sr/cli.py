@@ -15,6 +15,7 @@ from xr_s2sr import __version__, convert
 from xr_s2sr.bands import BANDS, BY_GSD, MTF, resolve
 from xr_s2sr.errors import DependencyError, S2SRError
 from xr_s2sr.files import open_any
+from xr_s2sr.pixels import Validity, valid
 from xr_s2sr.quality import PROTOCOLS, rmse
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.training.options import add_options
@@ -133,8 +134,8 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 def rmse_valid(restored: xr.DataArray, truth: xr.DataArray, nodata: int = 0) -> float:
     """RMSE over the pixels that are valid in both."""
-    a, b = restored.values, truth.values
-    return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=(a != nodata) & (b != nodata))[0])
+    a, b, mark = restored.values, truth.values, Validity(nodata)
+    return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=valid(a, mark) & valid(b, mark))[0])
 
 
 def write_stack(sr: xr.Dataset, path: Path) -> None:

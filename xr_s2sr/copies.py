@@ -19,7 +19,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import read_crs, tile_origin
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.grid import TOLERANCE, Axis, Grid, degraded_by, outer_edge, read_axis, spatial_dims
-from xr_s2sr.radiometry import read_nodata
+from xr_s2sr.radiometry import validity_in_any_unit
 from xr_s2sr.verified import verified
 
 Dims: TypeAlias = tuple[Hashable, Hashable]
@@ -117,7 +117,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
             known = found.get(((rows, cols), gsd))
             grid = known.grid if known else Grid(read_axis(da, rows), read_axis(da, cols))
             pitch = gsd * degraded_by(da)
-            read_nodata(da)
+            validity_in_any_unit(da)
         except S2SRError:
             continue  # the survey tells it
         factor = round(pitch / grid.gsd)
@@ -149,9 +149,9 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
         if da.chunks is not None:
             continue
         marks = tuple(np.zeros(size, bool) for size in group.grid.shape)
-        nodata = read_nodata(da)
+        validity = validity_in_any_unit(da)
         for _, image in _images(da):
-            seams(image, nodata, *marks)
+            seams(image, validity, *marks)
         rows, cols = ({int(at) % group.factor for at in np.flatnonzero(mark)} for mark in marks)
         if len(rows) > 1 or len(cols) > 1:
             group.names.remove(name)
@@ -245,9 +245,9 @@ def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tupl
     from xr_s2sr.cells import thin  # brings numba
     from xr_s2sr.run import writable
 
-    nodata = read_nodata(da)
+    validity = validity_in_any_unit(da)
     out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))
-    counts = [thin(image, factor, *corner, nodata, out[index]) for index, image in _images(da)]
+    counts = [thin(image, factor, *corner, validity, out[index]) for index, image in _images(da)]
     return not any(wrong for wrong, _ in counts), out.astype(da.dtype, copy=False), any(gaps for _, gaps in counts)
 
 

@@ -19,6 +19,7 @@ from xr_s2sr.errors import BandError, GridError, ModelError
 from xr_s2sr.held import Held
 from xr_s2sr.interpolate import BicubicRunner
 from xr_s2sr.models import Model
+from xr_s2sr.plausibility import Undeclared
 from xr_s2sr.progress import Progress
 from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, settled, writable
 from xr_s2sr.survey import Survey
@@ -193,10 +194,14 @@ def compute(
     runners = [job.runner(how.device) for job in chosen]
     domains = [job.domain(found, covered) for job in chosen]
     windows = sum(len(job.plan(domain, how.tile, how.margin)) for job, domain in zip(chosen, domains, strict=True))
+    undeclared = Undeclared()
     with Progress(report, windows * math.prod(lead)) as counting:
         for index in np.ndindex(*lead):
             for job, runner, domain in zip(chosen, runners, domains, strict=True):
                 task = job.task(ds, found, covered, index, arrays, runner)
+                for band, source in task.sources.items():
+                    undeclared.look(source.array, source.radiometry, found.held[band].name, index)
                 plan = job.plan(domain, how.tile, how.margin, fill_reach(task))
                 execute(task, plan, how.threads or default_threads(), counting.tick)
+    undeclared.warn(stacklevel=3)
     return {band: settled(array, found.held[band].radiometry) for band, array in arrays.items()}

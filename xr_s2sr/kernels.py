@@ -34,8 +34,27 @@ def mirror(i: int, n: int) -> int:  # pragma: no cover
 
 
 @_jit
+def rounded(validity: Any) -> Any:  # pragma: no cover
+    """The bounds of valid pixels (nodata, low, high, top) in float32."""
+    nodata, low, high, top = validity
+    return np.float32(nodata), np.float32(low), np.float32(high), np.float32(top)
+
+
+@_jit
+def classify(value: Any, bounds: Any) -> int:  # pragma: no cover
+    """Code of a pixel, all in float32; :func:`xr_s2sr.pixels.classify` is the same in numpy."""
+    nodata, low, high, top = bounds
+    state = VALID if (low <= value) & (value <= high) else INVALID  # NaN and -inf lie nowhere
+    if value >= top:
+        state = SATURATED
+    if value == nodata:
+        state = INVALID
+    return state
+
+
+@_jit
 def gather(
-    source: Any, row: int, col: int, gain: float, bias: float, nodata: float, top: float, out: Any, codes: Any
+    source: Any, row: int, col: int, gain: float, bias: float, validity: Any, out: Any, codes: Any
 ) -> int:  # pragma: no cover
     """Read one band's window: pad symmetrically, scale to float32, tell invalid pixels.
 
@@ -47,10 +66,8 @@ def gather(
         The window's upper left corner in the source; may be negative.
     gain, bias : float
         out = source * gain + bias.
-    nodata : float
-        Pixels of this value, in float32, are INVALID, as are NaN. NaN: no such value.
-    top : float
-        Pixels of at least this value are SATURATED, as are +-inf. inf: no such value.
+    validity : (float, float, float, float)
+        See :class:`xr_s2sr.pixels.Validity`.
     out : float32 array, shape (h, w)
         Invalid pixels are left as 0.
     codes : uint8 array, shape (h, w)
@@ -62,7 +79,7 @@ def gather(
     """
     rows, cols = source.shape
     h, w = out.shape
-    gain32, bias32, nodata32 = np.float32(gain), np.float32(bias), np.float32(nodata)
+    gain32, bias32, bounds = np.float32(gain), np.float32(bias), rounded(validity)
     bad = 0
     inner_start = min(max(0, -col), w)
     inner_stop = max(inner_start, min(w, cols - col))
@@ -78,11 +95,7 @@ def gather(
             target[j] = np.float32(line[mirror(col + j, cols)])
         for j in range(w):
             value = target[j]
-            state = VALID
-            if value >= top or value == -np.inf:
-                state = SATURATED
-            if value == nodata32 or value != value:
-                state = INVALID
+            state = classify(value, bounds)
             code[j] = state
             bad += state != VALID
             target[j] = value * gain32 + bias32
@@ -95,18 +108,32 @@ def gather(
 
 
 @_jit
-def any_invalid(source: Any, nodata: float, top: float) -> bool:  # pragma: no cover
-    """Whether any pixel is nodata, NaN, infinite or at least `top`."""
-    nodata32 = np.float32(nodata)
+def any_invalid(source: Any, validity: Any) -> bool:  # pragma: no cover
+    """Whether any pixel is not VALID."""
+    bounds = rounded(validity)
     for i in range(source.shape[0]):
         line = source[i]
         bad = 0
         for j in range(line.shape[0]):
-            value = np.float32(line[j])
-            bad += (value == nodata32) | (value != value) | (value >= top) | (value == -np.inf)
+            bad += classify(np.float32(line[j]), bounds) != VALID
         if bad:
             return True
     return False
+
+
+@_jit
+def impossible(source: Any, validity: Any) -> tuple[int, float, float]:  # pragma: no cover
+    """Number, smallest and largest of the numbers that are INVALID without being nodata: NaN and inf do not count."""
+    bounds = rounded(validity)
+    count, smallest, largest = 0, np.inf, -np.inf
+    for i in range(source.shape[0]):
+        line = source[i]
+        for j in range(line.shape[0]):
+            value = np.float32(line[j])
+            if classify(value, bounds) == INVALID and value != bounds[0] and abs(line[j]) < np.inf:
+                count += 1
+                smallest, largest = min(smallest, line[j]), max(largest, line[j])
+    return count, smallest, largest
 
 
 @_jit

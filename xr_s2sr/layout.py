@@ -18,7 +18,8 @@ from xr_s2sr.bands import resolve
 from xr_s2sr.copies import native_grids
 from xr_s2sr.errors import ArgumentTypeError
 from xr_s2sr.names import band_labels, described, labelled, split, stack
-from xr_s2sr.radiometry import resolve_radiometry
+from xr_s2sr.pixels import invalid
+from xr_s2sr.radiometry import resolve_radiometry, validity_in_any_unit
 from xr_s2sr.tree import read_tree
 
 #: A scene as users hold it.
@@ -150,9 +151,7 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
             continue
         out, given = result[name], scene[name]
         given = given.sel({dim: out[dim] for dim in out.dims[-2:] if out.sizes[dim] != given.sizes[dim]})
-        radiometry = resolve_radiometry(given)
-        values = given.values
-        invalid = np.isnan(values) | (values == radiometry.nodata)
-        blank = np.asarray(radiometry.blank).astype(out.dtype)
-        result[name] = out.copy(deep=False, data=np.where(invalid, blank, out.data))
+        blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
+        gone = invalid(given.values, validity_in_any_unit(given))
+        result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
     return result

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import models, patches
+from xr_s2sr import models, patches, plausibility
 from xr_s2sr.bands import BANDS
 from xr_s2sr.jobs import How, Job
 from xr_s2sr.survey import Survey
@@ -51,8 +51,12 @@ def restore(
     chunks : int or None
         Side of an output chunk; by default about that of the 10 m bands.
     """
+    from dask.base import tokenize
+
     sides = chunk_sides(ds[found.fine.name], covered, chunks)
     arrays: dict[str, da.Array] = {}
+    call = tokenize([ds[held.name].data.name for held in found.held.values() if ds[held.name].chunks is not None])
+    plausibility.forget(call)
     for job in chosen:
         # all that one run of the network gives, so that bands that are asked for apart share it
         able = replace(job, targets=tuple(band for band in job.model.card.targets if band in job.bands))
@@ -61,7 +65,7 @@ def restore(
         for band, array in inputs.items():
             groups.setdefault((found.held[band].start, array.chunks), []).append(band)
         bands = tuple(map(tuple, groups.values()))
-        recipe = patches.recipe(able, found, bands, how)
+        recipe = patches.recipe(able, found, bands, how, call)
         arrays |= _graph(recipe, found, inputs, covered, sides, job.targets)
     return arrays
 

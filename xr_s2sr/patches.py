@@ -39,12 +39,15 @@ class Recipe:
     groups : tuple of tuples of str
         Bands that are cut alike.
     how : How
+    call : str
+        Of which call of upsample(): its tasks warn of the same thing once.
     """
 
     job: Job
     held: Mapping[str, Held]
     groups: tuple[tuple[str, ...], ...]
     how: How
+    call: str = ""
 
     def runner(self, weights: bytes | None) -> Runner:
         """This process's session; of a packaged model if there are no bytes."""
@@ -119,9 +122,9 @@ def stretch(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan
     return Stretch(size, chunk.shift(-corner), tuple(cuts))
 
 
-def recipe(job: Job, found: Survey, groups: tuple[tuple[str, ...], ...], how: How) -> Recipe:
+def recipe(job: Job, found: Survey, groups: tuple[tuple[str, ...], ...], how: How, call: str = "") -> Recipe:
     """What the tasks of a job have in common."""
-    return Recipe(job, {band: found.held[band] for band in BANDS if band in job.bands}, groups, how)
+    return Recipe(job, {band: found.held[band] for band in BANDS if band in job.bands}, groups, how, call)
 
 
 def cut(blocks: Sequence[NDArray[Any]], rows: slice, cols: slice) -> list[NDArray[Any]]:
@@ -148,6 +151,7 @@ def restore(
     """
     rows, cols = stretches
     sources = {}
+    undeclared = plausibility.Undeclared()
     for g, (bands, parts) in enumerate(zip(recipe.groups, pieces, strict=True)):
         start = rows.cuts[g][1], cols.cuts[g][1]
         for k, band in enumerate(bands):
@@ -156,6 +160,8 @@ def restore(
             step = [slice(None, None, max(1, n // 64)) for n in array.shape]
             plausibility.check(array[step[0], step[1]], radiometry, held.name, f" at index {index}" if index else "")
             sources[band] = Source(numba_ready(array), start, BANDS[band].gsd // 10, radiometry)
+            undeclared.look(sources[band].array, radiometry, held.name)
+    plausibility.warn_once(undeclared, recipe.call)
     covered = rows.covered, cols.covered
     shape = len(rows.covered), len(cols.covered)
     outputs = {b: np.empty(shape, writable(recipe.held[b].radiometry.dtype)) for b in recipe.job.targets}

@@ -1,14 +1,21 @@
-"""Pixels against metadata: a typical reflectance that no surface has means that the unit is not what was thought."""
+"""Pixels against metadata: a typical reflectance that no surface has means that the unit is not what was thought.
+
+Single values that no surface has are fill values that nothing declares: taken as nodata, with a warning.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from xr_s2sr.baseline import BASELINE_OFFSET
-from xr_s2sr.errors import RadiometryError
+from xr_s2sr.errors import RadiometryError, S2SRWarning
+from xr_s2sr.pixels import LARGEST, possible, valid
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
 if TYPE_CHECKING:
@@ -16,6 +23,9 @@ if TYPE_CHECKING:
 
 #: No surface is this bright, and none so dark: atmospheric correction may go a little below 0, not its median so far.
 BRIGHTEST, DARKEST = 5.0, -0.03
+
+#: So many impossible values may be fill values; more are a unit that is not what was thought.
+FILL_VALUES = 3
 
 
 def check_pixels(da: xr.DataArray, held: Held) -> None:
@@ -49,11 +59,10 @@ def _middle(size: int) -> slice:
 
 def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
     """Refuse pixels of one date whose median is no reflectance."""
-    sample = pixels.astype(np.float64).ravel()
-    sample = sample[np.isfinite(sample) & (sample != radiometry.nodata) & (sample < radiometry.top)]
+    sample = _without_fill(pixels, radiometry)
     if sample.size == 0:
         return
-    median = float(np.median(sample))
+    median = float(np.median(sample.astype(np.float64)))
     reflectance = median * radiometry.scale + radiometry.offset
     if DARKEST <= reflectance <= BRIGHTEST:
         return
@@ -73,3 +82,111 @@ def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "")
     if radiometry.scale == UNITS[likely]:
         fix = f'Bring the values to DN, or correct the offset: ds["{name}"] = ..., upsample(offset=0)'
     raise RadiometryError(f"{fact}; expected at most {BRIGHTEST:g}. {fix}")
+
+
+def _without_fill(pixels: np.ndarray, radiometry: Radiometry) -> np.ndarray:
+    """The pixels that are there, without fill values that nothing declares."""
+    numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
+    strange = ~valid(numbers, radiometry.validity)
+    if len(np.unique(numbers[strange])) > FILL_VALUES:
+        return numbers
+    rest = numbers[~strange]
+    # an image of nothing but one value may be constant, in another unit
+    constant = rest.size == 0 and valid(numbers, possible(UNITS["dn"], 0.0)).any()
+    return numbers if constant else rest
+
+
+@dataclass
+class Fill:
+    """Undeclared fill values of one variable.
+
+    Attributes
+    ----------
+    count : int
+        Of pixels.
+    smallest, largest : float
+    radiometry : Radiometry
+    """
+
+    count: int
+    smallest: float
+    largest: float
+    radiometry: Radiometry
+
+    def __add__(self, other: Fill) -> Fill:
+        smallest, largest = min(self.smallest, other.smallest), max(self.largest, other.largest)
+        return Fill(self.count + other.count, smallest, largest, self.radiometry)
+
+    @property
+    def values(self) -> str:
+        """The one value, or the smallest and the largest."""
+        low, high = _shown(self.smallest), _shown(self.largest)
+        return low if low == high else f"{low} to {high}"
+
+    def fix(self, name: str) -> str:
+        """The line that declares them."""
+        if self.smallest == self.largest:
+            return f'ds["{name}"].attrs["_FillValue"] = {self.values}'
+        blank, (_, low, high, _) = self.radiometry.blank, self.radiometry.validity
+        below = [f'(ds["{name}"] > {low:g})'] if self.smallest < low else []
+        above = [f'(ds["{name}"] < {high:g})'] if self.largest > high else []
+        other = "" if np.isnan(blank) else f", {blank:g}"
+        return f'ds["{name}"] = ds["{name}"].where({" & ".join(below + above)}{other})'
+
+
+def _shown(value: float) -> str:
+    """A number as float32 knows it: -9999.9 and not -9999.900390625."""
+    return str(np.float32(value) if abs(value) <= LARGEST else value).removesuffix(".0")
+
+
+@dataclass
+class Undeclared:
+    """Fill values that nothing declares, by variable: gathered over bands and dates, told in one warning."""
+
+    found: dict[str, Fill] = field(default_factory=dict)
+    _seen: set[Any] = field(default_factory=set)
+
+    def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
+        """Count those of one image, of shape (y, x); a second time does not count."""
+        from xr_s2sr import kernels  # brings numba
+
+        if (name, index) in self._seen:
+            return
+        self._seen.add((name, index))
+        count, smallest, largest = kernels.impossible(image, radiometry.validity)
+        if count:
+            fill = Fill(count, smallest, largest, radiometry)
+            self.found[name] = self.found[name] + fill if name in self.found else fill
+
+    def warn(self, *, stacklevel: int, where: str = "") -> None:
+        """Name values, pixels and the line that declares them, if there are any."""
+        if not self.found:
+            return
+        listed = ", ".join(f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.found.items())
+        name, fill = next(iter(self.found.items()))
+        more = ", and so for the others" if len(self.found) > 1 else ""
+        warnings.warn(
+            f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
+            f"{fill.fix(name)}",
+            S2SRWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+#: Variables that tasks have warned of in this process, by call of upsample().
+_warned: set[tuple[str, str]] = set()
+_lock = Lock()
+
+
+def warn_once(undeclared: Undeclared, call: str) -> None:
+    """Warn from a task: of each variable once in this process, however many tasks find something."""
+    with _lock:
+        undeclared.found = {name: fill for name, fill in undeclared.found.items() if (call, name) not in _warned}
+        _warned.update((call, name) for name in undeclared.found)
+    undeclared.warn(stacklevel=2, where=", here and in other chunks")
+
+
+def forget(call: str) -> None:
+    """Let the tasks of a call warn, though there was one like it."""
+    with _lock:
+        _warned.difference_update([key for key in _warned if key[0] == call])

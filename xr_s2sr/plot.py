@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from xr_s2sr.errors import InputError
+from xr_s2sr.pixels import Validity, valid
 
 RGB8: TypeAlias = NDArray[np.uint8]
 NODATA_COLOUR = (112, 64, 144)  # a violet that no grey image has
@@ -118,8 +119,8 @@ def _strip(
     if native.shape[:-2] not in ((), (3,)) or native.ndim < 2 or any(image.shape != wanted for image in fine):
         shapes = f"before {native.shape}, factor {factor}, after {', '.join(str(image.shape) for image in fine)}"
         raise InputError(f"a row has {shapes}; expected after {wanted}, (y, x) or (3, y, x): (ds.B11, sr.B11, 2)")
-    valid = [band[np.isfinite(band) & (band != nodata)] for band in native.reshape(-1, *native.shape[-2:])]
-    ends = [np.percentile(values, percentiles) if values.size else (0, 1) for values in valid]
+    kept = [band[valid(band, Validity(nodata))] for band in native.reshape(-1, *native.shape[-2:])]
+    ends = [np.percentile(values, percentiles) if values.size else (0, 1) for values in kept]
     parts = []
     for image, enlarge in ((native, zoom * factor), *((image, zoom) for image in fine)):
         bands = image.reshape(-1, *image.shape[-2:]).repeat(enlarge, 1).repeat(enlarge, 2)
@@ -130,4 +131,4 @@ def _strip(
 
 
 def _invalid(bands: NDArray[np.float64], nodata: float) -> NDArray[np.bool_]:
-    return np.asarray(np.any(~np.isfinite(bands) | (bands == nodata), axis=0))
+    return np.asarray(np.any(~valid(bands, Validity(nodata)), axis=0))

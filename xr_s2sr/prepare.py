@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from xr_s2sr import arguments, plausibility
@@ -81,7 +82,10 @@ def needed_bands(found: Survey, chosen: Iterable[Job], wanted: Iterable[str]) ->
 
 
 def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
-    """Refuse what cannot be computed in memory, and pixels that contradict their unit."""
+    """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata."""
+    from xr_s2sr.run import numba_ready  # brings numba
+
+    undeclared = plausibility.Undeclared()
     for band in needed:
         held = found.held[band]
         if ds[held.name].chunks is not None:
@@ -90,3 +94,7 @@ def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
                 "ds = ds.isel(...).load()"
             )
         plausibility.check_pixels(ds[held.name], held)
+        pixels = numba_ready(ds[held.name].values)
+        for index in np.ndindex(pixels.shape[:-2]):
+            undeclared.look(pixels[index], held.at(index), held.name, index)
+    undeclared.warn(stacklevel=3)

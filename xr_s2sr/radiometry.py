@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import RadiometryError
+from xr_s2sr.pixels import Validity, possible
 
 Units: TypeAlias = Literal["dn", "reflectance", "percent"]
 
@@ -95,6 +96,11 @@ class Radiometry:
     @property
     def integer(self) -> bool:
         return self.dtype.kind in "iu"
+
+    @property
+    def validity(self) -> Validity:
+        """Which values are valid."""
+        return possible(self.scale, self.offset, self.nodata, self.top)
 
     @property
     def assumed_dn(self) -> bool:
@@ -232,15 +238,22 @@ def _number(da: xr.DataArray, key: str, default: float) -> float:
         ) from None
 
 
-def read_nodata(da: xr.DataArray) -> float:
-    """The value that means "no data"; NaN if only NaN does.
+def validity_in_any_unit(da: xr.DataArray) -> Validity:
+    """Which values are valid, as far as can be said before the unit of the pixels is settled.
 
     Raises
     ------
     RadiometryError
-        If the attributes say something that is no number.
+        If the attributes name a nodata value that is not a number.
     """
-    return _nodata(da)[0]
+    nodata = _nodata(da)[0]
+    try:
+        scale = _scale(da)[0]
+    except RadiometryError:  # the survey tells it
+        return Validity(nodata)
+    # any of the units, with the offset of any processing baseline
+    smallest = min(scale, *UNITS.values())
+    return possible(smallest, 0.0, nodata, margin=0.1) if smallest > 0 else Validity(nodata)
 
 
 def _nodata(da: xr.DataArray) -> tuple[float, str]:

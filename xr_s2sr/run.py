@@ -59,11 +59,11 @@ class Source:
         """Read a window given in 10 m pixels of the domain; returns the number of invalid pixels."""
         r, f = self.radiometry, self.factor
         row, col = rows.start // f - self.start[0], cols.start // f - self.start[1]
-        return int(kernels.gather(self.array, row, col, r.scale / scale, r.offset / scale, r.nodata, r.top, out, codes))
+        return int(kernels.gather(self.array, row, col, r.scale / scale, r.offset / scale, r.validity, out, codes))
 
     def spotless(self) -> bool:
         """Whether every pixel is valid."""
-        return not kernels.any_invalid(self.array, self.radiometry.nodata, self.radiometry.top)
+        return not kernels.any_invalid(self.array, self.radiometry.validity)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import GridError
-from xr_s2sr.radiometry import read_nodata
+from xr_s2sr.pixels import Validity
+from xr_s2sr.radiometry import validity_in_any_unit
 
 
 def verified(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -> Any:
@@ -25,8 +26,11 @@ def verified(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -
     corner : (int, int)
         Row and column at which cells start.
     """
-    told = {"band": str(da.name), "gsd": gsd, "factor": factor, "corner": corner, "nodata": read_nodata(da)}
-    return da.data.map_blocks(_checked, **told, dtype=da.dtype, meta=np.empty((0,) * da.ndim, da.dtype))
+    settings = {"band": str(da.name), "gsd": gsd, "factor": factor, "corner": corner}
+    validity = validity_in_any_unit(da)
+    return da.data.map_blocks(
+        _checked, **settings, validity=validity, dtype=da.dtype, meta=np.empty((0,) * da.ndim, da.dtype)
+    )
 
 
 def _checked(
@@ -35,7 +39,7 @@ def _checked(
     gsd: int,
     factor: int,
     corner: tuple[int, int],
-    nodata: float,
+    validity: Validity,
     block_info: Any = None,
 ) -> NDArray[Any]:
     """The block itself.
@@ -51,7 +55,7 @@ def _checked(
     starts = [start for start, _ in block_info[0]["array-location"][-2:]]
     marks = tuple(np.zeros(size, bool) for size in block.shape[-2:])
     for index in np.ndindex(block.shape[:-2]):
-        seams(numba_ready(block[index]), nodata, *marks)
+        seams(numba_ready(block[index]), validity, *marks)
     for mark, start, at in zip(marks, starts, corner, strict=True):
         if ((np.flatnonzero(mark) + start - at) % factor).any():
             raise GridError(

@@ -17,9 +17,10 @@ from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.grid import DEGRADED_BY, degraded_by
 from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange
+from xr_s2sr.pixels import measured
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import PROTOCOLS, Protocol
-from xr_s2sr.radiometry import Radiometry, Units
+from xr_s2sr.radiometry import Units
 from xr_s2sr.sensor import NOMINAL_MTF
 from xr_s2sr.survey import Survey
 from xr_s2sr.windows import Extent, Span
@@ -182,20 +183,6 @@ def part(da: xr.DataArray, held: Held, covered: Extent) -> NDArray[Any]:
     )
     pixels: NDArray[Any] = np.asarray(da.variable[..., rows, cols].values)
     return pixels
-
-
-def measured(pixels: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float64]:
-    """Pixels as floats in their own unit, NaN where invalid: the rule of the kernels."""
-    values = np.asarray(pixels, np.float64)
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32)  # the kernels compare in float32
-    invalid = ~np.isfinite(single) | (single == np.float32(radiometry.nodata)) | (single >= radiometry.top)
-    return np.where(invalid, np.nan, values)
-
-
-def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
-    """Values in a variable's own unit as reflectance x 10000."""
-    return (values * radiometry.scale + radiometry.offset) * 1e4
 
 
 def _variable(

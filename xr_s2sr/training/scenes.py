@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from xr_s2sr import jobs
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
+from xr_s2sr.pixels import dn, measured
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.sensor import noise_level
 from xr_s2sr.survey import Survey
@@ -145,7 +146,4 @@ def _reflectance_dn(ds: xr.Dataset, found: Survey, band: str, corner: tuple[int,
         slice((first - start) // held.factor, (first - start + n) // held.factor)
         for first, start, n in zip(corner, held.start, size, strict=True)
     )
-    values = ds[held.name].values[rows, cols].astype(np.float32)
-    r = held.radiometry
-    valid = np.isfinite(values) & (values != r.nodata) & (values < r.top)
-    return np.where(valid, (values * r.scale + r.offset) * 1e4, np.nan).astype(np.float32)
+    return dn(measured(ds[held.name].values[rows, cols], held.radiometry), held.radiometry).astype(np.float32)
