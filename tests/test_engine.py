@@ -25,7 +25,7 @@ from xr_s2sr import engine, models
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import EngineError, ModelError, S2SRError
 from xr_s2sr.models import CARD_KEY, ModelCard, load
-from xr_s2sr.protobuf import metadata_props
+from xr_s2sr.protobuf import external_file, metadata_props
 
 CACHED = (engine.import_onnxruntime, engine.driver_devices)
 NO_GPU = engine.driver_devices() == 0
@@ -429,9 +429,15 @@ def test_card_tells_its_bands() -> None:
         ({"inputs": {"b10": ()}}, "mixes resolutions in its input 'b10'"),
         ({"multiple": 4}, "asks for a multiple of 4; expected 1, 2, 3 or 6"),
         ({"multiple": 0}, "asks for a multiple of 0"),
-        ({"scale": 0.0}, "has scale 0.0 and halo 12; expected > 0 and >= 0"),
-        ({"scale": float("nan")}, "has scale nan"),
-        ({"halo": -1}, "halo -1"),
+        ({"scale": 0.0}, "has the scale 0.0; expected a number above 0"),
+        ({"scale": float("nan")}, "has the scale nan"),
+        ({"scale": float("inf")}, "has the scale inf"),
+        ({"scale": True}, "has the scale True"),
+        ({"halo": -1}, "has the halo -1; expected an integer from 0 to 10980"),
+        ({"halo": 10**9}, "has the halo 1000000000"),
+        ({"halo": 10.5}, "has the halo 10.5"),
+        ({"halo": False}, "has the halo False"),
+        ({"name": 5}, "has the name 5"),
     ],
 )
 def test_card_is_checked(change: dict[str, Any], message: str) -> None:
@@ -449,8 +455,14 @@ def test_not_a_card(text: str) -> None:
     "change", [{"scale": "0.2"}, {"halo": "12"}, {"multiple": None}, {"targets": 5}, {"targets": [["B05"]]}]
 )
 def test_card_of_wrong_types(change: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match="the model card cannot be read"):
+    with pytest.raises(ModelError, match="the model card cannot be read|the card of 'toy-20m' .* expected"):
         ModelCard.from_json(json.dumps({**json.loads(CARD_20.to_json()), **change}))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"scores": ' * 100_000, CARD_20.to_json().replace("0.2", "Infinity")])
+def test_a_card_of_absurd_json(text: str) -> None:
+    with pytest.raises(ModelError, match="the model card cannot be read"):
+        ModelCard.from_json(text)
 
 
 def test_errors_are_builtins_too() -> None:
@@ -469,6 +481,29 @@ def test_props_as_onnx_reads_them(props: dict[str, str], version: int) -> None:
     model = helper.make_model(graph, model_version=version, doc_string="a text")
     helper.set_model_props(model, props)
     assert dict(metadata_props(model.SerializeToString())) == props
+
+
+@pytest.mark.parametrize("where", ["initializer", "attribute", "branch"])
+def test_weights_in_another_file_are_refused(where: str, toy: models.Model, tmp_path: Path) -> None:
+    """ONNX resolves such a file against the folder of the model, or the process's own: it is not what was hashed."""
+    assert toy.path is not None
+    model = onnx.load(str(toy.path))
+    tensor = helper.make_tensor("beside", 1, [1], [0.5])
+    onnx.external_data_helper.set_external_data(tensor, "weights.bin")
+    tensor.ClearField("float_data")
+    if where == "initializer":
+        model.graph.initializer.append(tensor)
+    else:
+        constant = helper.make_node("Constant", [], ["c"], value=tensor)
+        if where == "branch":
+            inner = helper.make_graph([constant], "inner", [], [helper.make_tensor_value_info("c", 1, [1])])
+            constant = helper.make_node("If", ["condition"], ["d"], then_branch=inner, else_branch=inner)
+        model.graph.node.append(constant)
+    path = tmp_path / "external.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert external_file(toy.path.read_bytes()) is None
+    with pytest.raises(ModelError, match=r"keeps weights in another file \('weights.bin'\).*expected one file"):
+        models.load(path)
 
 
 def test_props_of_a_file(toy: models.Model) -> None:

@@ -28,6 +28,7 @@ class Server:
 
     def __init__(self) -> None:
         self.body, self.length, self.status, self.requests = CONTENT, len(CONTENT), 200, 0
+        self.announced = ""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,7 +36,7 @@ class Server:
                 outer.requests += 1
                 self.send_response(outer.status)
                 if outer.length >= 0:
-                    self.send_header("Content-Length", str(outer.length))
+                    self.send_header("Content-Length", str(outer.announced or outer.length))
                 self.end_headers()
                 self.wfile.write(outer.body)
 
@@ -77,7 +78,7 @@ def left(cache: Path) -> list[str]:
 
 def test_good_file(server: Server, cache: Path, capsys: pytest.CaptureFixture[str], scene: xr.Dataset) -> None:
     model = models.fetch(NAME)
-    assert left(cache) == ["dsen2-20m.onnx"]
+    assert left(cache) == ["dsen2-20m.onnx", "dsen2-20m.onnx.sha256"]
     assert model.path == cache / "dsen2-20m.onnx"
     said = capsys.readouterr().err
     assert "Licence: GPL-3.0" in said
@@ -105,7 +106,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, cache: Path
     cache.mkdir()
     (cache / "dsen2-20m.onnx").write_bytes(b"\xff" * 40)
     assert models.fetch(NAME).card.name == NAME
-    assert left(cache) == ["dsen2-20m.onnx"]
+    assert left(cache) == ["dsen2-20m.onnx", "dsen2-20m.onnx.sha256"]
 
 
 def test_wrong_file(server: Server, cache: Path) -> None:
@@ -125,6 +126,37 @@ def test_cut_off_file(announced: bool, server: Server, cache: Path) -> None:
     assert left(cache) == []
     server.body, server.length = CONTENT, len(CONTENT)
     assert models.fetch(NAME).card.name == NAME
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_download_without_an_end_is_given_up(
+    said: bool, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xr_s2sr.fetch.LARGEST", len(CONTENT) // 2)
+    if not said:
+        server.length = -1
+    with pytest.raises(FetchError, match=r"holds more than .* MiB .*expected the few MiB of published weights"):
+        models.fetch(NAME)
+    assert left(cache) == []
+
+
+def test_a_length_that_is_not_a_number(server: Server, cache: Path) -> None:
+    server.announced = "abc"
+    assert models.fetch(NAME).card.name == NAME
+
+
+@pytest.mark.parametrize("how", ["another file", "no hash"])
+def test_a_file_in_the_cache_that_was_not_fetched(how: str, server: Server, cache: Path, scene: xr.Dataset) -> None:
+    path = models.fetch(NAME).path
+    assert path is not None
+    if how == "no hash":
+        published.hash_file(path).unlink()
+    else:
+        path.write_bytes(models.packaged()["s2sr-20m"].read_bytes())
+    with pytest.raises(ModelError, match=r"is not the file that was fetched .*models\.fetch\(\"dsen2-20m\"\)"):
+        scene.s2sr.upsample(model=NAME)
+    assert models.fetch(NAME).card.name == NAME  # anew
+    assert server.requests == 2
 
 
 def test_not_found(server: Server, cache: Path) -> None:
@@ -205,4 +237,4 @@ def test_two_at_a_time_end_with_one_file(server: Server, cache: Path) -> None:
             stack.callback(thread.join)
     assert len(found) == 3
     assert len({model.sha256 for model in found}) == 1
-    assert left(cache) == ["dsen2-20m.onnx"]
+    assert left(cache) == ["dsen2-20m.onnx", "dsen2-20m.onnx.sha256"]

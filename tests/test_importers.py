@@ -295,3 +295,15 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "halo 6 pixels of 10 m, licence MIT" in said
     assert cli.main(["import-keras", str(tmp_path / "absent.h5")]) == 1
     assert "is no file" in capsys.readouterr().err
+
+
+def test_a_file_that_declares_terabytes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "huge.hdf5"
+    with h5py.File(path, "w") as file:
+        layer = file.create_group("model_weights").create_group("conv")
+        file["model_weights"].attrs["layer_names"] = [b"conv"]
+        layer.attrs["weight_names"] = [b"kernel"]
+        layer.create_dataset("kernel", (3, 3, 2**20, 2**20), "f4", chunks=(3, 3, 64, 64))
+    assert path.stat().st_size < 1e6
+    with pytest.raises(ModelError, match=r"cannot be read \(.* declares 9895604649984 numbers"):
+        importers.keras(path)

@@ -582,3 +582,66 @@ def test_real_pixels(name: str, options: dict[str, Any], tmp_path: Path) -> None
 def test_detector_masks_have_real_names(small: xr.Dataset) -> None:
     name = detector_mask(Product(small), "B8A")
     assert name == "GRANULE/L2A_T33UVR_A033753_20230823T095559/QI_DATA/MSK_DETFOO_B8A.jp2"
+
+
+# -- images that are not what they say --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_an_image_that_is_no_jpeg_2000_is_not_opened(make: Callable[..., Path], tmp_path: Path, in_zip: bool) -> None:
+    """A VRT is a file of names and addresses: GDAL would read what it names."""
+    root = make()
+    secret = tmp_path / "secret.tif"
+    image = next(root.rglob("*_B11_20m.jp2"))
+    with rasterio.open(image) as source:
+        with rasterio.open(secret, "w", **{**source.profile, "driver": "GTiff"}) as copy:
+            copy.write(source.read())
+        width, height = source.width, source.height
+    image.write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><VRTRasterBand dataType="UInt16" band="1">'
+        f"<SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with rasterio.open(image) as opened:  # GDAL by itself would
+        assert opened.driver == "VRT"
+    with pytest.raises(ProductError, match=r"_B11_20m\.jp2 cannot be read"):
+        xr_s2sr.open_safe(zipped(root, tmp_path / "product.zip") if in_zip else root)
+
+
+def test_an_image_of_another_tile(make: Callable[..., Path]) -> None:
+    for change, message in (
+        ({"crs": "EPSG:32634"}, "is in EPSG:32634; expected EPSG:32633, as the tile's metadata say"),
+        ({"transform": Affine(20, 0, 300040, 0, -20, 5900040)}, r"upper left corner at 300040, 5900040 .*expected"),
+    ):
+        root = make()
+        image = next(root.rglob("*_B11_20m.jp2"))
+        with rasterio.open(image) as source:
+            pixels, profile = source.read(), {**source.profile, "REVERSIBLE": "YES", "QUALITY": "100"}
+        with rasterio.open(image, "w", **{**profile, **change}) as other:
+            other.write(pixels)
+        with pytest.raises(ProductError, match=message):
+            xr_s2sr.open_safe(root)
+
+
+@pytest.mark.parametrize("year", ["3000", "0001"])
+def test_a_year_that_nanoseconds_cannot_hold(make: Callable[..., Path], year: str) -> None:
+    root = make()
+    edited(root / "MTD_MSIL2A.xml", "<DATATAKE_SENSING_START>2023", f"<DATATAKE_SENSING_START>{year}")
+    with pytest.raises(ProductError, match=f"the datatake began at '{year}-"):
+        xr_s2sr.open_safe(root)
+
+
+def test_odd_zips(make: Callable[..., Path], tmp_path: Path) -> None:
+    root = make()
+    path = zipped(root, tmp_path / "product.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../elsewhere.jp2", b"x")
+    with pytest.raises(ProductError, match=r"holds '\.\./elsewhere\.jp2', which leads out of it"):
+        xr_s2sr.open_safe(path)
+    encrypted = bytearray(zipped(root, tmp_path / "locked.zip").read_bytes())
+    at = 0
+    while (at := encrypted.find(b"PK\x01\x02", at)) >= 0:  # the flag of every entry in the directory
+        encrypted[at + 8] |= 1
+        at += 4
+    (tmp_path / "locked.zip").write_bytes(encrypted)
+    with pytest.raises(ProductError, match="is no readable zip: .*encrypted"):
+        xr_s2sr.open_safe(tmp_path / "locked.zip")

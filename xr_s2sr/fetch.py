@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import shutil
 import sys
 import tempfile
 from http.client import HTTPException
@@ -14,10 +14,12 @@ from urllib.request import urlopen
 from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
 from xr_s2sr.models import Model, load
-from xr_s2sr.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob
+from xr_s2sr.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
 
 #: Seconds without a byte after which a download is given up.
 TIMEOUT = 60
+#: Bytes after which a download is given up: published weights take a few MB.
+LARGEST = 64 * 2**20
 
 
 def fetch(name: str) -> Model:
@@ -50,7 +52,10 @@ def fetch(name: str) -> Model:
             training=f"{published.training} (git blob {published.blob})",
             degradation=published.degradation,
         )
+        digest = Path(folder) / hash_file(target).name
+        digest.write_text(hashlib.sha256(onnx.read_bytes()).hexdigest())
         os.replace(onnx, target)
+        os.replace(digest, hash_file(target))
     return load(target)
 
 
@@ -60,20 +65,31 @@ def download(url: str, to: Path) -> None:
     Raises
     ------
     FetchError
-        If it cannot be reached, or breaks off.
+        If it cannot be reached, breaks off, or is far larger than any published weights.
     """
+    size = 0
     try:
         with urlopen(url, timeout=TIMEOUT) as response, to.open("wb") as file:
-            shutil.copyfileobj(response, file)
-            announced = response.headers["Content-Length"]
+            announced = _announced(response.headers["Content-Length"])
+            while size <= LARGEST and (announced or 0) <= LARGEST and (chunk := response.read(1 << 16)):
+                size += file.write(chunk)
     except (OSError, HTTPException) as error:
         raise FetchError(
             f"{url} cannot be downloaded ({error}). Try again with a network; or take the file from elsewhere and "
             f"import it: xr-s2sr import-keras {to.name}"
         ) from error
-    size = to.stat().st_size
-    if announced is not None and size != int(announced):
+    if max(size, announced or 0) > LARGEST:
+        raise FetchError(
+            f"{url} holds more than {LARGEST >> 20} MiB ({announced or 'unknown'} bytes announced); expected the few "
+            "MiB of published weights. Nothing was kept; a proxy may have answered: call fetch() again without it"
+        )
+    if announced is not None and size != announced:
         raise FetchError(f"{url} broke off: {size} of {announced} bytes. Nothing was kept; call fetch() again")
+
+
+def _announced(length: str | None) -> int | None:
+    """The number of bytes that a server announces; None where it says nothing that can be used."""
+    return int(length) if length is not None and length.isascii() and length.isdigit() else None
 
 
 def verify(path: Path, blob: str, url: str) -> None:

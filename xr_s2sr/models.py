@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -16,13 +17,16 @@ from typing import Any
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
-from xr_s2sr.protobuf import metadata_props
-from xr_s2sr.published import PUBLISHED, cached
+from xr_s2sr.protobuf import external_file, metadata_props
+from xr_s2sr.published import PUBLISHED, cached, check_cached
 
 #: Key of the card among the metadata_props of an ONNX file.
 CARD_KEY = "xr_s2sr"
 
 WEIGHTS = Path(__file__).parent / "weights"
+
+#: Of a halo in 10 m pixels: a whole tile of Sentinel-2.
+LARGEST_HALO = 10980
 
 #: The pseudo-model that interpolates: no guide, no weights.
 BICUBIC = "bicubic"
@@ -66,8 +70,10 @@ class ModelCard:
     scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not isinstance(self.version, str):
+            raise ModelError(f"a card has the name {self.name!r} and the version {self.version!r}; expected texts")
         named = [*self.targets, *(band for bands in self.inputs.values() for band in bands)]
-        unknown = sorted({band for band in named if band not in BANDS})
+        unknown = sorted({band for band in named if not isinstance(band, str) or band not in BANDS}, key=str)
         if unknown or not self.targets or not self.inputs:
             raise ModelError(f"the card of {self.name!r} names the bands {unknown or named}; expected ids such as B05")
         for name, bands in self.inputs.items():
@@ -78,11 +84,14 @@ class ModelCard:
             raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are none of its inputs")
         if len({BANDS[band].gsd for band in self.targets}) != 1:
             raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
-        if self.multiple < 1 or 6 % self.multiple:
+        if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
             raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
-        if not self.scale > 0 or (self.halo is not None and self.halo < 0):
+        if not _is_number(self.scale) or not 0 < self.scale < math.inf:
+            raise ModelError(f"the card of {self.name!r} has the scale {self.scale!r}; expected a number above 0")
+        if self.halo is not None and not (_is_count(self.halo) and 0 <= self.halo <= LARGEST_HALO):
             raise ModelError(
-                f"the card of {self.name!r} has scale {self.scale} and halo {self.halo}; expected > 0 and >= 0"
+                f"the card of {self.name!r} has the halo {self.halo!r}; expected an integer from 0 to {LARGEST_HALO}, "
+                "or None"
             )
 
     @property
@@ -108,14 +117,28 @@ class ModelCard:
             If the text is no card.
         """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_no_constant)
             known = {key: raw[key] for key in cls.__dataclass_fields__ if key in raw}
             known["inputs"] = {key: tuple(bands) for key, bands in raw["inputs"].items()}
             known["targets"] = tuple(raw["targets"])
             known["optional"] = tuple(raw.get("optional", ()))
             return cls(**known)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            if isinstance(error, ModelError):
+                raise
             raise ModelError(f"the model card cannot be read ({error!r}); expected the JSON of a ModelCard") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 @dataclass(frozen=True)
@@ -182,6 +205,7 @@ def load(name: str | Path) -> Model:
                 f"the model {name!r} is not on this computer ({path}). Download it once, under its licence "
                 f'{PUBLISHED[name].licence}: xr_s2sr.models.fetch("{name}")'
             )
+        check_cached(path, name)
     else:
         path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
     if not path.is_file():
@@ -234,8 +258,14 @@ def _load(path: Path, modified: int, size: int) -> Model:
     data = path.read_bytes()
     try:
         props = dict(metadata_props(data))
+        beside = external_file(data)
     except (IndexError, ValueError) as error:
         raise ModelError(f"{path} is not an ONNX file ({error}); expected a file exported with a model card") from error
+    if beside is not None:
+        raise ModelError(
+            f"{path} keeps weights in another file ({beside!r}), which its SHA-256 says nothing about; expected one "
+            'file. Save it as one: onnx.save(onnx.load("model.onnx"), "whole.onnx", save_as_external_data=False)'
+        )
     if CARD_KEY not in props:
         raise ModelError(
             f"{path} carries no model card; expected JSON under {CARD_KEY!r} in its metadata_props. Add one with "

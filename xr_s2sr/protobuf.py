@@ -1,4 +1,4 @@
-"""The few bytes of protobuf that hold a model card, read without onnx."""
+"""The few fields of an ONNX file that matter before it is run, read without onnx (numbers: onnx.proto3)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,44 @@ def metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
     for number, value in _fields(data):
         if number == 14:
             entry = dict(_fields(value))
-            yield entry.get(1, b"").decode(), entry.get(2, b"").decode()
+            yield bytes(entry.get(1, b"")).decode(), bytes(entry.get(2, b"")).decode()
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
+#: Fields that lead from a message to those that it holds, by name of the message, down to tensors.
+_INSIDE = {
+    "model": {7: "graph", 25: "function"},
+    "function": {7: "node"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_EXTERNAL = 13  # TensorProto.external_data
+
+
+def external_file(data: bytes) -> str | None:
+    """Return the name of the first file beside the model that a tensor's values are kept in, or None.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If the bytes are not an ONNX file.
+    """
+    waiting = [("model", memoryview(data))]
+    while waiting:
+        kind, message = waiting.pop()
+        for number, value in _fields(message):
+            if kind == "tensor" and number == _EXTERNAL:
+                entry = {key: bytes(text).decode(errors="replace") for key, text in _fields(value)}
+                return entry.get(2, "") or "?"
+            if number in _INSIDE.get(kind, {}):
+                waiting.append((_INSIDE[kind][number], value))
+    return None
+
+
+def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
     """Walk the fields of a protobuf message; yields those of wire type 2 (bytes, strings, messages)."""
-    at = 0
+    data, at = memoryview(data), 0
     while at < len(data):
         key, at = _varint(data, at)
         wire = key & 7
@@ -35,7 +67,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         if shift > 63:  # ten bytes hold 64 bits; more is no number, and takes quadratic time

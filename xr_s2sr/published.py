@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from xr_s2sr.errors import ModelError
+
 #: Overrides the folder of fetched models.
 CACHE_VARIABLE = "XR_S2SR_CACHE"
 
@@ -65,6 +67,29 @@ def cache_folder() -> Path:
 def cached(name: str) -> Path:
     """The ONNX file of a published model once it has been fetched."""
     return cache_folder() / f"{name}.onnx"
+
+
+def hash_file(path: Path) -> Path:
+    """The file beside a cached model that keeps its SHA-256."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def check_cached(path: Path, name: str) -> None:
+    """Refuse a cached model that is not the one that was fetched.
+
+    Raises
+    ------
+    ModelError
+        If its SHA-256 was not kept, or is another.
+    """
+    kept = hash_file(path)
+    recorded = kept.read_text(errors="replace").strip() if kept.is_file() else "none"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != recorded:
+        raise ModelError(
+            f"{path} is not the file that was fetched (SHA-256 {found[:12]}, recorded {recorded[:12]}). Fetch it "
+            f'again: xr_s2sr.models.fetch("{name}")'
+        )
 
 
 def git_blob(path: Path) -> str:

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import rasterio
 import rioxarray
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from xr_s2sr.errors import InputError, ProductError
+from xr_s2sr.errors import DependencyError, InputError, ProductError
 
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 
 
-def open_image(path: str) -> xr.DataArray:
+@lru_cache(maxsize=1)
+def jpeg2000() -> str:
+    """Name of GDAL's driver for JPEG 2000.
+
+    A product's images are opened by no other: GDAL tells a file by its content, and a VRT that calls itself .jp2 would
+    read any other file, or an address.
+
+    Raises
+    ------
+    DependencyError
+        If GDAL was built without one.
+    """
+    with rasterio.Env() as env:
+        there = env.drivers()
+    for name in ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"):
+        if name in there:
+            return name
+    raise DependencyError(
+        "this GDAL cannot read JPEG 2000, in which SAFE products keep their images; expected the driver JP2OpenJPEG. "
+        "Install rasterio's own: pip install --force-reinstall rasterio"
+    )
+
+
+def open_image(path: str, driver: str | None = None) -> xr.DataArray:
     """A raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+
+    Parameters
+    ----------
+    path : str
+    driver : str, optional
+        Name of the GDAL driver that may open it; by default any.
 
     Raises
     ------
@@ -27,8 +58,9 @@ def open_image(path: str) -> xr.DataArray:
     InputError
         If it has several bands.
     """
+    options: dict[str, Any] = {"driver": driver} if driver else {}
     try:
-        image = rioxarray.open_rasterio(path, cache=False)
+        image = rioxarray.open_rasterio(path, cache=False, **options)
     except OSError as error:
         raise unreadable(path, error) from error
     if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:

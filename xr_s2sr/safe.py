@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from rasterio.crs import CRS
 
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.crs import georeference
 from xr_s2sr.errors import ArgumentTypeError, ProductError, S2SRWarning
 from xr_s2sr.grid import read_grid
-from xr_s2sr.rasters import DIMS, axis_coords, centres, lazy_variable, open_image, spatial_ref
+from xr_s2sr.rasters import DIMS, axis_coords, centres, jpeg2000, lazy_variable, open_image, spatial_ref
 from xr_s2sr.safe_files import Files, locate
 from xr_s2sr.safe_metadata import Image, Product, read_product
 from xr_s2sr.subset import subset, wanted_bands
@@ -155,16 +156,17 @@ def _variable(
     product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
 ) -> xr.Variable:
     path = files.path(image.name or image.said)
-    pixels = open_image(path)
+    pixels = open_image(path, jpeg2000())
     expected = product.shapes[image.gsd]
     if pixels.shape != expected:
         raise ProductError(
             f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels; expected {expected[0]} x {expected[1]}, as the "
             f"tile's metadata say for {image.gsd} m. Download the product again"
         )
+    _check_place(product, pixels, image.gsd, path)
     if mask is None or mask.name is None:
         return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
-    detectors = open_image(files.path(mask.name))
+    detectors = open_image(files.path(mask.name), jpeg2000())
     if detectors.shape != expected:
         warnings.warn(
             f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
@@ -176,6 +178,36 @@ def _variable(
     return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
 
 
+def _crs(product: Product) -> CRS:
+    """The CRS that the tile's metadata give."""
+    try:
+        return CRS.from_user_input(product.crs)
+    except (ValueError, RuntimeError) as error:  # rasterio's CRSError
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        ) from error
+
+
+def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:
+    """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
+    t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
+    left, upper = product.corner
+    found, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
+    if crs is None and t.a == 1:  # an image without georeference
+        return
+    if crs is not None and crs != _crs(product):
+        raise ProductError(
+            f"{path} is in {crs.to_string()}; expected {product.crs}, as the tile's metadata say. The image is of "
+            "another tile: download the product again"
+        )
+    if max(abs(a - b) for a, b in zip(found, expected, strict=True)) > 0.01 * gsd:
+        raise ProductError(
+            f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
+            f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"
+        )
+
+
 def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.Variable]:
     """Pixel centres by the tile's metadata, the datatake's time, and the CRS."""
     coords: dict[str, xr.Variable] = {}
@@ -184,13 +216,7 @@ def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.
     for gsd, (rows, cols) in product.shapes.items():
         if DIMS.get(gsd) in used:
             coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
-    try:
-        coords["spatial_ref"] = spatial_ref(product.crs)
-    except (ValueError, RuntimeError) as error:  # rasterio's CRSError, pyproj's
-        raise ProductError(
-            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
-            "Download the product again"
-        ) from error
+    coords["spatial_ref"] = spatial_ref(_crs(product))
     if product.time is not None:
         coords["time"] = xr.Variable((), product.time)
     return coords

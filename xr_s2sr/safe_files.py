@@ -63,7 +63,8 @@ class Files:
                         "about 1 MiB. Download the product again"
                     )
                 return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+            # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know
             raise _corrupt(self.archive, error) from error
 
     def tile_metadata(self, granule: str) -> str:
@@ -116,8 +117,11 @@ def _in_zip(path: Path, asked: str) -> Files:
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError, OSError) as error:
         raise _corrupt(path, error) from error
+    away = [name for name in names if name.startswith("/") or {"..", "\\"} & {*name.split("/"), *name}]
+    if away:
+        raise ProductError(f"{path} holds {away[0]!r}, which leads out of it; expected the zip of a SAFE product")
     asked = "" if asked == "." else asked
     found = [PurePosixPath(name) for name in names if _PRODUCT_XML.fullmatch(PurePosixPath(name).name)]
     folders = sorted({name.parent.as_posix() for name in found})

@@ -233,6 +233,9 @@ def _time(main: Xml) -> np.datetime64 | None:
     if text is None:
         return None
     try:
+        began = np.datetime64(text.removesuffix("Z"), "ms")
+        if not 1970 <= began.astype("datetime64[Y]").astype(int) + 1970 <= 2261:  # nanoseconds would wrap
+            raise ValueError("no date of a Sentinel-2 image")
         return np.datetime64(text.removesuffix("Z"), "ns")
     except ValueError as error:
         raise ProductError(

@@ -29,6 +29,10 @@ EXPECTED = (
 )
 
 
+#: Numbers in one layer's weights; VDSen2's largest has 590 thousand.
+LARGEST = 2**26
+
+
 @dataclass(frozen=True)
 class Layer:
     """Weights as Keras keeps them: kernel (y, x, in, out), or (y, x, out, in) if transposed; bias (out,)."""
@@ -114,14 +118,21 @@ def saved(group: h5py.Group) -> Iterator[tuple[str, Float32]]:
     if "layer_names" in group.attrs:  # Keras's HDF5 format, 1 to 3
         for layer in map(text, group.attrs["layer_names"]):
             for weight in map(text, group[layer].attrs["weight_names"]):
-                yield weight, np.asarray(group[layer][weight], np.float32)
+                yield weight, array(group[layer][weight])
         return
     # Keras 3's .weights.h5: groups are named by kind and counted, and come back sorted as text
     layers = group.get("layers", {})
     for layer in sorted(layers, key=counted):
         variables = layers[layer].get("vars", {})
         for index in sorted(variables, key=int):
-            yield f"{layer}/{index}", np.asarray(variables[index], np.float32)
+            yield f"{layer}/{index}", array(variables[index])
+
+
+def array(dataset: h5py.Dataset) -> Float32:
+    """A layer's weights; a file may declare terabytes and hold a few bytes."""
+    if dataset.size > LARGEST:
+        raise ValueError(f"{dataset.name} declares {dataset.size} numbers, more than {LARGEST}")
+    return np.asarray(dataset, np.float32)
 
 
 def counted(name: str) -> tuple[str, int]:
