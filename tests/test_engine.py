@@ -18,7 +18,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 from toy_models import CARD_20, CARD_60, relabel, save, without_halo, write
 
 from xr_s2sr import engine, models
@@ -455,7 +455,7 @@ def test_not_a_card(text: str) -> None:
     "change", [{"scale": "0.2"}, {"halo": "12"}, {"multiple": None}, {"targets": 5}, {"targets": [["B05"]]}]
 )
 def test_card_of_wrong_types(change: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match="the model card cannot be read|the card of 'toy-20m' .* expected"):
+    with pytest.raises(ModelError, match=r"the model card cannot be read|the card of 'toy-20m' .* expected"):
         ModelCard.from_json(json.dumps({**json.loads(CARD_20.to_json()), **change}))
 
 
@@ -488,9 +488,9 @@ def test_weights_in_another_file_are_refused(where: str, toy: models.Model, tmp_
     """ONNX resolves such a file against the folder of the model, or the process's own: it is not what was hashed."""
     assert toy.path is not None
     model = onnx.load(str(toy.path))
-    tensor = helper.make_tensor("beside", 1, [1], [0.5])
+    tensor = numpy_helper.from_array(np.ones(1, np.float32), "beside")
     onnx.external_data_helper.set_external_data(tensor, "weights.bin")
-    tensor.ClearField("float_data")
+    tensor.ClearField("raw_data")
     if where == "initializer":
         model.graph.initializer.append(tensor)
     else:

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr

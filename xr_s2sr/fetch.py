@@ -29,7 +29,7 @@ def fetch(name: str) -> Model:
     target, published = cached(name), PUBLISHED[name]
     if target.is_file():
         with contextlib.suppress(ModelError):  # a damaged file is fetched anew
-            return load(target)
+            return load(name)
     importers.require_extra()  # before anything is downloaded
     print(f"{name}: {published.training}. Licence: {published.licence}. From {published.url}", file=sys.stderr)
     try:
@@ -56,7 +56,7 @@ def fetch(name: str) -> Model:
         digest.write_text(hashlib.sha256(onnx.read_bytes()).hexdigest())
         os.replace(onnx, target)
         os.replace(digest, hash_file(target))
-    return load(target)
+    return load(name)
 
 
 def download(url: str, to: Path) -> None:
