@@ -154,7 +154,26 @@ def test_one_60_m_band_is_enough_for_bicubic_only() -> None:
     ds = native(bands=(*FINE, *RED_EDGE, "B01"))
     assert "B01" in ds.s2sr.upsample(**CUBIC)
     with pytest.raises(BandError, match=r"missing B09, which the model 's2sr-60m' needs to restore B01 \(found"):
-        ds.s2sr.upsample()
+        ds.s2sr.upsample(["B05", "B01"])
+    with pytest.raises(BandError, match="missing B09"):
+        ds.s2sr.upsample(model="s2sr-60m")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(("there", "missing"), [("B01", "B09"), ("B09", "B01")])
+def test_one_60_m_band_alone_is_left_out(there: str, missing: str, lazy: bool) -> None:
+    """Its model learned with both; the 20 m bands need neither."""
+    whole = native(bands=(*FINE, *RED_EDGE, there))
+    ds = whole.chunk() if lazy else whole
+    with pytest.warns(S2SRWarning, match=f"{there} left out: missing {missing}, which the model 's2sr-60m'") as told:
+        sr = ds.s2sr.upsample()
+    assert len(told) == 1
+    assert {*sr.data_vars} == {*FINE, *RED_EDGE}
+    xr.testing.assert_identical(sr.compute(), whole.drop_vars(there).s2sr.upsample())
+    report = ds.s2sr.validate()
+    assert report
+    assert f"{there} left out: missing {missing}" in str(report)
+    assert "would restore B05, B06, B07, B8A, B11, B12 on" in str(report)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,56 @@ def test_offsets_of_the_wrong_type() -> None:
             cube().s2sr.upsample(offset=told)
 
 
+@pytest.mark.parametrize("unknown", [None, np.nan, "", "recent"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_date_without_a_baseline_is_named(unknown: Any, lazy: bool) -> None:
+    """It took the offset off from all dates; the two ways out give each known date its own."""
+    ds = cube(np.array(["02.14", "05.09", unknown], object))
+    ds = ds.chunk() if lazy else ds
+    with pytest.raises(
+        RadiometryError, match=r"'B0.' has no .* at time=2023-06-01, .*\(s2:processing_baseline\)"
+    ) as told:
+        ds.s2sr.upsample(["B05"])
+    assert "upsample(offset=xr.DataArray([...], dims='time'))" in str(told.value)
+    assert "ds = ds.drop_isel(time=[2])" in str(told.value)
+    assert not ds.s2sr.validate()
+    whole = cube(["02.14", "05.09", "05.09"]).s2sr.upsample(["B05"]).B05.values
+    said = ds.s2sr.upsample(["B05"], offset=xr.DataArray([0, -1000, -1000], dims="time")).B05
+    np.testing.assert_array_equal(said, whole)
+    np.testing.assert_array_equal(ds.drop_isel(time=[2]).s2sr.upsample(["B05"]).B05, whole[:2])
+
+
+def test_no_date_has_a_baseline() -> None:
+    assert offsets(cube(np.array([None, None, None], object))) == [0, 0, 0]
+
+
+def test_one_key_knows_what_another_does_not() -> None:
+    """Collections of other names in one cube."""
+    ds = cube(np.array(["02.14", None, None], object))
+    ds = ds.assign_coords({"processing:version": ("time", np.array([None, "04.00", "05.09"], object))})
+    assert offsets(ds) == pytest.approx([0, -0.1, -0.1])
+    assert "(s2:processing_baseline, processing:version)" in str(ds.s2sr.validate())
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_earth_searchs_flag_on_some_dates(flag: bool) -> None:
+    """It settles nothing for its own date, and touches no other."""
+    ds = cube(["02.14", "05.09", "05.09"])
+    ds = ds.assign_coords({EARTH_SEARCH: ("time", np.array([None, flag, None], object))})
+    with pytest.raises(RadiometryError, match=r"at time=2022-06-01.*drop_isel\(time=\[1\]\)"):
+        ds.s2sr.upsample(["B05"])
+    assert offsets(ds.drop_isel(time=[1]).isel(time=[0, 1, 1])) == pytest.approx([0, -0.1, -0.1])
+    alone = radiometric_state(ds.B05.isel(time=2), None, None)[0]
+    assert alone.offset == pytest.approx(-0.1)
+
+
+def test_many_dates_without_a_baseline() -> None:
+    ds = cube(["02.14", "05.09", "05.09"]).isel(time=[0, 1, 2] * 4)
+    ds = ds.assign_coords({"s2:processing_baseline": ("time", np.array(["05.09"] + [None] * 11, object))})
+    with pytest.raises(RadiometryError, match=r"2022-06-01, .* and 5 more, and one on the other"):
+        ds.s2sr.upsample(["B05"])
+
+
 # -- where it comes from ----------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,8 @@ def upsample(
         bands along a dimension, a DataTree one node a resolution.
     bands : str or iterable of str, optional
         Bands to return, by any alias; nothing else comes back. By default every 20 m and 60 m band that `ds`
-        holds, and all its variables on the 10 m grid as they are.
+        holds, and all its variables on the 10 m grid as they are; bands whose model lacks an input, such as B01
+        without B09, are then left out with a warning.
     keep : {"fine", "all"}
         Variables that are no bands (classes, masks, angles). "fine": those on the 10 m grid, unless `bands` says what
         to return; a warning names the others. "all": in any case, and coarser ones by nearest neighbour.
@@ -135,6 +136,8 @@ def upsample(
     scene, layout = ds, arrange(ds)
     ds = layout.ds
     found, wanted, chosen, covered = prepare(ds, bands, given, units, offset)
+    for reason in found.left_out:
+        warnings.warn(reason, S2SRWarning, stacklevel=2)
     left_out = off_grid(ds, found) if keep == "fine" and bands is None else []
     if left_out:
         warnings.warn(
@@ -212,6 +215,7 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
         seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset)
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
+        found.notes += seen.left_out
         if left_out := off_grid(ds, seen):
             found.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:

@@ -88,26 +88,59 @@ def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> D
 def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:
     """What the processing baseline says of the offset, and where that was found; None if nothing does.
 
-    Only of DN whose offset nothing else tells.
+    Only of DN whose offset nothing else tells. What one coordinate does not know of a date, another may.
+
+    Raises
+    ------
+    RadiometryError
+        If it is known of some dates and not of others.
     """
-    if not radiometry.assumed_dn or EARTH_SEARCH in da.coords or EARTH_SEARCH in da.attrs:
+    if not radiometry.assumed_dn or EARTH_SEARCH in da.attrs:
         return None
+    coords = {key: da.coords[key] for key in (*BASELINE_KEYS, EARTH_SEARCH) if key in da.coords}
+    coords = {key: coord for key, coord in coords.items() if coord.ndim <= 1 and {*coord.dims} <= {*da.dims[:-2]}}
+    if not coords:
+        return _by_attrs(da, radiometry)
+    dim: Hashable = next((coord.dims[0] for coord in coords.values() if coord.ndim), None)
+    size = 1 if dim is None else da.sizes[dim]
+    by_key = {key: np.broadcast_to(coord.values, size) for key, coord in coords.items() if {*coord.dims} <= {dim}}
+    unsure = ~np.asarray(xr.DataArray(by_key.pop(EARTH_SEARCH, np.full(size, None))).isnull().values)
+    offsets: list[float | None] = [None] * size
+    keys = []
+    for key, values in by_key.items():
+        own = [None if flagged else _offset(value) for value, flagged in zip(values, unsure, strict=True)]
+        filled = [b if a is None else a for a, b in zip(offsets, own, strict=True)]
+        if filled != offsets:
+            offsets = filled
+            keys.append(key)
+    known = [offset for offset in offsets if offset is not None]
+    if not known:
+        return None
+    if len(known) < size:
+        raise _unknown_dates(da, dim, [k for k, offset in enumerate(offsets) if offset is None], keys)
+    where = f"offset by processing baseline ({', '.join(keys)})"
+    found = tuple(offset * radiometry.scale for offset in known)
+    return (found[0] if len({*found}) == 1 else DateOffsets(dim, found)), where
+
+
+def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | None:
     for key in BASELINE_KEYS:
-        if key in da.coords and set(da.coords[key].dims) <= set(da.dims[:-2]) and da.coords[key].ndim <= 1:
-            told = da.coords[key]
-            values = [_offset(item) for item in told.values.reshape(-1)]
-            where = f"offset by processing baseline ({key})"
-        elif key in da.attrs:
-            values, told, where = [_offset(da.attrs[key])], None, f"offset by processing baseline (attrs {key})"
-        else:
-            continue
-        if any(value is None for value in values):
-            return None
-        offsets = tuple(float(value or 0.0) * radiometry.scale for value in values)
-        if told is None or told.ndim == 0 or len(set(offsets)) == 1:
-            return offsets[0], where
-        return DateOffsets(told.dims[0], offsets), where
+        if key in da.attrs:
+            offset = _offset(da.attrs[key])
+            where = f"offset by processing baseline (attrs {key})"
+            return None if offset is None else (offset * radiometry.scale, where)
     return None
+
+
+def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: list[str]) -> RadiometryError:
+    """What to say where some dates lack what the others have."""
+    named = [str(da[dim].values[k])[:10] if dim in da.coords else str(k) for k in unknown]
+    listed = ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
+    return RadiometryError(
+        f"{da.name!r} has no processing baseline that tells the offset at {dim}={listed}, and one on the other "
+        f"dates ({', '.join(keys)}); expected one a date. Say the offsets, 0 or -1000 a date: upsample(offset="
+        f"xr.DataArray([...], dims={dim!r})). Or leave those dates out: ds = ds.drop_isel({dim}={unknown})"
+    )
 
 
 def _offset(baseline: Any) -> float | None:

@@ -38,11 +38,12 @@ class How:
 
 @dataclass(frozen=True)
 class Job:
-    """A model, the bands that are wanted of it, and the optional inputs that the scene lacks."""
+    """A model, the bands that are wanted of it, the inputs that the scene lacks, and whether the user gave it."""
 
     model: Model
     targets: tuple[str, ...]
     absent: frozenset[str] = frozenset()
+    given: bool = False
 
     @property
     def bands(self) -> set[str]:
@@ -125,7 +126,10 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
                 f"the model {model} restores {', '.join(model.card.targets)}, none of which is left to restore "
                 f"({', '.join(wanted)}). Ask for one of them, or leave the model out"
             )
-    jobs = [Job(model, tuple(b for b in chosen if chosen[b] == model)) for model in dict.fromkeys(chosen.values())]
+    jobs = [
+        Job(model, tuple(b for b in chosen if chosen[b] == model), given=model in loaded)
+        for model in dict.fromkeys(chosen.values())
+    ]
     for gsd in (20, 60):
         rest = tuple(band for band in wanted if band not in chosen and BANDS[band].gsd == gsd)
         if rest:
@@ -133,26 +137,43 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return jobs
 
 
-def require(found: Survey, jobs: Iterable[Job]) -> list[Job]:
-    """The same jobs, each knowing the optional inputs that the scene lacks.
+def require(found: Survey, jobs: Iterable[Job], *, by_name: bool = True) -> list[Job]:
+    """The jobs that can be done, each knowing the optional inputs that the scene lacks.
+
+    Parameters
+    ----------
+    found : Survey
+        Is told of what is left out.
+    jobs : iterable of Job
+    by_name : bool
+        Whether the bands were asked for. Else those whose model lacks a band are left out, unless the model was asked
+        for, or nothing remains.
 
     Raises
     ------
     BandError
         If the scene lacks a band that a model needs, naming the bands and the model.
     """
-    able = []
+    able: list[Job] = []
+    problems: list[BandError] = []
     for job in jobs:
         missing = {band for band in job.bands if band not in found.variables}
         needed = [band for band in BANDS if band in missing and band not in job.model.card.optional]
         if needed:
             have = ", ".join(found.variables) or "none"
-            raise BandError(
+            problem = BandError(
                 f"missing {', '.join(needed)}, which the model {job.model.card.name!r} needs to restore "
                 f"{', '.join(job.targets)} (found: {have}). Load them too, or name the variables by band: "
                 f'ds = ds.rename({{"my_variable": "{needed[0]}"}}). Or interpolate: upsample(model="bicubic")'
             )
+            if by_name or job.given:
+                raise problem
+            problems.append(problem)
+            found.left_out.append(f"{', '.join(job.targets)} left out: {problem}")
+            continue
         able.append(replace(job, absent=frozenset(missing)))
+    if problems and not able:
+        raise problems[0]
     return able
 
 

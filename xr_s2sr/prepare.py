@@ -31,10 +31,13 @@ def prepare(
     found = look(ds, units, offset)
     wanted = wanted_bands(found, bands)
     chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
-    chosen = jobs.require(found, chosen)
+    chosen = jobs.require(found, chosen, by_name=bands is not None)
+    left_out = found.left_out
+    wanted = [band for band in wanted if BANDS[band].gsd == 10 or any(band in job.targets for job in chosen)]
     # what is wrong with bands that are not involved is no reason to stop
     found = look(ds.drop_vars(idle(found, chosen)), units, offset)
     found.check()
+    found.left_out += left_out
     needed = needed_bands(found, chosen, wanted)
     for band in needed:
         plausibility.check_pixels(ds[found.held[band].name], found.held[band])  # of dask arrays, in their tasks

@@ -43,6 +43,8 @@ class Survey:
         What keeps bands from being used.
     notes : list of str
         What was assumed, or will be left out.
+    left_out : list of str
+        Bands that cannot be restored beside others that can, and why.
     """
 
     variables: dict[str, str] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Survey:
     crs: str | None = None
     problems: list[S2SRError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def fine(self) -> Held:
