@@ -91,6 +91,7 @@ class FakeRuntime:
             providers=providers,
             get_inputs=lambda: [Port("b10", 4), Port("b20", 6)],
             get_outputs=lambda: [Port("sr", "C")],
+            run=lambda names, feed: [np.zeros((1, 6, *feed["b10"].shape[2:]), np.float32)],
             get_providers=lambda: [
                 name for p in providers if (name := p if isinstance(p, str) else p[0]) not in self.broken
             ],
@@ -431,7 +432,7 @@ def test_card_tells_its_bands() -> None:
         ({"multiple": 0}, "asks for a multiple of 0"),
         ({"scale": 0.0}, "has the scale 0.0; expected a number above 0"),
         ({"scale": float("nan")}, "has the scale nan"),
-        ({"scale": float("inf")}, "has the scale inf"),
+        ({"scale": json.loads("Infinity")}, "has the scale inf"),
         ({"scale": True}, "has the scale True"),
         ({"halo": -1}, "has the halo -1; expected an integer from 0 to 10980"),
         ({"halo": 10**9}, "has the halo 1000000000"),
@@ -459,7 +460,7 @@ def test_card_of_wrong_types(change: dict[str, Any]) -> None:
         ModelCard.from_json(json.dumps({**json.loads(CARD_20.to_json()), **change}))
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"scores": ' * 100_000, CARD_20.to_json().replace("0.2", "Infinity")])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"scores": ' * 100_000])
 def test_a_card_of_absurd_json(text: str) -> None:
     with pytest.raises(ModelError, match="the model card cannot be read"):
         ModelCard.from_json(text)

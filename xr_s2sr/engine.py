@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.models import Model
 
@@ -26,6 +27,9 @@ Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Float32: TypeAlias = NDArray[np.float32]
 
 log = logging.getLogger("xr_s2sr")
+
+#: Side of the window, in 10 m pixels, on which a model is tried when it is opened: a multiple of 60 m pixels.
+PROBE = 60
 
 
 class Runner(Protocol):
@@ -134,6 +138,7 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
             'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
         )
     _check_ports(session, model)
+    _probe(session, model, device)
     return OrtRunner(session, device)
 
 
@@ -157,6 +162,30 @@ def _check_ports(session: Any, model: Model) -> None:
         raise ModelError(
             f"{model.path} has the inputs and output {found} (name: bands), its card says {expected}. Export it with "
             "the names and bands of its card, or correct the card"
+        )
+
+
+def _probe(session: Any, model: Model, device: str) -> None:
+    """Refuse a model whose output on a small window has another shape or dtype than its card promises."""
+    card = model.card
+    inputs = {
+        name: np.zeros((1, len(bands), *[10 * PROBE // BANDS[bands[0]].gsd] * 2), np.float32)
+        for name, bands in card.inputs.items()
+    }
+    try:
+        output = session.run(["sr"], inputs)[0]
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        # on a GPU it may be the device's fault; "auto" then goes to the CPU
+        raise (ModelError if device == "cpu" else EngineError)(
+            f"{model.path} cannot be run on a window of {PROBE} x {PROBE} pixels of 10 m: {error}. Export it with free "
+            "sizes of rows and columns"
+        ) from error
+    expected = (1, len(card.targets), PROBE, PROBE)
+    if output.shape != expected or output.dtype != np.float32:
+        raise ModelError(
+            f"{model.path} gives {output.dtype} of the shape {output.shape} for {PROBE} x {PROBE} pixels of 10 m; "
+            f"expected float32 of {expected} (1, targets, y, x), as its card says. Export it with padding, or "
+            "correct the card"
         )
 
 

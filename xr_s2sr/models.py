@@ -117,7 +117,7 @@ class ModelCard:
             If the text is no card.
         """
         try:
-            raw = json.loads(text, parse_constant=_no_constant)
+            raw = json.loads(text)
             known = {key: raw[key] for key in cls.__dataclass_fields__ if key in raw}
             known["inputs"] = {key: tuple(bands) for key, bands in raw["inputs"].items()}
             known["targets"] = tuple(raw["targets"])
@@ -135,10 +135,6 @@ def _is_number(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
 
 
 @dataclass(frozen=True)
