@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from holders import at_10_m, same_pixels, stacked
 from scenes import LEFT, RED_EDGE, SIXTY, TOP, TWELVE, enlarged, native
 
 import xr_s2sr
+from xr_s2sr.errors import S2SRWarning
 
 CUBIC = {"model": "bicubic"}
 
@@ -153,3 +155,17 @@ def test_raster_index_of_rasterix(cube: xr.Dataset) -> None:
     part = ds.isel(x=slice(3, 50), y=slice(5, 48)).s2sr.upsample("B05", **CUBIC)
     assert isinstance(part.xindexes["x"], rasterix.RasterIndex)
     assert part.B05.shape == (3, 43, 47)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda ds: xr_s2sr.upsample(ds.drop_vars("B09")),
+        lambda ds: ds.drop_vars("B09").s2sr.upsample(),
+        lambda ds: ds.s2sr.evaluate("bicubic"),  # too small for the 60 m bands
+    ],
+)
+def test_warnings_point_at_the_callers_line(scene: xr.Dataset, call: Callable[[xr.Dataset], object]) -> None:
+    with pytest.warns(S2SRWarning) as told:
+        call(scene)
+    assert {w.filename for w in told} == {__file__}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ import xarray as xr
 
 from xr_s2sr import arguments, assemble
 from xr_s2sr.engine import Device
-from xr_s2sr.errors import ArgumentTypeError, S2SRError, S2SRWarning
+from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.extras import KEEP, Keep, off_grid
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.models import Model
@@ -137,21 +136,17 @@ def upsample(
     ds = layout.ds
     found, wanted, chosen, covered = prepare(ds, bands, given, units, offset)
     for reason in found.left_out:
-        warnings.warn(reason, S2SRWarning, stacklevel=2)
+        warn(reason)
     left_out = off_grid(ds, found) if keep == "fine" and bands is None else []
     if left_out:
-        warnings.warn(
+        warn(
             f"left out, as they are no bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
             'nearest neighbour with upsample(keep="all"), or drop them first',
-            S2SRWarning,
-            stacklevel=2,
         )
     if (len(covered[0]), len(covered[1])) != found.grid.shape:
-        warnings.warn(
+        warn(
             f"the bands' extents differ: the result covers rows {covered[0].start}:{covered[0].stop} and columns "
             f"{covered[1].start}:{covered[1].stop} of {found.grid.shape[0]} x {found.grid.shape[1]} pixels at 10 m",
-            S2SRWarning,
-            stacklevel=2,
         )
 
     from xr_s2sr import jobs, lazy  # numba comes with the first run, not with the import
@@ -172,10 +167,8 @@ def upsample(
     result = assemble.dataset(ds, found, covered, restored, None if bands is None else wanted, keep)
     uncovered = [name for name in off_grid(ds, found) if name not in result] if keep == "all" else []
     if uncovered:
-        warnings.warn(
+        warn(
             f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area",
-            S2SRWarning,
-            stacklevel=2,
         )
     if is_lazy:
         result = lazy.aligned(result, restored, ds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from os import PathLike
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from xr_s2sr.errors import ArgumentTypeError, InputError, S2SRWarning
+from xr_s2sr.errors import ArgumentTypeError, InputError, warn
 from xr_s2sr.models import Model
 
 T = TypeVar("T")
@@ -92,9 +91,7 @@ def for_dask(lazy: bool, chunks: int | None, progress: bool | Callable[[int, int
             "leave it out, or ds = ds.chunk()"
         )
     if progress and lazy:
-        warnings.warn(
+        warn(
             "progress is not for dask arrays: nothing runs yet. Show dask's own where you compute: "
             "with dask.diagnostics.ProgressBar(): sr.to_zarr(...)",
-            S2SRWarning,
-            stacklevel=3,
         )

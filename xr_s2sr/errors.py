@@ -5,6 +5,10 @@ A message says what was found, what was expected, and ends with the line that fi
 
 from __future__ import annotations
 
+import sys
+import warnings
+from itertools import count
+
 
 class S2SRError(Exception):
     """Anything that xr_s2sr refuses."""
@@ -60,3 +64,16 @@ class S2SRWarning(UserWarning):
 
 class WriteError(S2SRError, OSError):
     """A result could not be written; what was at its place is kept."""
+
+
+def warn(message: str) -> None:
+    """Issue an S2SRWarning at the line that called this package, however deep inside of it the reason was found."""
+    package = __name__.partition(".")[0]
+    for level in count(2):
+        try:
+            name = sys._getframe(level - 1).f_globals.get("__name__", "")
+        except ValueError:  # nobody called but ourselves: the command line
+            break
+        if name.partition(".")[0] != package:
+            break
+    warnings.warn(message, S2SRWarning, stacklevel=level)

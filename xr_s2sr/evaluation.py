@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import xarray as xr
 from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
 from xr_s2sr.engine import Device
-from xr_s2sr.errors import BandError, InputError, S2SRWarning
+from xr_s2sr.errors import BandError, InputError, warn
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.prepare import look, wanted_bands
@@ -118,7 +117,7 @@ def evaluate(
     if not groups:
         raise next(iter(problems.values()))
     for gsd, reason in problems.items():
-        warnings.warn(f"the {gsd} m bands are not evaluated: {reason}", S2SRWarning, stacklevel=2)
+        warn(f"the {gsd} m bands are not evaluated: {reason}")
     return Scores(_dataset(groups, list(methods), protocol if satellite is None else f"{protocol} ({satellite})"))
 
 

@@ -224,5 +224,5 @@ def compute(
                     undeclared.look(source.array, source.radiometry, found.held[band].name, index)
                 plan = job.plan(domain, how.tile, how.margin, fill_reach(task))
                 execute(task, plan, how.threads or default_threads(), counting.tick)
-    undeclared.warn(stacklevel=3)
+    undeclared.warn()
     return {band: settled(array, found.held[band].radiometry) for band, array in arrays.items()}

@@ -5,7 +5,6 @@ Single values that no surface has are fill values that nothing declares: taken a
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.baseline import BASELINE_OFFSET
-from xr_s2sr.errors import RadiometryError, S2SRWarning
+from xr_s2sr.errors import RadiometryError, warn
 from xr_s2sr.pixels import LARGEST, possible, valid
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
@@ -158,18 +157,16 @@ class Undeclared:
             fill = Fill(count, smallest, largest, radiometry)
             self.found[name] = self.found[name] + fill if name in self.found else fill
 
-    def warn(self, *, stacklevel: int, where: str = "") -> None:
+    def warn(self, where: str = "") -> None:
         """Name values, pixels and the line that declares them, if there are any."""
         if not self.found:
             return
         listed = ", ".join(f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.found.items())
         name, fill = next(iter(self.found.items()))
         more = ", and so for the others" if len(self.found) > 1 else ""
-        warnings.warn(
+        warn(
             f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
             f"{fill.fix(name)}",
-            S2SRWarning,
-            stacklevel=stacklevel + 1,
         )
 
 
@@ -183,7 +180,7 @@ def warn_once(undeclared: Undeclared, call: str) -> None:
     with _lock:
         undeclared.found = {name: fill for name, fill in undeclared.found.items() if (call, name) not in _warned}
         _warned.update((call, name) for name in undeclared.found)
-    undeclared.warn(stacklevel=2, where=", here and in other chunks")
+    undeclared.warn(", here and in other chunks")
 
 
 def forget(call: str) -> None:

@@ -100,4 +100,4 @@ def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
         pixels = numba_ready(ds[held.name].values)
         for index in np.ndindex(pixels.shape[:-2]):
             undeclared.look(pixels[index], held.at(index), held.name, index)
-    undeclared.warn(stacklevel=3)
+    undeclared.warn()

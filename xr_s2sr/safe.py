@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,7 +12,7 @@ from rasterio.crs import CRS
 
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.crs import georeference
-from xr_s2sr.errors import ArgumentTypeError, ProductError, S2SRWarning
+from xr_s2sr.errors import ArgumentTypeError, ProductError, warn
 from xr_s2sr.grid import read_grid
 from xr_s2sr.rasters import DIMS, axis_coords, centres, jpeg2000, lazy_variable, open_image, spatial_ref
 from xr_s2sr.safe_files import Files, locate
@@ -121,10 +120,8 @@ def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) 
     others = {**product.bands, **product.companions, **detectors}
     missing = [f"{what} ({image.said})" for what, image in others.items() if image.name is None]
     if missing:
-        warnings.warn(
+        warn(
             f"{files.root} lacks files that its metadata list; left out: {', '.join(missing)}",
-            S2SRWarning,
-            stacklevel=3,
         )
 
 
@@ -168,11 +165,9 @@ def _variable(
         return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
     detectors = open_image(files.path(mask.name), jpeg2000())
     if detectors.shape != expected:
-        warnings.warn(
+        warn(
             f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
             f"{expected[1]}: the detector footprint is left out",
-            S2SRWarning,
-            stacklevel=4,
         )
         return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
     return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
