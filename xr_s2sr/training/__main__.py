@@ -19,7 +19,7 @@ from xr_s2sr import __version__
 from xr_s2sr.errors import InputError
 from xr_s2sr.files import open_any
 from xr_s2sr.models import ModelCard
-from xr_s2sr.training.export import card_for, to_onnx
+from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import Recipe, train, validate
 from xr_s2sr.training.networks import Network
 from xr_s2sr.training.options import add_options
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "checkpoint.pt",
         validation=held_out,
         init=arguments.init,
+        teacher=None if arguments.teacher is None else trained(arguments.teacher),
         every=arguments.every,
         log=lambda line: print(line, flush=True),
     )

@@ -87,8 +87,8 @@ class Patches:
         self.gsd, self.rng = gsd, rng
         self.cutter = Cutter(rng)
 
-    def batch(self, n: int, size: int, posing: float = 0.0) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Draw n patches.
+    def batch(self, n: int, size: int, posed: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Draw n patches; with `posed`, of 20 m bands that play B01 and B09.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class Patches:
         present : Tensor
             (N, targets), 1 where the band is there to be restored, 0 where it was dropped.
         """
-        if self.gsd == 60 and self.rng.random() < posing:
+        if posed:
             return self._drop(*self._augment(*self._posing60(n, size)))
         cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
         fine, factor = (cut, 2) if self.gsd == 20 else (self._through_air(*cut), 6)

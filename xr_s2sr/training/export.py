@@ -14,7 +14,7 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.onnx_graph import Conv, Graph
-from xr_s2sr.training.networks import CoarseNet, DSen2, Net60, Network
+from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
@@ -81,17 +81,31 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
 def start_from(net: Network, init: str | Path) -> None:
     """Give a network the weights of a checkpoint, or of a model file or packaged model of ours.
 
+    A file's network may be deeper: the one to be trained then starts with as many of its blocks, evenly spread.
+
     Raises
     ------
     ModelError
-        If they are those of another architecture, width or depth.
+        If they are those of another architecture, width or lesser depth.
     """
     if Path(init).suffix == ".pt":
-        net.load_state_dict(torch.load(init, weights_only=True)["average"])
+        lacking, _ = net.load_state_dict(torch.load(init, weights_only=True)["average"], strict=False)
+        if isinstance(net, Net60) and any(name.startswith("posed") for name in lacking):
+            net.teach_posed()  # a checkpoint from when they had none of their own
+        if any(not name.startswith("posed") for name in lacking):
+            raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
         return
     model = models.load(init)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     layers = _layers(net)
+    before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
+    if isinstance(net, CoarseNet) and blocks > net.depth:
+        kept = np.linspace(0, blocks - 1, net.depth).round().astype(int)
+        convs = [
+            *convs[:before],
+            *(convs[before + 2 * i + k] for i in kept for k in range(2)),
+            convs[-1],
+        ]
     shapes = [tuple(conv.weight.shape) for conv in convs], [tuple(layer.weight.shape) for layer in layers]
     if shapes[0] != shapes[1]:
         raise ModelError(
@@ -103,6 +117,21 @@ def start_from(net: Network, init: str | Path) -> None:
             layer.weight.copy_(torch.from_numpy(conv.weight.copy()))
             if layer.bias is not None and conv.bias is not None:
                 layer.bias.copy_(torch.from_numpy(conv.bias.copy()))
+    if isinstance(net, Net60):
+        net.teach_posed()
+
+
+def trained(name: str | Path) -> Network:
+    """Return the network of a model file or packaged model of ours."""
+    model = models.load(name)
+    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
+    gsd = 60 if "b60" in model.card.inputs else 20
+    before = 2 if gsd == 20 else 3
+    if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
+        raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")
+    net = NETWORKS[gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)
+    start_from(net, name)
+    return net
 
 
 def _layers(net: Network) -> list[nn.Conv2d]:

@@ -46,7 +46,8 @@ class Recipe:
     warmup: int = 300
     decay: float = 1e-4
     average: float = 0.999
-    posing: float = 0.0
+    posing: float = 0.0  # share of the batches with other bands in the place of B01 and B09
+    taught: float = 0.5  # share of the loss that is the distance to a teacher's result, where there is a teacher
     full_precision: float = 0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16
     seed: int = 0
     architecture: str = "coarse"
@@ -98,6 +99,7 @@ def train(
     *,
     validation: list[Scene] | None = None,
     init: str | Path | None = None,
+    teacher: Network | None = None,
     every: int = 1000,
     log: Callable[[str], None] = print,
 ) -> Network:
@@ -114,6 +116,8 @@ def train(
         Scored at every second checkpoint.
     init : path or str, optional
         A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
+    teacher : Network, optional
+        Its results are targets too (distillation): a small network learns from them faster than from noisy truth.
     log : callable
         Receives one line at a time.
 
@@ -155,10 +159,16 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
-        posing = recipe.posing * max(0.0, 1 - step / (0.75 * recipe.steps))
         number, size, border = recipe.patches(step)
-        inputs, truth, present = patches.batch(number, size, posing)
-        loss = mean_error(inner(net(*inputs), border), inner(truth, border), present)
+        posed = [True] if patches.rng.random() < recipe.posing else []
+        inputs, truth, present = patches.batch(number, size, bool(posed))
+        restored = inner(net(*inputs, *posed), border)
+        loss = mean_error(restored, inner(truth, border), present)
+        if teacher is not None and not posed:
+            with torch.no_grad():
+                teacher.bf16_blocks = net.bf16_blocks
+                lesson = inner(teacher(*inputs), border)
+            loss = (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, lesson, present)
         net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))

@@ -124,11 +124,11 @@ class CoarseNet(Network):
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
-    def trunk(self, x: Tensor) -> Tensor:
+    def trunk(self, x: Tensor, tail: nn.Conv2d) -> Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16_blocks):
             for block in self.blocks:
                 x = block(x)
-        return F.pixel_shuffle(self.tail(x.float()), self.scale)
+        return F.pixel_shuffle(tail(x.float()), self.scale)
 
 
 class Net20(CoarseNet):
@@ -143,7 +143,7 @@ class Net20(CoarseNet):
 
     def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
         # no back-projection: it would give the noise back that the network has taken out
-        return self.trunk(self.guide(b10) + self.coarse(b20)) + upsample(b20, self.skip, 2)
+        return self.trunk(self.guide(b10) + self.coarse(b20), self.tail) + upsample(b20, self.skip, 2)
 
 
 class Net60(CoarseNet):
@@ -160,10 +160,20 @@ class Net60(CoarseNet):
         self.register_buffer("skip", bilinear_phases(2, 6))
         self.register_buffer("lift", bilinear_phases(2, 3))
         self.back = BackProjection(2, 6)
+        # B01 and B09 lie apart from all other bands: those that play them enter and leave by layers of their own
+        self.posed_coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
+        self.posed_tail = nn.Conv2d(width, 2 * self.scale**2, 3, padding=1)
+        self.teach_posed()
 
-    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor) -> Tensor:
-        x = self.guide(b10) + self.coarse(b20) + self.coarsest(upsample(b60, self.lift, 3))
-        z = self.trunk(x) + upsample(b60, self.skip, 6)
+    def teach_posed(self) -> None:
+        """Give the layers of the bands that play B01 and B09 the weights of the real ones, as a start."""
+        self.posed_coarsest.load_state_dict(self.coarsest.state_dict())
+        self.posed_tail.load_state_dict(self.tail.state_dict())
+
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, posed: bool = False) -> Tensor:
+        coarsest, tail = (self.posed_coarsest, self.posed_tail) if posed else (self.coarsest, self.tail)
+        x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
+        z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
         return z if self.back is None else self.back(z, b60)
 
 
@@ -221,7 +231,8 @@ class DSen2(Network):
         self.register_buffer("phases20", bilinear_phases(6, 2), persistent=False)
         self.register_buffer("phases60", bilinear_phases(2, 6), persistent=False)
 
-    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor | None = None) -> Tensor:
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor | None = None, posed: bool = False) -> Tensor:
+        # the authors' network has no layers of their own for bands that play others: posed changes nothing
         fine = [b10, upsample(b20, self.phases20, 2)]
         if b60 is not None:
             fine.append(upsample(b60, self.phases60, 6))
