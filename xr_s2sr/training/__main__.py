@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "checkpoint.pt",
         validation=held_out,
         init=arguments.init,
-        teacher=None if arguments.teacher is None else trained(arguments.teacher),
+        teacher=arguments.teacher and trained(arguments.teacher),
+        clean_teacher=arguments.clean_teacher and trained(arguments.clean_teacher),
         every=arguments.every,
         log=lambda line: print(line, flush=True),
     )

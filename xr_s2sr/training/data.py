@@ -19,8 +19,6 @@ SCALE = 2000.0
 #: Factor of the degradation that makes the pairs, by the GSD of the bands a network restores.
 FACTOR = {20: 2, 60: 6}
 
-#: Least side of a scene in 60 m pixels to learn 360 -> 60 m from, where there are such scenes.
-LEAST_60 = 30
 #: B11, B12, and both: places among the 20 m bands.
 _SWIR = np.array([4]), np.array([5]), np.array([4, 5])
 
@@ -82,10 +80,12 @@ class Patches:
         self, scenes: list[Scene], gsd: int, rng: np.random.Generator, augmentation: Augmentation | None = None
     ) -> None:
         self.augmentation = augmentation or Augmentation()
-        self.scenes = scenes if gsd == 20 else _large(scenes)
+        self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
         self.posing = scenes  # for the 60 m task any scene can lend 20 m bands that pose as 60 m bands
         self.gsd, self.rng = gsd, rng
         self.cutter = Cutter(rng)
+        #: Which patches of the last batch have the sensor's blur and noise, (N, 1).
+        self.sensor = torch.zeros(0, 1, dtype=torch.bool)
 
     def batch(self, n: int, size: int, posed: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
         """Draw n patches; with `posed`, of 20 m bands that play B01 and B09.
@@ -116,7 +116,8 @@ class Patches:
 
     def _cut60(self, n: int, size: int) -> Cut:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        return self.cutter.cut(self.scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
+        scenes = _large(self.scenes, 6 * size)
+        return self.cutter.cut(scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
 
     def _posing60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """The 60 m task played with other bands: two 20 m bands, degraded by 6, are restored to 20 m.
@@ -144,7 +145,8 @@ class Patches:
     # -- what happens to them ---------------------------------------------------------------------------------
 
     def _sensor_like(self, n: int) -> Tensor:
-        return sensor_like(self.rng, n, self.augmentation.sensor)
+        self.sensor = sensor_like(self.rng, n, self.augmentation.sensor)
+        return self.sensor
 
     def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Random gains of B01's and B09's own."""
@@ -187,7 +189,6 @@ class Patches:
         return rng.permutation(6)[: fewest if rng.random() < 0.5 else rng.integers(fewest, 6)]
 
 
-def _large(scenes: list[Scene]) -> list[Scene]:
-    """Scenes with 60 m bands, without the small ones if there are others: a patch is mostly a small one's mirror."""
-    sides = {i: min(scene.b60.shape[-2:]) for i, scene in enumerate(scenes) if scene.b60 is not None}
-    return [scenes[i] for i, side in sides.items() if side >= LEAST_60] or [scenes[i] for i in sides]
+def _large(scenes: list[Scene], side: int) -> list[Scene]:
+    """Scenes with at least `side` 60 m pixels a side if there are any: a patch of a smaller one is mostly its mirror."""
+    return [s for s in scenes if s.b60 is not None and min(s.b60.shape[-2:]) >= side] or scenes

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,7 @@ def train(
     validation: list[Scene] | None = None,
     init: str | Path | None = None,
     teacher: Network | None = None,
+    clean_teacher: Network | None = None,
     every: int = 1000,
     log: Callable[[str], None] = print,
 ) -> Network:
@@ -118,6 +119,8 @@ def train(
         A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
     teacher : Network, optional
         Its results are targets too (distillation): a small network learns from them faster than from noisy truth.
+    clean_teacher : Network, optional
+        Takes the place of `teacher` for the patches without the sensor's noise.
     log : callable
         Receives one line at a time.
 
@@ -130,6 +133,9 @@ def train(
     checkpoint = Path(checkpoint)
     net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for other in (teacher, clean_teacher):
+        if other is not None:
+            other.bf16_blocks = True  # its rounding is far below its error
     if init is not None:
         start_from(net, init)
     average = copy.deepcopy(net)
@@ -165,10 +171,11 @@ def train(
         restored = inner(net(*inputs, *posed), border)
         loss = mean_error(restored, inner(truth, border), present)
         if teacher is not None and not posed:
-            with torch.no_grad():
-                teacher.bf16_blocks = net.bf16_blocks
-                lesson = inner(teacher(*inputs), border)
-            loss = (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, lesson, present)
+            lesson = lessons(teacher, inputs, patches.rng)
+            if clean_teacher is not None and not bool(patches.sensor.all()):
+                clean = ~patches.sensor[:, 0]
+                lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], patches.rng)
+            loss = (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
         net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
@@ -210,6 +217,15 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
     adam = torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
     return [Muon(blocks, recipe.rate), adam]
+
+
+@torch.no_grad()
+def lessons(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
+    """Return a teacher's results, seen in one of the eight orientations: over many steps, its self-ensemble."""
+    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
+    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
+    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
+    return torch.rot90(out, -turns, (2, 3))
 
 
 def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--init", help="start from these weights: a checkpoint, a model file or a packaged model's name"
     )
     parser.add_argument("--teacher", help="learn from this model's results too: a model file or packaged model's name")
+    parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
     parser.add_argument("--refine", action="store_true", help="a short training at a low rate, from --init on")
     parser.add_argument("--steps", type=int, help="by default the recipe's")
     parser.add_argument("--width", type=int, help="channels")
