@@ -20,6 +20,11 @@ FILES = (".tif", ".tiff", ".nc")
 CHUNK = 1830
 
 
+def bounds(text: str) -> tuple[float, ...]:
+    """The value of --bbox; what the numbers may be is told when the scene is opened."""
+    return tuple(float(number) for number in text.split(","))
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument(
@@ -33,9 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
     )
     parser.add_argument("--bands", metavar="B05,B11", help="to write; by default all")
-    parser.add_argument(
-        "--bbox", type=float, nargs=4, metavar=("MINX", "MINY", "MAXX", "MAXY"), help="area in the scene's own CRS"
-    )
+    parser.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
     parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, help="by default one for each processor")

@@ -199,6 +199,8 @@ def import_onnxruntime() -> Any:
         If it is not installed, or its files were removed by uninstalling its twin.
     """
     try:
+        # ONNX Runtime from 1.29 on reports to its maker, and leaves a device id and a database below the home folder
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
     except ImportError as error:
         raise EngineError(

@@ -268,23 +268,30 @@ def nest(
                 "Load both on the tile's own grid, without resampling"
             )
         start.append(round(offset))
+    _check_corners(fine, coarse, factor, names, start)
     return start[0], start[1]
+
+
+def _check_corners(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str], start: Sequence[int]) -> None:
+    """Refuse a coarse grid of corners beside a fine one of centres: the same extent, shifted by half its pixel.
+
+    The pixels of Sentinel-2 have their edges on multiples of their size: where the coarse edges do, the shift is real.
+    """
+    pairs = (fine.y, coarse.y), (fine.x, coarse.x)
+    shifted = all(2 * abs(offset) == factor for offset in start)
+    same_size = all(near.size == factor * far.size for near, far in pairs)
+    places = [far.edge / far.step for _, far in pairs]
+    if shifted and same_size and not all(abs(place - round(place)) <= TOLERANCE for place in places):
+        shift = " and ".join(f"{far.dim!r} by {far.edge - near.edge:+g} m" for near, far in pairs)
+        moved = ", ".join(f'{far.dim}=ds["{far.dim}"] - {far.edge - near.edge:g}' for near, far in pairs)
+        raise GridError(
+            f"{names[1]!r} covers as many metres as {names[0]!r}, but is shifted along {shift}, half a pixel of its "
+            "own: its coordinates seem to be the pixels' corners; expected their centres. Shift them: "
+            f"ds = ds.assign_coords({moved}). If the shift is real, crop the scene to what both cover"
+        )
 
 
 def _centres_coincide(fine: Grid, coarse: Grid, tolerance: float) -> bool:
     """Whether coarse coordinates are also fine ones, on both axes; true of corners, never of centres."""
     apart = [(far.first - near.first) / near.step for near, far in ((fine.y, coarse.y), (fine.x, coarse.x))]
     return all(abs(a - round(a)) <= tolerance for a in apart)
-
-
-def outer_edge(axis: Axis, rows: bool) -> float:
-    """The outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
-
-    Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
-    """
-    place, size = axis.first / axis.step, abs(axis.step)
-    if abs(place - round(place)) > TOLERANCE:
-        return axis.edge
-    if rows:
-        return axis.first if axis.step < 0 else axis.first - size
-    return axis.first if axis.step > 0 else axis.first + size
