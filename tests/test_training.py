@@ -123,11 +123,55 @@ def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.Scene]) -
     assert inputs[1].shape[-1] == 24
 
 
-def test_small_scenes_make_no_60_m_pairs_beside_large_ones(scenes: list[scene_room.Scene]) -> None:
+def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_room.Scene]) -> None:
+    """A patch of a smaller scene would mostly be its mirror image; where all are small, that is better than nothing."""
     with_60 = [scene for scene in scenes if scene.b60 is not None]
-    tiny = replace(with_60[0], name="tiny", b60=with_60[0].b60[:, :20, :20])
-    for given, expected in (([tiny, *scenes], with_60), ([tiny], [tiny])):
-        assert [s.name for s in data.Patches(given, 60, np.random.default_rng(0)).scenes] == [s.name for s in expected]
+    tiny = replace(with_60[0], name="tiny", b60=with_60[0].b60[:, :10, :10])
+    size = min(min(scene.b60.shape[-2:]) for scene in with_60)
+    assert size > 10
+    for given, side, expected in (
+        ([tiny, *scenes], 10, [tiny, *with_60]),
+        ([tiny, *scenes], 11, with_60),
+        ([tiny, *scenes], size, with_60),
+        ([tiny], 11, [tiny]),
+    ):
+        pairs = data.Patches(given, 60, np.random.default_rng(0))
+        assert [s.name for s in data.large_enough(pairs.scenes, side)] == [s.name for s in expected]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_lessons_are_in_the_orientation_of_the_pupil(turns: int) -> None:
+    """A teacher that is indifferent to orientation teaches the same in any."""
+
+    def mean(b10: torch.Tensor, b20: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
+
+    b10, b20 = torch.rand(2, 4, 12, 8), torch.rand(2, 6, 6, 4)
+    got = loop.lessons(mean, [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
+    torch.testing.assert_close(got, mean(b10, b20))
+
+
+def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+    """One teacher sees the patches with the sensor's noise, the other those without, and each patch has one."""
+    seen: dict[str, int] = {"noisy": 0, "clean": 0}
+
+    def teacher(name: str) -> networks.Network:
+        net = networks.Net20(8, 1)
+        forward = net.forward
+        net.forward = lambda *x: (seen.__setitem__(name, seen[name] + len(x[0])), forward(*x))[1]  # type: ignore[method-assign]
+        return net
+
+    recipe = loop.Recipe(width=8, depth=1, steps=6, size=(6,), batch=(4,), late=0.0)
+    loop.train(
+        recipe,
+        scenes,
+        tmp_path / "checkpoint.pt",
+        teacher=teacher("noisy"),
+        clean_teacher=teacher("clean"),
+        log=lambda line: None,
+    )
+    assert seen["noisy"] == 24  # it sees all, and its results for clean patches are replaced
+    assert 0 < seen["clean"] < 24
 
 
 # -- networks -----------------------------------------------------------------------------------------------------

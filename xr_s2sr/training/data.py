@@ -116,7 +116,7 @@ class Patches:
 
     def _cut60(self, n: int, size: int) -> Cut:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        scenes = _large(self.scenes, 6 * size)
+        scenes = large_enough(self.scenes, 6 * size)
         return self.cutter.cut(scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
 
     def _posing60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
@@ -189,6 +189,6 @@ class Patches:
         return rng.permutation(6)[: fewest if rng.random() < 0.5 else rng.integers(fewest, 6)]
 
 
-def _large(scenes: list[Scene], side: int) -> list[Scene]:
-    """Scenes with at least `side` 60 m pixels a side if there are any: a patch of a smaller one is mostly its mirror."""
+def large_enough(scenes: list[Scene], side: int) -> list[Scene]:
+    """Return the scenes with at least `side` 60 m pixels a side, if any: a patch of a smaller one mostly mirrors."""
     return [s for s in scenes if s.b60 is not None and min(s.b60.shape[-2:]) >= side] or scenes
