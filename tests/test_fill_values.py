@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 from scenes import GSD, SIXTY, TWELVE, enlarged, native
 
-from xr_s2sr import kernels
 from xr_s2sr.errors import RadiometryError, S2SRWarning
+from xr_s2sr.inference import kernels
 from xr_s2sr.pixels import Validity
 
 FLOATS = {"dtype": "float32", "scale": 1e-4}

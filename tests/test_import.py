@@ -23,9 +23,9 @@ MAX_LINES = 300
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.engine", "xr_s2sr.training.export"),
-    "numba": ("xr_s2sr.kernels",),
-    "dask": ("xr_s2sr.lazy",),
+    "onnxruntime": ("xr_s2sr.inference.engine", "xr_s2sr.training.export"),
+    "numba": ("xr_s2sr.inference.kernels",),
+    "dask": ("xr_s2sr.inference.lazy",),
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),
@@ -50,7 +50,7 @@ def test_import_is_light() -> None:
     # xarray or rioxarray may bring these; we bring nothing on top
     foreign = {name.partition(".")[0] for name in ours - plain} - sys.stdlib_module_names
     assert foreign <= {"xr_s2sr", "__mp_main__"}
-    assert "xr_s2sr.kernels" not in ours
+    assert "xr_s2sr.inference.kernels" not in ours
 
 
 def test_looking_at_a_model_opens_nothing() -> None:
@@ -124,15 +124,15 @@ def test_no_cycles() -> None:
     graph = {name: internal(at_import(parse(name))) - {name} for name in MODULES}
     order = list(TopologicalSorter(graph).static_order())
     assert set(order) == set(MODULES)
-    assert order.index("xr_s2sr.bands") < order.index("xr_s2sr.run") < order.index("xr_s2sr.api")
+    assert order.index("xr_s2sr.bands") < order.index("xr_s2sr.inference.tiles") < order.index("xr_s2sr.api")
 
 
 def test_engine_and_kernels_do_not_know_each_other() -> None:
-    assert "xr_s2sr.kernels" not in internal(parse("xr_s2sr.engine"))
-    assert internal(parse("xr_s2sr.kernels")) == set()
+    assert "xr_s2sr.inference.kernels" not in internal(parse("xr_s2sr.inference.engine"))
+    assert internal(parse("xr_s2sr.inference.kernels")) == set()
 
 
-@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "scores", "sensor", "quality"])
+@pytest.mark.parametrize("low", ["errors", "bands", "inference.windows", "inference.kernels", "scores", "sensor", "quality"])
 def test_the_cellar_stays_below(low: str) -> None:
     below = {"xr_s2sr.scores", "xr_s2sr.sensor"} if low == "quality" else set()
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
@@ -143,7 +143,7 @@ def test_the_cellar_stays_below(low: str) -> None:
 )
 def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
     known = internal(at_import(parse(f"xr_s2sr.{low}")))
-    above = {"survey", "prepare", "jobs", "run", "engine", "models", "assemble", "api"}
+    above = {"survey", "prepare", "planning", "inference.tiles", "inference.engine", "models", "assemble", "api"}
     assert not known & {f"xr_s2sr.{room}" for room in above}
 
 

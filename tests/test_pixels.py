@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import enlarged, native
 
-from xr_s2sr import kernels, pixels
-from xr_s2sr.kernels import INVALID, SATURATED, VALID
+from xr_s2sr import pixels
+from xr_s2sr.inference import kernels
+from xr_s2sr.inference.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.pixels import LARGEST, Validity
 from xr_s2sr.plot import rgb
 from xr_s2sr.radiometry import resolve_radiometry

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, assemble
-from xr_s2sr.engine import Device
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.extras import KEEP, Keep, off_grid
+from xr_s2sr.inference.engine import Device
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.models import Model
 from xr_s2sr.prepare import look, prepare
@@ -149,7 +149,8 @@ def upsample(
             f"{covered[1].start}:{covered[1].stop} of {found.grid.shape[0]} x {found.grid.shape[1]} pixels at 10 m",
         )
 
-    from xr_s2sr import jobs, lazy  # numba comes with the first run, not with the import
+    from xr_s2sr import planning as jobs
+    from xr_s2sr.inference import lazy  # numba comes with the first run, not with the import
 
     is_lazy = lazy.is_lazy(ds, found, chosen)
     arguments.for_dask(is_lazy, chunks, report)

@@ -11,9 +11,9 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import georeference
 from xr_s2sr.extras import Keep, brought
 from xr_s2sr.grid import Grid, degraded_by
+from xr_s2sr.inference.windows import Extent
 from xr_s2sr.models import Model
 from xr_s2sr.survey import Survey
-from xr_s2sr.windows import Extent
 
 #: What of an encoding still describes the result; chunks, source and compression of the input file do not.
 KEPT_ENCODING = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xr_s2sr.kernels import INVALID, _jit, classify, rounded
+from xr_s2sr.inference.kernels import INVALID, _jit, classify, rounded
 
 
 @_jit

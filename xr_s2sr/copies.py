@@ -132,7 +132,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
 
 def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """Each date's pixels in memory, as numba reads them."""
-    from xr_s2sr.run import numba_ready  # brings numba
+    from xr_s2sr.inference.tiles import numba_ready  # brings numba
 
     pixels = numba_ready(da.values)
     for index in np.ndindex(pixels.shape[:-2]):
@@ -243,7 +243,7 @@ def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, l
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
     """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
     from xr_s2sr.cells import thin  # brings numba
-    from xr_s2sr.run import writable
+    from xr_s2sr.inference.tiles import writable
 
     validity = validity_in_any_unit(da)
     out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))

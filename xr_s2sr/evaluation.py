@@ -10,8 +10,8 @@ import xarray as xr
 
 from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
-from xr_s2sr.engine import Device
 from xr_s2sr.errors import BandError, InputError, warn
+from xr_s2sr.inference.engine import Device
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.prepare import look, wanted_bands

@@ -1,4 +1,5 @@
-"""Which pixels are valid: one rule, in float32, here for numpy and in :func:`xr_s2sr.kernels.classify` for numba.
+"""Which pixels are valid: one rule, in float32, here for numpy and in
+:func:`xr_s2sr.inference.kernels.classify` for numba.
 
 Float32, because the networks compute in it: a nodata value that it cannot hold exactly, such as -9999.9 or 1e20, is
 rounded on both sides of the comparison.

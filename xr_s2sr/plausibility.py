@@ -147,7 +147,7 @@ class Undeclared:
 
     def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
         """Count those of one image, of shape (y, x); a second time does not count."""
-        from xr_s2sr import kernels  # brings numba
+        from xr_s2sr.inference import kernels  # brings numba
 
         if (name, index) in self._seen:
             return

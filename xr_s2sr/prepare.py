@@ -13,20 +13,20 @@ from xr_s2sr import arguments, plausibility
 from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
 from xr_s2sr.baseline import offset_argument
 from xr_s2sr.errors import BandError, LazyError
+from xr_s2sr.inference.windows import Extent
 from xr_s2sr.models import Model
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.survey import Survey, survey
-from xr_s2sr.windows import Extent
 
 if TYPE_CHECKING:
-    from xr_s2sr.jobs import Job
+    from xr_s2sr.planning import Job
 
 
 def prepare(
     ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
 ) -> tuple[Survey, list[str], list[Job], Extent]:
     """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all."""
-    from xr_s2sr import jobs
+    from xr_s2sr import planning as jobs
 
     found = look(ds, units, offset)
     wanted = wanted_bands(found, bands)
@@ -86,7 +86,7 @@ def needed_bands(found: Survey, chosen: Iterable[Job], wanted: Iterable[str]) ->
 
 def check_pixels(ds: xr.Dataset, found: Survey, needed: Sequence[str]) -> None:
     """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata."""
-    from xr_s2sr.run import numba_ready  # brings numba
+    from xr_s2sr.inference.tiles import numba_ready  # brings numba
 
     undeclared = plausibility.Undeclared()
     for band in needed:

@@ -113,7 +113,7 @@ def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
     """In the block, no task of dask's outlives an error."""
     if not ds.chunks:
         return nullcontext()
-    from xr_s2sr.lazy import awaited
+    from xr_s2sr.inference.lazy import awaited
 
     return awaited()
 
@@ -124,7 +124,7 @@ def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> Non
         for name, stack in stacks.items():
             stack.rio.to_raster(files[name], **PLAIN)
         return
-    from xr_s2sr.lazy import compute_all, write_lock
+    from xr_s2sr.inference.lazy import compute_all, write_lock
 
     later = []
     for name, stack in stacks.items():

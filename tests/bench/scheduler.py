@@ -23,7 +23,8 @@ import numpy as np
 import xarray as xr
 from distributed import Client, LocalCluster
 
-from xr_s2sr import BANDS, patches
+from xr_s2sr import BANDS
+from xr_s2sr.inference import region as patches
 
 TWELVE = [band for band in BANDS if band != "B10"]
 
@@ -38,7 +39,7 @@ def block(block_info: Any = None) -> np.ndarray:
 
 
 def nothing(recipe: Any, stretches: Any, lead: int, weights: Any, pieces: Any) -> dict[str, np.ndarray]:
-    """In the place of :func:`xr_s2sr.patches.restore`."""
+    """In the place of :func:`xr_s2sr.inference.region.restore`."""
     shape = tuple(len(stretch.covered) for stretch in stretches)
     return {band: hollow(shape) for band in recipe.job.targets}
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr import jobs
+from xr_s2sr import planning as jobs
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
 from xr_s2sr.pixels import dn, measured

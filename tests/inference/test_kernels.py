@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xr_s2sr import kernels, quality
+from xr_s2sr import quality
+from xr_s2sr.inference import kernels
+from xr_s2sr.inference.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.interpolate import cubic_taps
-from xr_s2sr.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.pixels import LARGEST, Validity
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")

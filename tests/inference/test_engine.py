@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from toy_models import CARD_20, CARD_60, relabel, save, without_halo, write
 
-from xr_s2sr import engine, models
+from xr_s2sr import models
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import EngineError, ModelError, S2SRError
+from xr_s2sr.inference import engine
 from xr_s2sr.models import CARD_KEY, ModelCard, load
 from xr_s2sr.protobuf import external_file, metadata_props
 

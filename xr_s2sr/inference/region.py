@@ -1,6 +1,7 @@
 """One chunk of a lazy result: what a task is told, and what it does with the pixels. Knows no dask.
 
-A task is a small scene of its own: the same :class:`~xr_s2sr.run.Task`, windows and kernels as in memory, over the
+A task is a small scene of its own: the same :class:`~xr_s2sr.inference.tiles.Task`, windows and kernels as in memory,
+over the
 whole cells around one output chunk.
 """
 
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 
 from xr_s2sr import models, plausibility
 from xr_s2sr.bands import BANDS
-from xr_s2sr.engine import Runner
 from xr_s2sr.errors import ModelError
 from xr_s2sr.held import Held
-from xr_s2sr.jobs import How, Job
-from xr_s2sr.run import FILL_REACH, Source, Task, execute, fill_reach, numba_ready, settled, writable
+from xr_s2sr.inference.engine import Runner
+from xr_s2sr.inference.tiles import FILL_REACH, Source, Task, execute, fill_reach, numba_ready, settled, writable
+from xr_s2sr.inference.windows import CELL, Extent, Plan, Span, ceil_to_cell
+from xr_s2sr.planning import How, Job
 from xr_s2sr.survey import Survey
-from xr_s2sr.windows import CELL, Extent, Plan, Span, ceil_to_cell
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
 Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from xr_s2sr import models
 from xr_s2sr.bands import BANDS, CIRRUS
-from xr_s2sr.engine import Device, Runner, runner
 from xr_s2sr.errors import BandError, GridError, ModelError
 from xr_s2sr.held import Held
+from xr_s2sr.inference.eager import Progress
+from xr_s2sr.inference.engine import Device, Runner, runner
+from xr_s2sr.inference.tiles import Source, Task, default_threads, execute, fill_reach, settled, writable
+from xr_s2sr.inference.windows import Extent, Plan, Span, make_plan
 from xr_s2sr.interpolate import BicubicRunner
 from xr_s2sr.models import Model
 from xr_s2sr.plausibility import Undeclared
-from xr_s2sr.progress import Progress
-from xr_s2sr.run import Source, Task, default_threads, execute, fill_reach, settled, writable
 from xr_s2sr.survey import Survey
-from xr_s2sr.windows import Extent, Plan, Span, make_plan
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from xr_s2sr.errors import InputError
-from xr_s2sr.run import ramp
-from xr_s2sr.windows import CELL, Plan, Span, Window, ceil_to_cell, make_plan
+from xr_s2sr.inference.tiles import ramp
+from xr_s2sr.inference.windows import CELL, Plan, Span, Window, ceil_to_cell, make_plan
 
 sides = st.integers(1, 150)
 shapes = st.tuples(sides, sides)

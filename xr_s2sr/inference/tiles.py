@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS
-from xr_s2sr.engine import Runner
 from xr_s2sr.errors import EngineError, ModelError
+from xr_s2sr.inference import kernels
+from xr_s2sr.inference.engine import Runner
+from xr_s2sr.inference.windows import Extent, Plan, Span, Window
 from xr_s2sr.models import ModelCard
 from xr_s2sr.radiometry import Radiometry
-from xr_s2sr.windows import Extent, Plan, Span, Window
 
 #: How far valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.
 FILL_REACH = 12

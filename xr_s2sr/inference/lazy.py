@@ -1,7 +1,8 @@
 """dask-backed in, dask-backed out: one task a chunk of the result runs the network, for all bands of its job.
 
 The only room that imports dask, and only at first use. The graph has three layers of its own on top of the input's:
-pieces of the input's blocks, as far as a chunk sees; the chunks, each a small scene (:mod:`xr_s2sr.patches`); and the
+pieces of the input's blocks, as far as a chunk sees; the chunks, each a small scene (:mod:`~xr_s2sr.inference.region`);
+and the
 bands of each chunk. No array, session or lock is in it: a packaged model travels as its name, any other as its bytes,
 once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date a task.
 """
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import models, patches, plausibility
+from xr_s2sr import models, plausibility
 from xr_s2sr.bands import BANDS
-from xr_s2sr.jobs import How, Job
+from xr_s2sr.inference import region as patches
+from xr_s2sr.inference.windows import Extent, Span, ceil_to_cell
+from xr_s2sr.planning import How, Job
 from xr_s2sr.survey import Survey
-from xr_s2sr.windows import Extent, Span, ceil_to_cell
 
 if TYPE_CHECKING:
     import dask.array as da
