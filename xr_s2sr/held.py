@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from xr_s2sr.bands import BANDS
 from xr_s2sr.baseline import DateOffsets
 from xr_s2sr.grid import Grid
-from xr_s2sr.inference.windows import Extent, Span
 from xr_s2sr.radiometry import Radiometry
+from xr_s2sr.spans import Extent, Span
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Held:
 
     @property
     def factor(self) -> int:
-        return BANDS[self.id].gsd // 10
+        return BANDS[self.id].factor
 
     @property
     def extent(self) -> Extent:

@@ -1,34 +1,29 @@
-"""Which model restores which band, what that needs, and where: from a survey to tasks."""
+"""Plan a call: find the bands, choose their models, and work out what these read and cover."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from xr_s2sr import models
-from xr_s2sr.bands import BANDS, CIRRUS
-from xr_s2sr.errors import BandError, GridError, ModelError
-from xr_s2sr.held import Held
-from xr_s2sr.inference.eager import Progress
-from xr_s2sr.inference.engine import Device, Runner, runner
-from xr_s2sr.inference.tiles import Source, Task, default_threads, execute, fill_reach, settled, writable
-from xr_s2sr.inference.windows import Extent, Plan, Span, make_plan
-from xr_s2sr.interpolate import BicubicRunner
+from xr_s2sr import arguments, models, plausibility
+from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
 from xr_s2sr.models import Model
-from xr_s2sr.plausibility import Undeclared
-from xr_s2sr.survey import Survey
+from xr_s2sr.spans import Extent, Span
+from xr_s2sr.survey import Survey, look
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
-class How:
-    """The arguments of :func:`xr_s2sr.upsample` that say how, not what."""
+class RunOptions:
+    """Execution options: the arguments of :func:`xr_s2sr.upsample` of the same names."""
 
     tile: int
     margin: int | None
@@ -37,8 +32,19 @@ class How:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A model, the bands that are wanted of it, the inputs that the scene lacks, and whether the user gave it."""
+class ModelRun:
+    """One model, and the bands that it is to restore.
+
+    Attributes
+    ----------
+    model : Model
+    targets : tuple of str
+        Ids of the bands to restore.
+    absent : frozenset of str
+        Optional inputs that the scene lacks.
+    given : bool
+        True if the user asked for this model.
+    """
 
     model: Model
     targets: tuple[str, ...]
@@ -52,58 +58,122 @@ class Job:
 
     @property
     def factor(self) -> int:
-        """Cells of the coarsest band involved, in 10 m pixels."""
-        return max(BANDS[band].gsd for band in self.bands) // 10
+        """Pixel size of the coarsest band that is read, over 10 m."""
+        return max(BANDS[band].factor for band in self.bands)
 
-    def runner(self, device: Device, weights: bytes | None = None) -> Runner:
-        """Open the session, of the model's file or of its bytes; or the interpolation, which needs none."""
-        if self.model.path is None:
-            return BicubicRunner(self.model.card.gsd // 10)
-        return runner(self.model, device, weights)
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Attributes of the restored bands that say where they come from."""
+        origin = {"s2sr_model": f"{self.model.card.name} {self.model.card.version}"}
+        if self.model.sha256:
+            origin["s2sr_model_sha256"] = self.model.sha256
+        if self.absent:
+            origin["s2sr_missing_inputs"] = " ".join(band for band in BANDS if band in self.absent)
+        return origin
 
-    def domain(self, found: Survey, covered: Extent) -> Extent:
-        """The smallest rectangle of whole cells around an extent."""
-        anchor = next(
-            held.start for held in found.held.values() if held.id in self.bands and held.factor == self.factor
-        )
+    def domain(self, info: Survey, covered: Extent) -> Extent:
+        """Return the smallest rectangle around an extent that holds whole pixels of every band that is read."""
         f = self.factor
+        anchor = next(band.start for band in info.held.values() if band.id in self.bands and band.factor == f)
         rows, cols = (
             Span((s.start - a) // f * f + a, -((a - s.stop) // f) * f + a) for s, a in zip(covered, anchor, strict=True)
         )
         return rows, cols
 
-    def plan(self, domain: Extent, tile: int, margin: int | None, reach: int = 0) -> Plan:
-        """Windows over a domain; `reach` is what filling adds to the halo."""
-        return make_plan((len(domain[0]), len(domain[1])), tile, self.model.card.halo, margin, reach)
 
-    def task(
-        self,
-        ds: xr.Dataset,
-        found: Survey,
-        covered: Extent,
-        index: tuple[int, ...],
-        outputs: Mapping[str, NDArray[Any]],
-        running: Runner,
-    ) -> Task:
-        """Bring one date's pixels into memory and relate them to the domain."""
-        domain = self.domain(found, covered)
-        shape = len(domain[0]), len(domain[1])
-        corner = domain[0].start, domain[1].start
-        sources = {band: source(ds, found.held[band], corner, index).within(shape) for band in sorted(self.bands)}
-        rows, cols = (c.shift(-d.start) for c, d in zip(covered, domain, strict=True))
-        return Task(
-            self.model.card, running, sources, {band: outputs[band][index] for band in self.targets}, (rows, cols)
+def prepare(
+    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
+) -> tuple[Survey, list[str], list[ModelRun], Extent]:
+    """Find the bands, choose their models, and refuse what cannot be restored.
+
+    Parameters
+    ----------
+    ds : Dataset
+        In native form.
+    bands, units, offset
+        As in :func:`xr_s2sr.upsample`.
+    given : list of str, Path or Model, optional
+        The models that the user asked for.
+
+    Returns
+    -------
+    info : Survey
+        The bands that are involved, and what was left out.
+    wanted : list of str
+        Ids of the bands to return.
+    runs : list of ModelRun
+    covered : (Span, Span)
+        The part of the 10 m grid that all bands involved cover.
+
+    Raises
+    ------
+    BandError, GridError, RadiometryError, ModelError
+        As :func:`xr_s2sr.upsample` says.
+    """
+    info = look(ds, units, offset)
+    wanted = wanted_bands(info, bands)
+    runs = choose_models([band for band in wanted if not BANDS[band].is_fine], given)
+    runs = require(info, runs, by_name=bands is not None)
+    left_out = info.left_out
+    wanted = [band for band in wanted if BANDS[band].is_fine or any(band in run.targets for run in runs)]
+    # what is wrong with bands that are not involved is no reason to stop
+    info = look(ds.drop_vars(unused_variables(info, runs)), units, offset)
+    info.check()
+    info.left_out += left_out
+    needed = needed_bands(info, runs, wanted)
+    for band in needed:
+        plausibility.check_variable(ds[info.held[band].name], info.held[band])  # of dask arrays, in their tasks
+    return info, wanted, runs, common_extent(info, needed)
+
+
+def model_list(value: object) -> list[str | Path | Model]:
+    """Check the argument `model`: a name, a path, a Model, or several of them.
+
+    Raises
+    ------
+    ArgumentTypeError, InputError
+        If it is something else, or an empty list.
+    """
+    if isinstance(value, str | PathLike | Model):
+        value = [value]
+    if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
+        raise ArgumentTypeError(
+            f'model={value!r} is a {type(value).__name__}; expected a name, a path or a list of them: model="my.onnx"'
         )
+    if not value:
+        raise InputError("model is an empty list; leave it out for the packaged models")
+    return [item if isinstance(item, str | Model) else Path(item) for item in value]
 
 
-def source(ds: xr.Dataset, held: Held, corner: tuple[int, int], index: tuple[int, ...]) -> Source:
-    """One band at one leading index; `corner` is the domain's, on the 10 m grid."""
-    start = (held.start[0] - corner[0]) // held.factor, (held.start[1] - corner[1]) // held.factor
-    return Source(np.asarray(ds[held.name].variable[index].values), start, held.factor, held.at(index))
+def wanted_bands(info: Survey, bands: Any) -> list[str]:
+    """Return the ids of the bands that were asked for, or of every band that can be restored.
+
+    Raises
+    ------
+    BandError
+        If a band is unknown or missing, or there is nothing to restore.
+    """
+    if bands is None:
+        wanted = [band for band in info.variables if not BANDS[band].is_fine and band != CIRRUS]
+        if not wanted:
+            info.check()
+            raise BandError(
+                f"nothing to upsample: no 20 m or 60 m band (found: {', '.join(info.variables)}). Load some, such as "
+                "B05 or B11, or name the variables by band"
+            )
+        return wanted
+    wanted = resolve_requested(arguments.names("bands", bands))
+    absent = [band for band in wanted if band not in info.variables]
+    if absent:
+        raise BandError(
+            f"asked for {', '.join(absent)}, but the Dataset holds {', '.join(info.variables) or 'no band'}. Load the "
+            "band, or name its variable by band"
+        )
+    return wanted
 
 
-def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None) -> list[Job]:
-    """Assign each band to a model: to the first given one that restores it, else to the packaged default.
+def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None) -> list[ModelRun]:
+    """Assign each band to the first given model that restores it, or else to the packaged default.
 
     Raises
     ------
@@ -126,103 +196,87 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
                 f"the model {model} restores {', '.join(model.card.targets)}, none of which is left to restore "
                 f"({', '.join(wanted)}). Ask for one of them, or leave the model out"
             )
-    jobs = [
-        Job(model, tuple(b for b in chosen if chosen[b] == model), given=model in loaded)
+    runs = [
+        ModelRun(model, tuple(b for b in chosen if chosen[b] == model), given=model in loaded)
         for model in dict.fromkeys(chosen.values())
     ]
     for gsd in (20, 60):
         rest = tuple(band for band in wanted if band not in chosen and BANDS[band].gsd == gsd)
         if rest:
-            jobs.append(Job(models.bicubic(rest), rest))
-    return jobs
+            runs.append(ModelRun(models.bicubic(rest), rest))
+    return runs
 
 
-def require(found: Survey, jobs: Iterable[Job], *, by_name: bool = True) -> list[Job]:
-    """The jobs that can be done, each knowing the optional inputs that the scene lacks.
+def require(info: Survey, runs: Iterable[ModelRun], *, by_name: bool = True) -> list[ModelRun]:
+    """Return the runs that are possible, each with the optional inputs that the scene lacks.
 
     Parameters
     ----------
-    found : Survey
-        Is told of what is left out.
-    jobs : iterable of Job
+    info : Survey
+        Its `left_out` is extended.
+    runs : iterable of ModelRun
     by_name : bool
-        Whether the bands were asked for. Else those whose model lacks a band are left out, unless the model was asked
-        for, or nothing remains.
+        True if the bands were asked for. If not, those whose model lacks a band are left out, unless the model was
+        asked for, or nothing remains.
 
     Raises
     ------
     BandError
         If the scene lacks a band that a model needs, naming the bands and the model.
     """
-    able: list[Job] = []
+    able: list[ModelRun] = []
     problems: list[BandError] = []
-    for job in jobs:
-        missing = {band for band in job.bands if band not in found.variables}
-        needed = [band for band in BANDS if band in missing and band not in job.model.card.optional]
+    for run in runs:
+        missing = {band for band in run.bands if band not in info.variables}
+        needed = [band for band in BANDS if band in missing and band not in run.model.card.optional]
         if needed:
-            have = ", ".join(found.variables) or "none"
+            have = ", ".join(info.variables) or "none"
             problem = BandError(
-                f"missing {', '.join(needed)}, which the model {job.model.card.name!r} needs to restore "
-                f"{', '.join(job.targets)} (found: {have}). Load them too, or name the variables by band: "
+                f"missing {', '.join(needed)}, which the model {run.model.card.name!r} needs to restore "
+                f"{', '.join(run.targets)} (found: {have}). Load them too, or name the variables by band: "
                 f'ds = ds.rename({{"my_variable": "{needed[0]}"}}). Or interpolate: upsample(model="bicubic")'
             )
-            if by_name or job.given:
+            if by_name or run.given:
                 raise problem
             problems.append(problem)
-            found.left_out.append(f"{', '.join(job.targets)} left out: {problem}")
+            info.left_out.append(f"{', '.join(run.targets)} left out: {problem}")
             continue
-        able.append(replace(job, absent=frozenset(missing)))
+        able.append(replace(run, absent=frozenset(missing)))
     if problems and not able:
         raise problems[0]
     return able
 
 
-def common_extent(found: Survey, needed: Collection[str]) -> Extent:
-    """The 10 m pixels that all needed bands cover, on the 10 m grid.
+def unused_variables(info: Survey, runs: Iterable[ModelRun]) -> list[str]:
+    """Return the names of the variables at 20 m and 60 m that no model reads."""
+    read = {band for run in runs for band in run.bands}
+    return [name for band, name in info.variables.items() if not BANDS[band].is_fine and band not in read]
+
+
+def needed_bands(info: Survey, runs: Iterable[ModelRun], wanted: Iterable[str]) -> list[str]:
+    """Return the ids of the bands that are read, or whose coordinates the result takes."""
+    passed = {band for band in wanted if BANDS[band].is_fine}
+    return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})
+
+
+def common_extent(info: Survey, needed: Collection[str]) -> Extent:
+    """Return the rows and columns of the 10 m grid that all needed bands cover.
 
     Raises
     ------
     GridError
         If there are none.
     """
-    extents = [found.held[band].extent for band in needed]
+    extents = [info.held[band].extent for band in needed]
     rows, cols = ((max(e[axis].start for e in extents), min(e[axis].stop for e in extents)) for axis in (0, 1))
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
         listed = "; ".join(
             f"{held.name!r} rows {held.extent[0].start}:{held.extent[0].stop}, columns "
             f"{held.extent[1].start}:{held.extent[1].stop}"
-            for held in {h.factor: h for b, h in found.held.items() if b in needed}.values()
+            for held in {h.factor: h for b, h in info.held.items() if b in needed}.values()
         )
         raise GridError(
             f"the resolutions do not overlap, counted in 10 m pixels: {listed}. Select the same area in each: "
             "ds.sel(y=..., x=..., y_20m=..., x_20m=...)"
         )
     return Span(*rows), Span(*cols)
-
-
-def compute(
-    ds: xr.Dataset,
-    found: Survey,
-    chosen: Sequence[Job],
-    covered: Extent,
-    how: How,
-    report: bool | Callable[[int, int], Any],
-) -> dict[str, NDArray[Any]]:
-    """Run every job for every leading index; returns arrays (..., y, x) by band id, in the input's dtypes."""
-    lead = ds[found.fine.name].shape[:-2]
-    shape = (*lead, len(covered[0]), len(covered[1]))
-    arrays = {b: np.empty(shape, writable(ds[found.held[b].name].dtype)) for job in chosen for b in job.targets}
-    runners = [job.runner(how.device) for job in chosen]
-    domains = [job.domain(found, covered) for job in chosen]
-    windows = sum(len(job.plan(domain, how.tile, how.margin)) for job, domain in zip(chosen, domains, strict=True))
-    undeclared = Undeclared()
-    with Progress(report, windows * math.prod(lead)) as counting:
-        for index in np.ndindex(*lead):
-            for job, runner, domain in zip(chosen, runners, domains, strict=True):
-                task = job.task(ds, found, covered, index, arrays, runner)
-                for band, source in task.sources.items():
-                    undeclared.look(source.array, source.radiometry, found.held[band].name, index)
-                plan = job.plan(domain, how.tile, how.margin, fill_reach(task))
-                execute(task, plan, how.threads or default_threads(), counting.tick)
-    undeclared.warn()
-    return {band: settled(array, found.held[band].radiometry) for band, array in arrays.items()}

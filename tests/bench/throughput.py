@@ -20,7 +20,7 @@ import numpy as np
 import xr_s2sr
 from xr_s2sr import models
 from xr_s2sr.inference import engine
-from xr_s2sr.inference.tiles import default_threads
+from xr_s2sr.inference.eager import default_threads
 from xr_s2sr.inference.windows import make_plan
 
 

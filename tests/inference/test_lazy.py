@@ -24,7 +24,8 @@ import xr_s2sr
 from xr_s2sr import S2SRWarning, models
 from xr_s2sr.errors import ArgumentTypeError, EngineError, InputError, ModelError, RadiometryError
 from xr_s2sr.inference import engine
-from xr_s2sr.inference.windows import Span, make_plan
+from xr_s2sr.inference.windows import make_plan
+from xr_s2sr.spans import Span
 
 SIZE = 126
 CPU: dict[str, Any] = {"device": "cpu"}

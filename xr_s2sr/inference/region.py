@@ -1,85 +1,70 @@
-"""One chunk of a lazy result: what a task is told, and what it does with the pixels. Knows no dask.
+"""Restore one rectangle at one date: the same function for arrays in memory and for the tasks of dask.
 
-A task is a small scene of its own: the same :class:`~xr_s2sr.inference.tiles.Task`, windows and kernels as in memory,
-over the
-whole cells around one output chunk.
+In memory, the region is all that the result covers; in a task, it is the whole pixels around one chunk of the result.
+Both run the same windows and kernels, so every pixel is the same in either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr import models, plausibility
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import ModelError
 from xr_s2sr.held import Held
-from xr_s2sr.inference.engine import Runner
-from xr_s2sr.inference.tiles import FILL_REACH, Source, Task, execute, fill_reach, numba_ready, settled, writable
-from xr_s2sr.inference.windows import CELL, Extent, Plan, Span, ceil_to_cell
-from xr_s2sr.planning import How, Job
+from xr_s2sr.inference.blending import execute
+from xr_s2sr.inference.engine import Runner, runner
+from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
+from xr_s2sr.inference.windows import Plan, make_plan
+from xr_s2sr.interpolate import BicubicRunner
+from xr_s2sr.pixels import numba_ready
+from xr_s2sr.planning import Device, ModelRun, RunOptions
+from xr_s2sr.plausibility import Undeclared
+from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 from xr_s2sr.survey import Survey
-
-#: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
-Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What the tasks of a job have in common.
+class RegionSpec:
+    """The settings that all regions of one model run share.
 
     Attributes
     ----------
-    job : Job
-    held : mapping of str to Held
-        By band.
+    run : ModelRun
+    bands : mapping of str to Held
+        The bands that are read, by id.
     groups : tuple of tuples of str
-        Bands that are cut alike.
-    how : How
+        Ids of the bands that are cut alike.
+    options : RunOptions
     call : str
-        Of which call of upsample(): its tasks warn of the same thing once.
+        Identifies the call of upsample(), whose tasks warn of the same thing once.
     """
 
-    job: Job
-    held: Mapping[str, Held]
+    run: ModelRun
+    bands: Mapping[str, Held]
     groups: tuple[tuple[str, ...], ...]
-    how: How
+    options: RunOptions
     call: str = ""
 
-    def runner(self, weights: bytes | None) -> Runner:
-        """This process's session; of a packaged model if there are no bytes."""
-        job, model = self.job, self.job.model
-        if model.path is not None and weights is None:
-            here = models.load(model.path.stem)
-            if here.sha256 != model.sha256:
-                raise ModelError(
-                    f"the packaged model {model.path.stem!r} is {here} here, but {model} where upsample() was called; "
-                    "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
-                )
-            job = Job(here, job.targets, job.absent)
-        return job.runner(self.how.device, weights)
-
     def plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
-        """Windows over a domain; where it holds nothing to fill, `reach` may be 0."""
-        return self.job.plan((Span(0, shape[0]), Span(0, shape[1])), self.how.tile, self.how.margin, reach)
+        """Lay windows over a domain; `reach` may be 0 if it holds nothing to fill."""
+        return make_plan(shape, self.options.tile, self.run.model.card.halo, self.options.margin, reach)
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """One axis of one task.
+class RegionAxis:
+    """One axis of one region.
 
     Attributes
     ----------
     size : int
-        Of the task's domain, in 10 m pixels.
+        Length of the region's domain, in 10 m pixels.
     covered : Span
-        The part of it that the output chunk covers.
+        The part of the domain that the output covers.
     cuts : tuple of (Span, int)
-        For each group of bands: the pixels that are read, and where the first of them lies in the domain, in the
+        For each group of bands: the pixels that are read, and the place of the first of them in the domain, in the
         bands' own pixels.
     """
 
@@ -88,20 +73,47 @@ class Stretch:
     cuts: tuple[tuple[Span, int], ...]
 
 
-def stretch(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan: Plan) -> Stretch:
-    """Work out one axis of a task.
+def region_spec(
+    run: ModelRun, info: Survey, groups: Iterable[Sequence[str]], options: RunOptions, call: str = ""
+) -> RegionSpec:
+    """Gather the settings that all regions of one model run share."""
+    bands = {band: info.held[band] for band in BANDS if band in run.bands}
+    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call)
+
+
+def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held]) -> RegionAxis:
+    """Work out one axis of the region that is the whole domain.
+
+    Parameters
+    ----------
+    axis : int
+    covered : Span
+        The output, in pixels of the 10 m grid.
+    domain : (Span, Span)
+        Its edges mirror.
+    groups : sequence of Held
+        One band of each group.
+    """
+    whole = domain[axis]
+    inner = [_inside(axis, band, whole) for band in groups]
+    cuts = [(cut, _place(axis, band, cut, whole.start)) for band, cut in zip(groups, inner, strict=True)]
+    return RegionAxis(len(whole), covered.shift(-whole.start), tuple(cuts))
+
+
+def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan: Plan) -> RegionAxis:
+    """Work out one axis of the region around one chunk of the result.
 
     Parameters
     ----------
     axis : int
     chunk : Span
-        What the task gives, in pixels of the 10 m grid.
+        The output, in pixels of the 10 m grid.
     domain : (Span, Span)
-        The run's in memory: its edges mirror, its corner is where cells start.
+        That of the whole result: its edges mirror, its corner is where the coarsest pixels start.
     groups : sequence of Held
-        A band of each group.
+        One band of each group.
     plan : Plan
-        Over that domain, with the largest margin. If its windows are blended, the task runs those that touch its
+        Over that domain, with the largest margin. If its windows are blended, the region runs those that touch its
         chunk; else it makes windows of its own, and every pixel is the same in any of them.
     """
     whole = domain[axis]
@@ -113,68 +125,70 @@ def stretch(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan
         size = ceil_to_cell(chunk.stop - corner)
         read = Span(corner - plan.margin, corner + size + plan.margin)
     cuts = []
-    for held in groups:
-        start, f = held.start[axis], held.factor
-        # the part of the band inside of the domain, beyond which it is mirrored
-        inside = Span(max(0, (whole.start - start) // f), min(held.grid.shape[axis], (whole.stop - start) // f))
+    for band in groups:
+        start, f = band.start[axis], band.factor
+        inside = _inside(axis, band, whole)
         wanted = Span((read.start - start) // f, (read.stop - start) // f).shift(-inside.start)
         cut = wanted.mirrored(len(inside)).shift(inside.start)
-        cuts.append((cut, (start + cut.start * f - corner) // f))
-    return Stretch(size, chunk.shift(-corner), tuple(cuts))
+        cuts.append((cut, _place(axis, band, cut, corner)))
+    return RegionAxis(size, chunk.shift(-corner), tuple(cuts))
 
 
-def recipe(job: Job, found: Survey, groups: tuple[tuple[str, ...], ...], how: How, call: str = "") -> Recipe:
-    """What the tasks of a job have in common."""
-    return Recipe(job, {band: found.held[band] for band in BANDS if band in job.bands}, groups, how, call)
+def _inside(axis: int, band: Held, domain: Span) -> Span:
+    """Return the band's own pixels inside of the domain, beyond which they are mirrored."""
+    start, f = band.start[axis], band.factor
+    return Span(max(0, (domain.start - start) // f), min(band.grid.shape[axis], (domain.stop - start) // f))
 
 
-def cut(blocks: Sequence[NDArray[Any]], rows: slice, cols: slice) -> list[NDArray[Any]]:
-    """Parts of the blocks of several bands at one date; small ones are copied, so that the block can be forgotten."""
-    parts = [np.asarray(block).reshape(block.shape[-2:])[rows, cols] for block in blocks]
-    return [part.copy() if 2 * part.size < block.size else part for part, block in zip(parts, blocks, strict=True)]
+def _place(axis: int, band: Held, cut: Span, corner: int) -> int:
+    """Return the place of a cut's first pixel in a domain that starts at `corner`, in the band's own pixels."""
+    return (band.start[axis] + cut.start * band.factor - corner) // band.factor
 
 
-def restore(
-    recipe: Recipe,
-    stretches: tuple[Stretch, Stretch],
+def open_runner(run: ModelRun, device: Device, weights: bytes | None = None) -> Runner:
+    """Open the session of a model's file, or of its bytes; interpolation needs none."""
+    if run.model.path is None:
+        return BicubicRunner(run.model.card.gsd // 10)
+    return runner(run.model, device, weights)
+
+
+def restore_region(
+    spec: RegionSpec,
+    axes: tuple[RegionAxis, RegionAxis],
     index: tuple[int, ...],
-    weights: bytes | None,
-    pieces: Sequence[Pieces],
-) -> dict[str, NDArray[Any]]:
-    """Run the network over one chunk at a leading index: arrays (1, ..., y, x) by band.
+    images: Iterable[tuple[str, NDArray[Any]]],
+    outputs: Mapping[str, NDArray[Any]],
+    runner: Runner,
+    undeclared: Undeclared,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the network over one rectangle at one date.
 
-    Raises
-    ------
-    RadiometryError
-        If the pixels contradict their unit.
-    ModelError, EngineError
-        If the model or the device cannot be used in this process.
+    Parameters
+    ----------
+    spec : RegionSpec
+    axes : (RegionAxis, RegionAxis)
+        Rows and columns.
+    index : tuple of int
+        Along the leading dimensions.
+    images : iterable of (str, ndarray)
+        Each band's pixels (y, x) inside of the cuts of `axes`.
+    outputs : mapping of str to ndarray
+        Arrays (y, x) of the size that `axes` cover, by target, filled in place.
+    runner : Runner
+    undeclared : Undeclared
+        Gathers fill values that nothing declares.
+    tick : callable
+        Called after each window.
     """
-    rows, cols = stretches
-    sources = {}
-    undeclared = plausibility.Undeclared()
-    for g, (bands, parts) in enumerate(zip(recipe.groups, pieces, strict=True)):
-        start = rows.cuts[g][1], cols.cuts[g][1]
-        for k, band in enumerate(bands):
-            array, held = joined(parts, k), recipe.held[band]
-            radiometry = held.at(index)
-            step = [slice(None, None, max(1, n // 64)) for n in array.shape]
-            plausibility.check(array[step[0], step[1]], radiometry, held.name, f" at index {index}" if index else "")
-            sources[band] = Source(numba_ready(array), start, BANDS[band].gsd // 10, radiometry)
-            undeclared.look(sources[band].array, radiometry, held.name)
-    plausibility.warn_once(undeclared, recipe.call)
-    covered = rows.covered, cols.covered
-    shape = len(rows.covered), len(cols.covered)
-    outputs = {b: np.empty(shape, writable(recipe.held[b].radiometry.dtype)) for b in recipe.job.targets}
-    task = Task(recipe.job.model.card, recipe.runner(weights), sources, outputs, covered)
-    execute(task, recipe.plan((rows.size, cols.size), fill_reach(task)), recipe.how.threads or 1, lambda: None)
-    return {
-        band: settled(array, recipe.held[band].radiometry).reshape((1,) * len(index) + shape)
-        for band, array in outputs.items()
+    rows, cols = axes
+    cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
+    places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
+    pixels = {
+        band: BandPixels(numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index))
+        for band, image in images
     }
-
-
-def joined(pieces: Pieces, band: int) -> NDArray[Any]:
-    """The array of one band."""
-    lines = [line[0][band] if len(line) == 1 else np.concatenate([p[band] for p in line], axis=1) for line in pieces]
-    return lines[0] if len(lines) == 1 else np.concatenate(lines, axis=0)
+    for band, own in pixels.items():
+        undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
+    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered))
+    execute(task, spec.plan((rows.size, cols.size), fill_reach(task)), spec.options.threads or 1, tick)
