@@ -1,7 +1,6 @@
-"""What a Dataset holds: bands, grids, radiometry, and everything that is wrong with them, found without pixels.
+"""Survey a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
 
-A survey never raises for what it finds; it collects. ``upsample`` then raises the first problem, ``validate``
-shows all.
+A survey collects problems instead of raising them. ``upsample`` then raises the first problem, ``validate`` shows all.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from xr_s2sr.held import Held
 from xr_s2sr.radiometry import UNITS, Units
 
 Dims: TypeAlias = tuple[Hashable, ...]
-#: A grid, and where its first pixel starts on the 10 m grid.
+#: A grid, and the start of its first pixel on the 10 m grid.
 Place: TypeAlias = tuple[Grid, tuple[int, int]]
 
 
@@ -41,11 +40,11 @@ class Survey:
         Id of the 10 m band whose coordinates the result takes.
     crs : str or None
     problems : list of S2SRError
-        What keeps bands from being used.
+        Reasons why bands cannot be used.
     notes : list of str
-        What was assumed, or will be left out.
+        Assumptions, and variables that will be left out.
     left_out : list of str
-        Bands that cannot be restored beside others that can, and why.
+        Bands that cannot be restored beside others that can, with the reason.
     """
 
     variables: dict[str, str] = field(default_factory=dict)
@@ -68,14 +67,14 @@ class Survey:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Turn an error of ours into a finding."""
+        """Collect an error of this package instead of raising it."""
         try:
             yield
         except S2SRError as problem:
             self.problems.append(problem)
 
     def check_one_offset(self) -> None:
-        """Refuse offsets that differ between dates, where dates are compared or degraded together.
+        """Refuse offsets that differ between dates, for methods that compare or degrade dates together.
 
         Raises
         ------

@@ -156,7 +156,7 @@ def _check_ports(session: Any, model: Model) -> None:
     expected = {**{name: len(bands) for name, bands in card.inputs.items()}, "sr": len(card.targets)}
     outputs = [port for port in session.get_outputs() if port.name == "sr"]
     found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
-    # what the file leaves open is a name, not a number
+    # a size that the file leaves open has a name instead of a number
     told = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
     if told != expected:
         raise ModelError(

@@ -113,7 +113,7 @@ def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset
     return sr
 
 
-#: What of an encoding says how a variable was cut up in its file.
+#: Parts of an encoding that say how a variable was cut up in its file.
 STORED = ("chunks", "preferred_chunks", "chunksizes", "shards", "contiguous", "original_shape", "source")
 
 

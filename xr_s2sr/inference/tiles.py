@@ -92,7 +92,7 @@ class Task:
             codes = np.empty((h, w), np.uint8)
             for image, band in zip(stack, bands, strict=True):
                 if band not in self.pixels:
-                    image[:] = 0  # what the network learned to take for a missing band
+                    image[:] = 0  # the network learned that zeros are a missing band
                 elif self.pixels[band].gather(*window.read, self.card.scale, image, codes):
                     kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
             inputs[name] = stack

@@ -1,7 +1,7 @@
-"""Windows: where a run reads, what it keeps, where that is written. Pure integers, no arrays.
+"""Windows over a domain: the pixels that each reads, keeps and writes. Pure integers, no arrays.
 
-All numbers are 10 m pixels of the domain, the rectangle of whole coarse cells that a run covers. A read may
-reach over the domain's edges: what lies there is mirrored ('symmetric') when it is gathered.
+All numbers are 10 m pixels of the domain, the rectangle of whole coarse pixels that a run covers. A read may reach
+over the domain's edges: pixels beyond them are mirrored ('symmetric') when they are gathered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Window:
     crop : (Span, Span)
         The part of the network's output that is kept, counted from the window's own corner.
     write : (Span, Span)
-        Where it goes, in the domain.
+        Its place in the domain.
     """
 
     read: Extent
@@ -79,7 +79,7 @@ class Plan:
                 yield Window(read, crop, write)
 
     def read(self, axis: int, span: Span) -> Span:
-        """What the windows that touch a part of the domain read along an axis."""
+        """Return the pixels that the windows that touch a part of the domain read along an axis."""
         touching = [read for read, _, write in self._along(axis) if len(write.clip(span))]
         return Span(touching[0].start, touching[-1].stop)
 
