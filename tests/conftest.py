@@ -48,8 +48,7 @@ def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*args: Any, **kwargs: Any) -> None:
         pytest.fail("pixels were computed")
 
-    monkeypatch.setattr("xr_s2sr.jobs.execute", reached)
-    monkeypatch.setattr("xr_s2sr.run.execute", reached)
+    monkeypatch.setattr("xr_s2sr.inference.region.execute", reached)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
 
 def offsets(ds: xr.Dataset) -> list[float]:
     """Reflectance at DN 0, by date, as the survey finds it."""
-    from xr_s2sr.prepare import look
+    from xr_s2sr.survey import look
 
     held = look(ds, None, None).held["B05"]
     return [held.at((k,)).offset for k in range(3)]

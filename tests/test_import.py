@@ -23,9 +23,9 @@ MAX_LINES = 300
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.engine", "xr_s2sr.training.export"),
-    "numba": ("xr_s2sr.kernels",),
-    "dask": ("xr_s2sr.lazy",),
+    "onnxruntime": ("xr_s2sr.inference.engine", "xr_s2sr.training.export"),
+    "numba": ("xr_s2sr.jit",),
+    "dask": ("xr_s2sr.inference.lazy", "xr_s2sr.scheduling"),
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.onnx_graph",),
     "h5py": ("xr_s2sr.importers.",),
@@ -50,7 +50,7 @@ def test_import_is_light() -> None:
     # xarray or rioxarray may bring these; we bring nothing on top
     foreign = {name.partition(".")[0] for name in ours - plain} - sys.stdlib_module_names
     assert foreign <= {"xr_s2sr", "__mp_main__"}
-    assert "xr_s2sr.kernels" not in ours
+    assert "xr_s2sr.inference.kernels" not in ours
 
 
 def test_looking_at_a_model_opens_nothing() -> None:
@@ -124,15 +124,44 @@ def test_no_cycles() -> None:
     graph = {name: internal(at_import(parse(name))) - {name} for name in MODULES}
     order = list(TopologicalSorter(graph).static_order())
     assert set(order) == set(MODULES)
-    assert order.index("xr_s2sr.bands") < order.index("xr_s2sr.run") < order.index("xr_s2sr.api")
+    assert order.index("xr_s2sr.bands") < order.index("xr_s2sr.planning") < order.index("xr_s2sr.api")
+
+
+#: What knows of scenes, or only runs and writes: none of it may know how a network is run.
+BELOW_INFERENCE = (
+    "arguments assemble baseline cells copies crs extras grid held jit layout merging models names pixel_codes pixels "
+    "planning plausibility radiometry scheduling spans survey tree verified write"
+)
+
+
+@pytest.mark.parametrize("low", BELOW_INFERENCE.split())
+def test_inference_stays_above(low: str) -> None:
+    """Function bodies included."""
+    assert not [name for name in internal(parse(f"xr_s2sr.{low}")) if name.startswith("xr_s2sr.inference")]
+
+
+@pytest.mark.parametrize("low", ["held", "survey", "extras", "assemble", "arguments"])
+def test_scenes_and_models_do_not_know_each_other(low: str) -> None:
+    assert not internal(parse(f"xr_s2sr.{low}")) & {"xr_s2sr.models", "xr_s2sr.planning"}
+
+
+def test_one_function_restores_a_region() -> None:
+    """Arrays in memory and dask's tasks get to the windows by the same way only."""
+    users = [name for name in MODULES if "xr_s2sr.inference.blending" in internal(parse(name))]
+    assert users == ["xr_s2sr.inference.region"]
+
+
+def test_writing_brings_no_network() -> None:
+    assert not [name for name in loaded("import xr_s2sr.write, xr_s2sr.convert") if name.startswith("numba")]
 
 
 def test_engine_and_kernels_do_not_know_each_other() -> None:
-    assert "xr_s2sr.kernels" not in internal(parse("xr_s2sr.engine"))
-    assert internal(parse("xr_s2sr.kernels")) == set()
+    assert "xr_s2sr.inference.kernels" not in internal(parse("xr_s2sr.inference.engine"))
+    assert internal(parse("xr_s2sr.inference.kernels")) == {"xr_s2sr.jit", "xr_s2sr.pixel_codes"}
+    assert internal(parse("xr_s2sr.pixel_codes")) == {"xr_s2sr.jit"}
 
 
-@pytest.mark.parametrize("low", ["errors", "bands", "windows", "kernels", "scores", "sensor", "quality"])
+@pytest.mark.parametrize("low", ["errors", "bands", "spans", "jit", "scheduling", "scores", "sensor", "quality"])
 def test_the_cellar_stays_below(low: str) -> None:
     below = {"xr_s2sr.scores", "xr_s2sr.sensor"} if low == "quality" else set()
     assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
@@ -143,11 +172,11 @@ def test_the_cellar_stays_below(low: str) -> None:
 )
 def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
     known = internal(at_import(parse(f"xr_s2sr.{low}")))
-    above = {"survey", "prepare", "jobs", "run", "engine", "models", "assemble", "api"}
+    above = {"survey", "planning", "models", "assemble", "api"}
     assert not known & {f"xr_s2sr.{room}" for room in above}
 
 
-@pytest.mark.parametrize("low", ["prepare", "wald", "agreement"])
+@pytest.mark.parametrize("low", ["planning", "wald", "agreement"])
 def test_what_api_and_evaluate_stand_on(low: str) -> None:
     assert not internal(parse(f"xr_s2sr.{low}")) & {"xr_s2sr.api", "xr_s2sr.trial", "xr_s2sr.evaluation"}
 

@@ -16,8 +16,8 @@ from keras_files import aesr, aesr_layers, bilinear, dsen2, dsen2_layers, write_
 import xr_s2sr
 from xr_s2sr import cli, importers
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.engine import runner
 from xr_s2sr.errors import DependencyError, ModelError, S2SRError
+from xr_s2sr.inference.engine import runner
 from xr_s2sr.models import Model, load
 from xr_s2sr.quality import degrade
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import enlarged, native
 
-from xr_s2sr import kernels, pixels
-from xr_s2sr.kernels import INVALID, SATURATED, VALID
+from xr_s2sr import pixels
+from xr_s2sr.inference import kernels
+from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.pixels import LARGEST, Validity
 from xr_s2sr.plot import rgb
 from xr_s2sr.radiometry import resolve_radiometry
@@ -55,7 +56,7 @@ def test_numpy_and_numba_agree(dtype: str, nodata: float, low: float, high: floa
     validity = Validity(nodata, low, high, top)
     found = codes_of_numba(image, validity)
     np.testing.assert_array_equal(found, codes_of_numpy(image, validity))
-    assert kernels.any_invalid(image, validity) == bool((found != VALID).any())
+    assert any_invalid(image, validity) == bool((found != VALID).any())
 
 
 @pytest.mark.parametrize(

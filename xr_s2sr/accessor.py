@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import xarray as xr
 
 from xr_s2sr import agreement, api, evaluation, wald, write
-from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.extras import Keep
 from xr_s2sr.layout import Scene
+from xr_s2sr.planning import Device
 from xr_s2sr.quality import Blur, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report

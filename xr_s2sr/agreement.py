@@ -16,12 +16,12 @@ from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spa
 from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.pixels import dn, measured
-from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.plausibility import check_pixels
 from xr_s2sr.quality import BLURS, Blur
 from xr_s2sr.radiometry import Units, resolve_radiometry
-from xr_s2sr.survey import Survey, find_bands
+from xr_s2sr.spans import Span
+from xr_s2sr.survey import Survey, find_bands, look
 from xr_s2sr.wald import check_protocol, sigma_of
-from xr_s2sr.windows import Span
 
 
 def consistency(

@@ -1,4 +1,4 @@
-"""The free functions behind the accessor; the whole story on one screen."""
+"""The free functions behind the accessor: `upsample` from its arguments to the result, `validate`, `bands_of`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, assemble
-from xr_s2sr.engine import Device
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.extras import KEEP, Keep, off_grid
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.models import Model
-from xr_s2sr.prepare import look, prepare
+from xr_s2sr.planning import DEVICES, Device, RunOptions, model_list, prepare
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
-from xr_s2sr.survey import Survey, find_bands
+from xr_s2sr.spans import Extent
+from xr_s2sr.survey import Survey, find_bands, look
 from xr_s2sr.tree import into_tree
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
@@ -56,8 +56,8 @@ def upsample(
         holds, and all its variables on the 10 m grid as they are; bands whose model lacks an input, such as B01
         without B09, are then left out with a warning.
     keep : {"fine", "all"}
-        Variables that are no bands (classes, masks, angles). "fine": those on the 10 m grid, unless `bands` says what
-        to return; a warning names the others. "all": in any case, and coarser ones by nearest neighbour.
+        Ancillary variables: classes, masks, angles. "fine": those on the 10 m grid, unless `bands` says what to
+        return; a warning names the others. "all": in any case, and coarser ones by nearest neighbour.
     into : bool
         Of a DataTree, return the tree with the result in its 10 m node.
     model : str, path, Model or sequence of them, optional
@@ -122,62 +122,66 @@ def upsample(
     >>> sr.B11.shape, str(sr.B11.dtype)
     ((120, 120), 'uint16')
     """
-    tile = arguments.count("tile", tile)
-    margin = None if margin is None else arguments.count("margin", margin, least=0)
-    threads = None if threads is None else arguments.count("threads", threads)
+    options = RunOptions(
+        tile=arguments.count("tile", tile),
+        margin=None if margin is None else arguments.count("margin", margin, least=0),
+        device=arguments.choice("device", device, DEVICES),
+        threads=None if threads is None else arguments.count("threads", threads),
+    )
     chunks = None if chunks is None else arguments.count("chunks", chunks)
-    arguments.choice("device", device, ("auto", "cpu", "cuda"))
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
-    given = None if model is None else arguments.models(model)
+    given = None if model is None else model_list(model)
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
-    scene, layout = ds, arrange(ds)
-    ds = layout.ds
-    found, wanted, chosen, covered = prepare(ds, bands, given, units, offset)
-    for reason in found.left_out:
+
+    layout = arrange(ds)
+    native = layout.ds
+    info, wanted, runs, covered = prepare(native, bands, given, units, offset)
+    _warn_of_omissions(native, info, covered, ancillary=keep == "fine" and bands is None)
+
+    from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
+
+    is_lazy = lazy.is_lazy(native, info, runs)
+    arguments.for_dask(is_lazy, chunks, report)
+    arrays = (
+        lazy.restore(native, info, runs, covered, options, chunks)
+        if is_lazy
+        else eager.restore(native, info, runs, covered, options, report)
+    )
+    restored = {
+        band: assemble.restored_variable(native, info, covered, band, arrays[band], run.provenance)
+        for run in runs
+        for band in run.targets
+    }
+    result = assemble.dataset(native, info, covered, restored, None if bands is None else wanted, keep)
+    if keep == "all" and (uncovered := [name for name in off_grid(native, info) if name not in result]):
+        warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
+    if is_lazy:
+        result = lazy.aligned(result, restored, native)
+    result = layout.back(result)
+    return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
+
+
+def _warn_of_omissions(ds: xr.Dataset, info: Survey, covered: Extent, *, ancillary: bool) -> None:
+    """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller."""
+    for reason in info.left_out:
         warn(reason)
-    left_out = off_grid(ds, found) if keep == "fine" and bands is None else []
-    if left_out:
+    if ancillary and (left_out := off_grid(ds, info)):
         warn(
             f"left out, as they are no bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
             'nearest neighbour with upsample(keep="all"), or drop them first',
         )
-    if (len(covered[0]), len(covered[1])) != found.grid.shape:
+    rows, cols = covered
+    if (len(rows), len(cols)) != info.grid.shape:
         warn(
-            f"the bands' extents differ: the result covers rows {covered[0].start}:{covered[0].stop} and columns "
-            f"{covered[1].start}:{covered[1].stop} of {found.grid.shape[0]} x {found.grid.shape[1]} pixels at 10 m",
+            f"the bands' extents differ: the result covers rows {rows.start}:{rows.stop} and columns "
+            f"{cols.start}:{cols.stop} of {info.grid.shape[0]} x {info.grid.shape[1]} pixels at 10 m",
         )
-
-    from xr_s2sr import jobs, lazy  # numba comes with the first run, not with the import
-
-    is_lazy = lazy.is_lazy(ds, found, chosen)
-    arguments.for_dask(is_lazy, chunks, report)
-    how = jobs.How(tile, margin, device, threads)
-    arrays = (
-        lazy.restore(ds, found, chosen, covered, how, chunks)
-        if is_lazy
-        else jobs.compute(ds, found, chosen, covered, how, report)
-    )
-    restored = {
-        band: assemble.restored_variable(ds, found, covered, band, arrays[band], job.model, job.absent)
-        for job in chosen
-        for band in job.targets
-    }
-    result = assemble.dataset(ds, found, covered, restored, None if bands is None else wanted, keep)
-    uncovered = [name for name in off_grid(ds, found) if name not in result] if keep == "all" else []
-    if uncovered:
-        warn(
-            f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area",
-        )
-    if is_lazy:
-        result = lazy.aligned(result, restored, ds)
-    result = layout.back(result)
-    return into_tree(scene, result) if into and isinstance(scene, xr.DataTree) else result
 
 
 def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Report:
-    """Say what a scene holds, how it is held, and what keeps it from being upsampled; raises on no data.
+    """Report the bands of a scene, its form, and what keeps it from being upsampled; unsuitable data do not raise.
 
     Dask arrays are not computed. Of arrays in memory, pixels are read where a band may be a copy on a finer grid.
 
@@ -201,32 +205,32 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     except S2SRError as problem:
         return Report(Survey(), outcome, (problem,))
     ds = layout.ds
-    found = look(ds, units, offset)
-    found.notes[:0] = layout.notes
-    problems = list(found.problems)
+    info = look(ds, units, offset)
+    info.notes[:0] = layout.notes
+    problems = list(info.problems)
     try:
         seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset)
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
-        found.notes += seen.left_out
+        info.notes += seen.left_out
         if left_out := off_grid(ds, seen):
-            found.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
+            info.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:
         if not any(str(problem).startswith(str(known)) for known in problems):
             problems.append(problem)
-    return Report(found, outcome, tuple(problems))
+    return Report(info, outcome, tuple(problems))
 
 
 def bands_of(ds: Scene) -> Mapping[str, str]:
-    """Band id to variable name, or label along the bands' dimension, in the order of wavelength.
+    """Map band ids to variable names, or to labels along the bands' dimension, in the order of wavelength.
 
     Raises
     ------
     BandError
         If two variables are the same band.
     """
-    found = Survey()
-    find_bands(named(ds), found)
-    if found.variables:
-        found.check()
-    return dict(found.variables)
+    info = Survey()
+    find_bands(named(ds), info)
+    if info.variables:
+        info.check()
+    return dict(info.variables)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from os import PathLike
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from xr_s2sr.errors import ArgumentTypeError, InputError, warn
-from xr_s2sr.models import Model
 
 T = TypeVar("T")
 
@@ -59,19 +56,6 @@ def names(name: str, value: object) -> list[object]:
     if not found:
         raise InputError(f'{name} is empty; name some bands, such as {name}=["B05", "B11"], or leave it out for all')
     return found
-
-
-def models(value: object) -> list[str | Path | Model]:
-    """A model's name, path or object, or several of them."""
-    if isinstance(value, str | PathLike | Model):
-        value = [value]
-    if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
-        raise ArgumentTypeError(
-            f'model={value!r} is a {type(value).__name__}; expected a name, a path or a list of them: model="my.onnx"'
-        )
-    if not value:
-        raise InputError("model is an empty list; leave it out for the packaged models")
-    return [item if isinstance(item, str | Model) else Path(item) for item in value]
 
 
 def progress(value: object) -> bool | Callable[[int, int], Any]:

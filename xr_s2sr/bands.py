@@ -31,6 +31,16 @@ class Band:
     wavelength: float
     aliases: tuple[str, ...]
 
+    @property
+    def factor(self) -> int:
+        """Pixel size over 10 m: 1, 2 or 6."""
+        return self.gsd // 10
+
+    @property
+    def is_fine(self) -> bool:
+        """True for the 10 m bands, which guide the restoration of the others."""
+        return self.gsd == 10
+
 
 _TABLE = (
     Band("B01", 60, 442.7, ("coastal", "coastal_aerosol", "aerosol", "nbart_coastal_aerosol")),

@@ -1,4 +1,4 @@
-"""Loops for bands held as copies: where neighbours differ, and one pixel of each cell. Like kernels.py, no policy."""
+"""Loops for bands held as copies: where neighbours differ, and one pixel of each cell. No policy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from xr_s2sr.kernels import INVALID, _jit, classify, rounded
+from xr_s2sr.jit import jit
+from xr_s2sr.pixel_codes import INVALID, classify, rounded
 
 
-@_jit
+@jit
 def seams(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: no cover
     """Mark the rows and columns that differ anywhere from the one before; invalid pixels differ from nothing.
 
@@ -37,7 +38,7 @@ def seams(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: n
                     rows[i] = True
 
 
-@_jit
+@jit
 def thin(image: Any, factor: int, row: int, col: int, validity: Any, out: Any) -> tuple[int, int]:  # pragma: no cover
     """Take one pixel of each factor x factor cell: the first valid one.
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from xr_s2sr.api import upsample
 from xr_s2sr.files import open_any
-from xr_s2sr.lazy import computing
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.replacing import check_apart, check_target
+from xr_s2sr.scheduling import computing
 from xr_s2sr.write import save
 
 #: Suffixes of outputs that are one file.

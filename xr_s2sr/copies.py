@@ -19,6 +19,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.crs import read_crs, tile_origin
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
+from xr_s2sr.pixels import numba_ready, writable
 from xr_s2sr.radiometry import validity_in_any_unit
 from xr_s2sr.verified import verified
 
@@ -132,8 +133,6 @@ def _groups(ds: xr.Dataset) -> list[Group]:
 
 def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """Each date's pixels in memory, as numba reads them."""
-    from xr_s2sr.run import numba_ready  # brings numba
-
     pixels = numba_ready(da.values)
     for index in np.ndindex(pixels.shape[:-2]):
         yield index, pixels[index]
@@ -243,7 +242,6 @@ def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, l
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
     """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
     from xr_s2sr.cells import thin  # brings numba
-    from xr_s2sr.run import writable
 
     validity = validity_in_any_unit(da)
     out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))

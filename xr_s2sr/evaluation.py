@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import api, arguments, models
+from xr_s2sr import api, models
 from xr_s2sr.bands import BANDS
-from xr_s2sr.engine import Device
 from xr_s2sr.errors import BandError, InputError, warn
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.prepare import look, wanted_bands
+from xr_s2sr.planning import Device, model_list, wanted_bands
 from xr_s2sr.quality import SCORE_BORDER, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.scorecard import Scores
-from xr_s2sr.survey import Survey
+from xr_s2sr.survey import Survey, look
 from xr_s2sr.trial import FACTORS, Given, Group, prepared
 from xr_s2sr.wald import check_protocol
 
@@ -140,9 +139,7 @@ def _methods(model: Any) -> dict[str, Given]:
 def _loaded(model: Any) -> Given:
     if model is None:
         return None
-    return [
-        item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in arguments.models(model)
-    ]
+    return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
 def _scorable(found: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:

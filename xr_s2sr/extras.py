@@ -1,4 +1,4 @@
-"""What is no band: masks, classes, angles. On the 10 m grid it comes along; what is coarser, by nearest neighbour."""
+"""Ancillary variables: masks, classes, angles. Those on the 10 m grid come along; coarser ones by nearest neighbour."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from xr_s2sr.errors import S2SRError
 from xr_s2sr.grid import Axis, read_axis
 from xr_s2sr.survey import Survey
 
-#: Which variables that are no bands come along: those on the 10 m grid, or all.
+#: The ancillary variables that come along: those on the 10 m grid, or all.
 Keep: TypeAlias = Literal["fine", "all"]
 KEEP: tuple[Keep, ...] = ("fine", "all")
 
 
 def off_grid(ds: xr.Dataset, found: Survey) -> list[str]:
-    """Variables that are no bands and have dims of their own."""
+    """Return the names of the ancillary variables with dims of their own."""
     fine = {*ds[found.fine.name].dims}
     return [str(name) for name, da in ds.data_vars.items() if resolve(name) is None and not {*da.dims} <= fine]
 
 
 def brought(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:
-    """A coarser variable on the 10 m grid, by nearest neighbour; None where it does not cover it.
+    """Bring a coarser variable to the 10 m grid by nearest neighbour; None if it does not cover the grid.
 
-    A variable whose last two dims are no place at all comes back as it is.
+    A variable whose last two dims are not spatial comes back as it is.
     """
     rows, cols = reference.dims[-2:]
     if da.ndim < 2 or any(dim not in da.coords for dim in da.dims[-2:]):
@@ -37,7 +37,7 @@ def brought(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:
         try:
             at = _within(read_axis(da, dim), read_axis(reference, fine, 10.0))
         except S2SRError:
-            return None  # no regular grid
+            return None  # not a regular grid
         if at is None:
             return None
         index[dim] = xr.Variable(fine, at)
@@ -49,7 +49,7 @@ def brought(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:
 
 
 def _within(coarse: Axis, fine: Axis) -> np.ndarray | None:
-    """The coarse pixel that holds each fine one's centre; None if some lie outside."""
+    """Return the coarse pixel that holds each fine pixel's centre; None if some lie outside."""
     centres = fine.first + fine.step * np.arange(fine.size)
     at = np.floor((centres - coarse.edge) / coarse.step).astype(int)
     return at if at.size and at.min() >= 0 and at.max() < coarse.size else None

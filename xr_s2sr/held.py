@@ -1,4 +1,4 @@
-"""A band as a Dataset holds it: its variable, its place, what its values mean."""
+"""A band of a Dataset: its variable, its place, and the meaning of its values."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.baseline import DateOffsets
 from xr_s2sr.grid import Grid
 from xr_s2sr.radiometry import Radiometry
-from xr_s2sr.windows import Extent, Span
+from xr_s2sr.spans import Extent, Span
 
 
 @dataclass(frozen=True)
 class Held:
-    """A band as a Dataset holds it.
+    """A band of a Dataset.
 
     Attributes
     ----------
     id : str
     name : str
-        Of the variable.
+        Name of the variable.
     grid : Grid
     start : (int, int)
-        Where its first pixel starts, in 10 m pixels, counted from the 10 m grid's first.
+        Start of its first pixel, in 10 m pixels from the first of the 10 m grid.
     radiometry : Radiometry
-        Of the first date, where offsets differ.
+        That of the first date if offsets differ.
     dates : DateOffsets or None
-        The offsets by date, where they differ.
+        The offsets by date if they differ.
     axis : int
-        Of the dates, among the leading dimensions.
+        Position of the dates among the leading dimensions.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Held:
     axis: int = 0
 
     def at(self, index: tuple[int, ...]) -> Radiometry:
-        """The radiometry at a leading index."""
+        """Return the radiometry at a leading index."""
         return (
             self.radiometry
             if self.dates is None
@@ -49,7 +49,7 @@ class Held:
 
     @property
     def told(self) -> str:
-        """Its radiometry, for people."""
+        """Its radiometry in words."""
         if self.dates is None:
             return str(self.radiometry)
         offsets = " or ".join(f"{value:+g}" for value in sorted(set(self.dates.values)))
@@ -59,7 +59,8 @@ class Held:
 
     @property
     def factor(self) -> int:
-        return BANDS[self.id].gsd // 10
+        """Pixel size over 10 m: 1, 2 or 6."""
+        return BANDS[self.id].factor
 
     @property
     def extent(self) -> Extent:

@@ -40,7 +40,7 @@ class BicubicRunner:
         self.taps = cubic_taps(factor)
 
     def run(self, inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        from xr_s2sr import kernels
+        from xr_s2sr.inference import kernels
 
         (coarse,) = inputs.values()
         bands, h, w = coarse.shape

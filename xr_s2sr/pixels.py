@@ -1,4 +1,4 @@
-"""Which pixels are valid: one rule, in float32, here for numpy and in :func:`xr_s2sr.kernels.classify` for numba.
+"""Which pixels are valid: one rule, in float32, here for numpy and in :mod:`xr_s2sr.pixel_codes` for numba.
 
 Float32, because the networks compute in it: a nodata value that it cannot hold exactly, such as -9999.9 or 1e20, is
 rounded on both sides of the comparison.
@@ -91,3 +91,18 @@ def measured(values: Any, radiometry: Radiometry) -> NDArray[np.float64]:
 def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
     """Values in a variable's own unit as reflectance x 10000."""
     return (values * radiometry.scale + radiometry.offset) * 1e4
+
+
+def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype itself, or the one that numba can write in its place."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+
+
+def settled(array: NDArray[Any], radiometry: Radiometry) -> NDArray[Any]:
+    """Cast an output to its variable's own dtype, with nothing in it that the variable cannot be stored with."""
+    return radiometry.storable(array.astype(radiometry.dtype, copy=False))
+
+
+def numba_ready(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array itself, or a copy if numba does not know its type: foreign byte order, half floats, masks."""
+    return np.asarray(array).astype(writable(array.dtype), copy=False)

@@ -5,6 +5,7 @@ Single values that no surface has are fill values that nothing declares: taken a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.baseline import BASELINE_OFFSET
-from xr_s2sr.errors import RadiometryError, warn
-from xr_s2sr.pixels import LARGEST, possible, valid
+from xr_s2sr.errors import LazyError, RadiometryError, warn
+from xr_s2sr.pixels import LARGEST, numba_ready, possible, valid
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
 if TYPE_CHECKING:
     from xr_s2sr.held import Held
+    from xr_s2sr.survey import Survey
 
 #: No surface is this bright, and none so dark: atmospheric correction may go a little below 0, not its median so far.
 BRIGHTEST, DARKEST = 5.0, -0.03
@@ -27,7 +29,7 @@ BRIGHTEST, DARKEST = 5.0, -0.03
 FILL_VALUES = 3
 
 
-def check_pixels(da: xr.DataArray, held: Held) -> None:
+def check_variable(da: xr.DataArray, held: Held) -> None:
     """Refuse pixels whose median contradicts the metadata, on any date.
 
     Of pixels that are still in a file, the middle of the image is looked at; dask arrays are not.
@@ -147,12 +149,12 @@ class Undeclared:
 
     def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
         """Count those of one image, of shape (y, x); a second time does not count."""
-        from xr_s2sr import kernels  # brings numba
+        from xr_s2sr import pixel_codes  # brings numba
 
         if (name, index) in self._seen:
             return
         self._seen.add((name, index))
-        count, smallest, largest = kernels.impossible(image, radiometry.validity)
+        count, smallest, largest = pixel_codes.impossible(image, radiometry.validity)
         if count:
             fill = Fill(count, smallest, largest, radiometry)
             self.found[name] = self.found[name] + fill if name in self.found else fill
@@ -168,6 +170,31 @@ class Undeclared:
             f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
             f"{fill.fix(name)}",
         )
+
+
+def check_pixels(ds: xr.Dataset, found: Survey, needed: Iterable[str]) -> None:
+    """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata.
+
+    Raises
+    ------
+    LazyError
+        If a band is a dask array.
+    RadiometryError
+        If the median of a band contradicts its metadata.
+    """
+    undeclared = Undeclared()
+    for band in needed:
+        held = found.held[band]
+        if ds[held.name].chunks is not None:
+            raise LazyError(
+                f"{held.name!r} is a dask array; this method computes in memory. Take a part of the scene and load it: "
+                "ds = ds.isel(...).load()"
+            )
+        check_variable(ds[held.name], held)
+        pixels = numba_ready(ds[held.name].values)
+        for index in np.ndindex(pixels.shape[:-2]):
+            undeclared.look(pixels[index], held.at(index), held.name, index)
+    undeclared.warn()
 
 
 #: Variables that tasks have warned of in this process, by call of upsample().

@@ -1,7 +1,6 @@
-"""What a Dataset holds: bands, grids, radiometry, and everything that is wrong with them, found without pixels.
+"""Survey a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
 
-A survey never raises for what it finds; it collects. ``upsample`` then raises the first problem, ``validate``
-shows all.
+A survey collects problems instead of raising them. ``upsample`` then raises the first problem, ``validate`` shows all.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve
-from xr_s2sr.baseline import radiometric_state
+from xr_s2sr import arguments
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
+from xr_s2sr.baseline import offset_argument, radiometric_state
 from xr_s2sr.crs import check_tile, read_crs
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.grid import Grid, degraded_by, nest, read_grid
 from xr_s2sr.held import Held
-from xr_s2sr.radiometry import Units
+from xr_s2sr.radiometry import UNITS, Units
 
 Dims: TypeAlias = tuple[Hashable, ...]
-#: A grid, and where its first pixel starts on the 10 m grid.
+#: A grid, and the start of its first pixel on the 10 m grid.
 Place: TypeAlias = tuple[Grid, tuple[int, int]]
 
 
@@ -40,11 +40,11 @@ class Survey:
         Id of the 10 m band whose coordinates the result takes.
     crs : str or None
     problems : list of S2SRError
-        What keeps bands from being used.
+        Reasons why bands cannot be used.
     notes : list of str
-        What was assumed, or will be left out.
+        Assumptions, and variables that will be left out.
     left_out : list of str
-        Bands that cannot be restored beside others that can, and why.
+        Bands that cannot be restored beside others that can, with the reason.
     """
 
     variables: dict[str, str] = field(default_factory=dict)
@@ -67,14 +67,14 @@ class Survey:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Turn an error of ours into a finding."""
+        """Collect an error of this package instead of raising it."""
         try:
             yield
         except S2SRError as problem:
             self.problems.append(problem)
 
     def check_one_offset(self) -> None:
-        """Refuse offsets that differ between dates, where dates are compared or degraded together.
+        """Refuse offsets that differ between dates, for methods that compare or degrade dates together.
 
         Raises
         ------
@@ -95,6 +95,13 @@ class Survey:
         if more:
             first = type(first)(f"{first} (and {more} more: see ds.s2sr.validate())")
         raise first
+
+
+def look(ds: xr.Dataset, units: Any, offset: Any) -> Survey:
+    """Survey a Dataset after checking the arguments that say what its pixel values are."""
+    if units is not None:
+        arguments.choice("units", units, UNITS)
+    return survey(ds, units, offset_argument(offset))
 
 
 def find_bands(ds: xr.Dataset, survey: Survey) -> None:
@@ -181,12 +188,12 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
             with result.collecting():
                 own = read_grid(da, gsd, like=grid, degraded=degraded)
                 check_tile(own, gsd, crs, name)
-                places[key] = own, nest(grid, own, gsd // 10, (str(reference.name), name), dims)
+                places[key] = own, nest(grid, own, BANDS[band].factor, (str(reference.name), name), dims)
         place = places[key]
         if place is None:
             continue
         with result.collecting():
-            _check_dims(da, reference, gsd)
+            _check_dims(da, reference, BANDS[band])
             radiometry, dates = radiometric_state(da, units, offset)
             axis = 0 if dates is None else da.dims.index(dates.dim)
             result.held[band] = Held(band, name, *place, radiometry, dates, axis)
@@ -200,9 +207,9 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
     return result
 
 
-def _check_dims(da: xr.DataArray, reference: xr.DataArray, gsd: int) -> None:
+def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
     """The 10 m bands share their dims, and all bands their leading ones."""
-    if gsd == 10 and da.dims[-2:] != reference.dims[-2:]:
+    if band.is_fine and da.dims[-2:] != reference.dims[-2:]:
         raise GridError(
             f"the 10 m bands {reference.name!r} and {da.name!r} have dims of their own, {reference.dims[-2:]} and "
             f"{da.dims[-2:]}; expected one 10 m grid. Load them together"

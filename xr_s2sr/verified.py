@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import GridError
-from xr_s2sr.pixels import Validity
+from xr_s2sr.pixels import Validity, numba_ready
 from xr_s2sr.radiometry import validity_in_any_unit
 
 
@@ -50,7 +50,6 @@ def _checked(
         If neighbours differ inside of a cell.
     """
     from xr_s2sr.cells import seams  # brings numba
-    from xr_s2sr.run import numba_ready
 
     starts = [start for start, _ in block_info[0]["array-location"][-2:]]
     marks = tuple(np.zeros(size, bool) for size in block.shape[-2:])

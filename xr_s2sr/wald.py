@@ -18,12 +18,13 @@ from xr_s2sr.grid import DEGRADED_BY, degraded_by
 from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.pixels import measured
-from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.planning import common_extent
+from xr_s2sr.plausibility import check_pixels
 from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.sensor import NOMINAL_MTF
-from xr_s2sr.survey import Survey
-from xr_s2sr.windows import Extent, Span
+from xr_s2sr.spans import Extent, Span
+from xr_s2sr.survey import Survey, look
 
 #: Attributes that describe the stored numbers of the input and not those of a simulated band.
 _STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_FillValue", "nodata", "missing_value")
@@ -157,8 +158,6 @@ def whole_cells(found: Survey, coarsest: Held, factor: int) -> Extent:
     GridError
         If there is no such cell.
     """
-    from xr_s2sr.jobs import common_extent  # brings numba
-
     covered = common_extent(found, list(found.held))
     cell = coarsest.factor * factor
     spans = []

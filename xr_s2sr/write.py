@@ -18,6 +18,7 @@ from xr_s2sr.grid import spatial_dims
 from xr_s2sr.layout import Scene
 from xr_s2sr.radiometry import resolve_radiometry
 from xr_s2sr.replacing import replaced
+from xr_s2sr.scheduling import awaited, compute_all, write_lock
 
 #: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
 PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
@@ -113,8 +114,6 @@ def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
     """In the block, no task of dask's outlives an error."""
     if not ds.chunks:
         return nullcontext()
-    from xr_s2sr.lazy import awaited
-
     return awaited()
 
 
@@ -124,8 +123,6 @@ def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> Non
         for name, stack in stacks.items():
             stack.rio.to_raster(files[name], **PLAIN)
         return
-    from xr_s2sr.lazy import compute_all, write_lock
-
     later = []
     for name, stack in stacks.items():
         lock = None if stack.chunks is None else write_lock(stack)

@@ -23,7 +23,8 @@ import numpy as np
 import xarray as xr
 from distributed import Client, LocalCluster
 
-from xr_s2sr import BANDS, patches
+from xr_s2sr import BANDS
+from xr_s2sr.inference import lazy
 
 TWELVE = [band for band in BANDS if band != "B10"]
 
@@ -37,10 +38,10 @@ def block(block_info: Any = None) -> np.ndarray:
     return hollow(tuple(block_info[None]["chunk-shape"]))
 
 
-def nothing(recipe: Any, stretches: Any, lead: int, weights: Any, pieces: Any) -> dict[str, np.ndarray]:
-    """In the place of :func:`xr_s2sr.patches.restore`."""
-    shape = tuple(len(stretch.covered) for stretch in stretches)
-    return {band: hollow(shape) for band in recipe.job.targets}
+def nothing(spec: Any, axes: Any, index: Any, weights: Any, pieces: Any) -> dict[str, np.ndarray]:
+    """In the place of :func:`xr_s2sr.inference.chunks.restore_chunk`."""
+    shape = tuple(len(axis.covered) for axis in axes)
+    return {band: hollow(shape) for band in spec.run.targets}
 
 
 class Nowhere:
@@ -74,8 +75,8 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4, help="tiles that the scheduler holds at a time")
     parser.add_argument("--seconds", type=float, default=400, help="of a worker per tile, in a real run")
     arguments = parser.parse_args()
-    patches.restore = nothing
-    cut, patches.cut = patches.cut, lambda blocks, rows, cols: cut(blocks, rows, cols)  # by value, like `nothing`
+    lazy.restore_chunk = nothing
+    cut, lazy.cut_blocks = lazy.cut_blocks, lambda blocks, rows, cols: cut(blocks, rows, cols)  # by value, too
     with (
         LocalCluster(
             n_workers=arguments.workers, threads_per_worker=2, dashboard_address=":0", memory_limit=0

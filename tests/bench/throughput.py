@@ -18,9 +18,10 @@ from collections.abc import Callable
 import numpy as np
 
 import xr_s2sr
-from xr_s2sr import engine, models
-from xr_s2sr.run import default_threads
-from xr_s2sr.windows import make_plan
+from xr_s2sr import models
+from xr_s2sr.inference import engine
+from xr_s2sr.inference.eager import default_threads
+from xr_s2sr.inference.windows import make_plan
 
 
 def clock(function: Callable[[], object], repeat: int) -> float:

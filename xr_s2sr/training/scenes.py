@@ -15,13 +15,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr import jobs
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
 from xr_s2sr.pixels import dn, measured
-from xr_s2sr.prepare import check_pixels, look
+from xr_s2sr.planning import common_extent
+from xr_s2sr.plausibility import check_pixels
 from xr_s2sr.sensor import noise_level
-from xr_s2sr.survey import Survey
+from xr_s2sr.survey import Survey, look
 
 Array = NDArray[np.float32]
 
@@ -125,7 +125,7 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
     check_pixels(ds, found, bands)
     if ds[found.fine.name].ndim != 2:
         raise InputError(f"{found.fine.name!r} has dims {ds[found.fine.name].dims}; select one date: ds.isel(time=0)")
-    rows, cols = jobs.common_extent(found, bands)
+    rows, cols = common_extent(found, bands)
     anchor = found.held[bands[-1]]
     corner = [start + -(-(span.start - start) // 6) * 6 for span, start in zip((rows, cols), anchor.start, strict=True)]
     size = [(span.stop - first) // 6 * 6 for span, first in zip((rows, cols), corner, strict=True)]

@@ -1,6 +1,6 @@
 """ONNX Runtime: providers, the device probe, and one cached session per process, model and device.
 
-The only room that imports onnxruntime, and only at first use.
+The only module of inference that imports onnxruntime, and only at first use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import threading
 from functools import lru_cache
 from importlib import metadata
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.models import Model
+from xr_s2sr.planning import Device
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Float32: TypeAlias = NDArray[np.float32]
 
 log = logging.getLogger("xr_s2sr")
@@ -37,10 +37,10 @@ class Runner(Protocol):
 
     @property
     def device(self) -> str:
-        """Where it runs: "cpu" or "cuda"."""
+        """The device that it runs on: "cpu" or "cuda"."""
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
-        """Inputs (bands, y, x) by name, float32; returns (targets, y, x) on the 10 m grid. Thread-safe."""
+        """Take inputs (bands, y, x) by name, float32; return (targets, y, x) on the 10 m grid. Thread-safe."""
 
 
 class OrtRunner:
@@ -68,7 +68,7 @@ _lock = threading.RLock()
 
 
 def runner(model: Model, device: Device = "auto", weights: bytes | None = None) -> OrtRunner:
-    """The process's session for this model and device; made at first use.
+    """Return this process's session for a model and device; it is made at first use.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def runner(model: Model, device: Device = "auto", weights: bytes | None = None) 
     EngineError
         If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
     ModelError
-        If the file is no model that ONNX Runtime can load, or does not match its card.
+        If ONNX Runtime cannot load the file, or the file does not match its card.
     """
     # after a fork, a parent's session is of no use: hence the pid
     key = (os.getpid(), model.sha256, device)
@@ -156,7 +156,7 @@ def _check_ports(session: Any, model: Model) -> None:
     expected = {**{name: len(bands) for name, bands in card.inputs.items()}, "sr": len(card.targets)}
     outputs = [port for port in session.get_outputs() if port.name == "sr"]
     found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
-    # what the file leaves open is a name, not a number
+    # a size that the file leaves open has a name instead of a number
     told = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
     if told != expected:
         raise ModelError(
@@ -223,12 +223,12 @@ def import_onnxruntime() -> Any:
 
 
 def installed_twins() -> list[str]:
-    """Distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
+    """Return the distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
     return sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
 
 
 def cuda_problem() -> str | None:
-    """Why CUDA cannot be used, or None. Asks the driver: ONNX Runtime only knows what was compiled in."""
+    """Say why CUDA cannot be used, or None. Asks the driver: ONNX Runtime only knows what was compiled in."""
     if driver_devices() == 0:
         return "no CUDA driver with a device was found"
     ort = import_onnxruntime()
@@ -244,7 +244,7 @@ def cuda_problem() -> str | None:
 
 @lru_cache(maxsize=1)
 def driver_devices() -> int:
-    """Number of devices that the CUDA driver reports; 0 without a driver."""
+    """Return the number of devices that the CUDA driver reports; 0 without a driver."""
     name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         driver = ctypes.CDLL(name)

@@ -8,8 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from xr_s2sr.errors import InputError
-from xr_s2sr.run import ramp
-from xr_s2sr.windows import CELL, Plan, Span, Window, ceil_to_cell, make_plan
+from xr_s2sr.inference.blending import ramp
+from xr_s2sr.inference.windows import Plan, Window, make_plan
+from xr_s2sr.spans import CELL, Span, ceil_to_cell
 
 sides = st.integers(1, 150)
 shapes = st.tuples(sides, sides)

@@ -19,7 +19,7 @@ from scenes import RED_EDGE, spoil
 from toy_models import CARD_20, CARD_60, save
 
 import xr_s2sr
-from xr_s2sr import engine
+from xr_s2sr.inference import engine
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
 

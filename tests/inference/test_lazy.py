@@ -21,9 +21,11 @@ from scenes import DIMS, FINE, GSD, LEFT, RED_EDGE, SIXTY, TOP, TWELVE, as_float
 from toy_models import CARD_20, save
 
 import xr_s2sr
-from xr_s2sr import S2SRWarning, engine, models
+from xr_s2sr import S2SRWarning, models
 from xr_s2sr.errors import ArgumentTypeError, EngineError, InputError, ModelError, RadiometryError
-from xr_s2sr.windows import Span, make_plan
+from xr_s2sr.inference import engine
+from xr_s2sr.inference.windows import make_plan
+from xr_s2sr.spans import Span
 
 SIZE = 126
 CPU: dict[str, Any] = {"device": "cpu"}
@@ -59,7 +61,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def opened(*args: Any, **kwargs: Any) -> None:
         pytest.fail("a session was opened")
 
-    monkeypatch.setattr("xr_s2sr.engine._open", opened)
+    monkeypatch.setattr("xr_s2sr.inference.engine._open", opened)
     with dask.config.set(scheduler=computed):
         yield
 

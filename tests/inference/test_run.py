@@ -16,11 +16,13 @@ from scenes import as_float, crop, spoil
 from toy_models import CARD_20, CARD_60, save, without_halo
 
 import xr_s2sr
-from xr_s2sr import jobs, kernels, models, quality
+from xr_s2sr import models, quality
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import EngineError, S2SRWarning
+from xr_s2sr.inference import region
+from xr_s2sr.inference.tiles import write
+from xr_s2sr.pixel_codes import INVALID
 from xr_s2sr.radiometry import resolve_radiometry
-from xr_s2sr.run import write
 
 SIZE = 126
 UNTILED = 10_000
@@ -231,7 +233,7 @@ def test_no_valid_pixel_becomes_a_mark(dtype: str, nodata: int | None, seed: int
     out = np.empty((4, 5), dtype)
     write(image, np.zeros((4, 5), np.uint8), radiometry, 0.2, out)
     assert not {float(value) for value in out.ravel()} & marks
-    codes = np.full((4, 5), kernels.INVALID, np.uint8)
+    codes = np.full((4, 5), INVALID, np.uint8)
     write(image, codes, radiometry, 0.2, out)
     assert (out == int(radiometry.nodata)).all()
 
@@ -314,7 +316,7 @@ def test_failure_in_a_window(
     scene: xr.Dataset, toys: list[Path], monkeypatch: pytest.MonkeyPatch, threads: int, margin: int | None
 ) -> None:
     failing = Failing(after=4)
-    monkeypatch.setattr(jobs, "runner", lambda model, device, weights: failing)
+    monkeypatch.setattr(region, "runner", lambda model, device, weights: failing)
     with pytest.raises(RuntimeError, match="the window broke"):
         xr_s2sr.upsample(scene, BY_GSD[20], model=toys[0], tile=30, threads=threads, margin=margin)
     assert not pool_threads()

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xr_s2sr import kernels, quality
+from xr_s2sr import quality
+from xr_s2sr.inference import kernels
 from xr_s2sr.interpolate import cubic_taps
-from xr_s2sr.kernels import INVALID, SATURATED, VALID
+from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.pixels import LARGEST, Validity
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
@@ -117,8 +118,8 @@ def test_nodata_that_float32_cannot_hold(dtype: str, nodata: float) -> None:
     image, codes = np.empty((2, 2), np.float32), np.empty((2, 2), np.uint8)
     assert kernels.gather(source, 0, 0, 1.0, 0.0, validity, image, codes) == 1
     assert codes.tolist() == [[VALID, INVALID], [VALID, VALID]]
-    assert kernels.any_invalid(source, validity)
-    assert not kernels.any_invalid(source[1:], validity)
+    assert any_invalid(source, validity)
+    assert not any_invalid(source[1:], validity)
 
 
 @settings(deadline=None)
@@ -129,7 +130,7 @@ def test_any_invalid(seed: int, nodata: float, top: float) -> None:
     if rng.random() < 0.7:
         source[rng.integers(3), rng.integers(4)] = rng.choice([0, 2, 3, math.nan, math.inf, -math.inf])
     validity = Validity(nodata, top=top)
-    assert kernels.any_invalid(source, validity) == bool(twin_codes(source, validity).any())
+    assert any_invalid(source, validity) == bool(twin_codes(source, validity).any())
 
 
 def twin_fill(image: Float32, codes: Codes, reach: int, constant: float) -> Float32:

@@ -12,12 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import xr_s2sr
 from xr_s2sr import models
-from xr_s2sr.engine import PROBE, runner
 from xr_s2sr.errors import ModelError
+from xr_s2sr.inference.engine import PROBE, runner
+from xr_s2sr.inference.tiles import Task
+from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import CARD_KEY, ModelCard
 from xr_s2sr.protobuf import metadata_props
-from xr_s2sr.run import Task
-from xr_s2sr.windows import Span, Window
+from xr_s2sr.spans import Span
 
 
 class Gives:

@@ -1,54 +1,16 @@
-"""Windows: where a run reads, what it keeps, where that is written. Pure integers, no arrays.
+"""Windows over a domain: the pixels that each reads, keeps and writes. Pure integers, no arrays.
 
-All numbers are 10 m pixels of the domain, the rectangle of whole coarse cells that a run covers. A read may
-reach over the domain's edges: what lies there is mirrored ('symmetric') when it is gathered.
+All numbers are 10 m pixels of the domain, the rectangle of whole coarse pixels that a run covers. A read may reach
+over the domain's edges: pixels beyond them are mirrored ('symmetric') when they are gathered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from xr_s2sr.errors import InputError
-
-#: Every window starts and ends on the 60 m grid: the least common multiple of 1, 2 and 6 pixels.
-CELL = 6
-
-
-@dataclass(frozen=True)
-class Span:
-    """Half-open interval of pixels."""
-
-    start: int
-    stop: int
-
-    def __post_init__(self) -> None:
-        if self.stop < self.start:
-            raise InputError(f"a span cannot end before it starts: {self.start}:{self.stop}")
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def shift(self, by: int) -> Span:
-        return Span(self.start + by, self.stop + by)
-
-    def clip(self, to: Span) -> Span:
-        """The part that lies inside of another span; empty where they do not meet."""
-        start = min(max(self.start, to.start), to.stop)
-        return Span(start, max(start, min(self.stop, to.stop)))
-
-    def mirrored(self, n: int) -> Span:
-        """The part of n samples that is read here, if they are repeated symmetrically beyond both ends."""
-        return Span(max(0, min(self.start, 2 * n - self.stop)), min(n, max(self.stop, -self.start)))
-
-    @property
-    def slice(self) -> slice:
-        return slice(self.start, self.stop)
-
-
-#: Rows and columns of a rectangle.
-Extent: TypeAlias = tuple[Span, Span]
+from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 
 @dataclass(frozen=True)
@@ -62,7 +24,7 @@ class Window:
     crop : (Span, Span)
         The part of the network's output that is kept, counted from the window's own corner.
     write : (Span, Span)
-        Where it goes, in the domain.
+        Its place in the domain.
     """
 
     read: Extent
@@ -117,7 +79,7 @@ class Plan:
                 yield Window(read, crop, write)
 
     def read(self, axis: int, span: Span) -> Span:
-        """What the windows that touch a part of the domain read along an axis."""
+        """Return the pixels that the windows that touch a part of the domain read along an axis."""
         touching = [read for read, _, write in self._along(axis) if len(write.clip(span))]
         return Span(touching[0].start, touching[-1].stop)
 
@@ -127,11 +89,6 @@ class Plan:
             read = Span(start - self.margin, start + tile + self.margin)
             write = Span(max(0, start - self.overlap), min(size, start + tile + self.overlap))
             yield read, write.shift(-read.start), write
-
-
-def ceil_to_cell(n: int) -> int:
-    """The next multiple of 6."""
-    return -(-n // CELL) * CELL
 
 
 def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int | None = None, reach: int = 0) -> Plan:

@@ -1,58 +1,26 @@
-"""The loops, compiled by numba. They carry no policy: what to scale, fill or clip is told by their arguments.
+"""The compiled loops over pixels. They carry no policy: their arguments say what to scale, fill or clip.
 
-Compiled with nogil, not parallel: windows are spread over Python threads, and numba's own threads inside of
-those can abort a process. Rows are handled as slices, which the compiler turns into vector instructions.
+Rows are handled as slices, which the compiler turns into vector instructions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: Codes of a pixel. SATURATED is invalid for a network but keeps its mark in the result.
-VALID, INVALID, SATURATED = 0, 1, 2
+from xr_s2sr.jit import jit
+from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, classify, rounded
 
 
-def _jit(function: F) -> F:
-    """njit(nogil), cached on disk where numba finds a folder it can write to."""
-    try:
-        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[return-value]
-    except RuntimeError:  # "no locator available": a read-only installation
-        return numba.njit(nogil=True)(function)  # type: ignore[return-value]
-
-
-@_jit
+@jit
 def mirror(i: int, n: int) -> int:  # pragma: no cover
     """Index into n samples repeated as numpy's 'symmetric' does: ... 1 0 | 0 1 ... n-1 | n-1 n-2 ..."""
     i = i % (2 * n)
     return i if i < n else 2 * n - 1 - i
 
 
-@_jit
-def rounded(validity: Any) -> Any:  # pragma: no cover
-    """The bounds of valid pixels (nodata, low, high, top) in float32."""
-    nodata, low, high, top = validity
-    return np.float32(nodata), np.float32(low), np.float32(high), np.float32(top)
-
-
-@_jit
-def classify(value: Any, bounds: Any) -> int:  # pragma: no cover
-    """Code of a pixel, all in float32; :func:`xr_s2sr.pixels.classify` is the same in numpy."""
-    nodata, low, high, top = bounds
-    state = VALID if (low <= value) & (value <= high) else INVALID  # NaN and -inf lie nowhere
-    if value >= top:
-        state = SATURATED
-    if value == nodata:
-        state = INVALID
-    return state
-
-
-@_jit
+@jit
 def gather(
     source: Any, row: int, col: int, gain: float, bias: float, validity: Any, out: Any, codes: Any
 ) -> int:  # pragma: no cover
@@ -107,36 +75,7 @@ def gather(
     return bad
 
 
-@_jit
-def any_invalid(source: Any, validity: Any) -> bool:  # pragma: no cover
-    """Whether any pixel is not VALID."""
-    bounds = rounded(validity)
-    for i in range(source.shape[0]):
-        line = source[i]
-        bad = 0
-        for j in range(line.shape[0]):
-            bad += classify(np.float32(line[j]), bounds) != VALID
-        if bad:
-            return True
-    return False
-
-
-@_jit
-def impossible(source: Any, validity: Any) -> tuple[int, float, float]:  # pragma: no cover
-    """Number, smallest and largest of the numbers that are INVALID without being nodata: NaN and inf do not count."""
-    bounds = rounded(validity)
-    count, smallest, largest = 0, np.inf, -np.inf
-    for i in range(source.shape[0]):
-        line = source[i]
-        for j in range(line.shape[0]):
-            value = np.float32(line[j])
-            if classify(value, bounds) == INVALID and value != bounds[0] and abs(line[j]) < np.inf:
-                count += 1
-                smallest, largest = min(smallest, line[j]), max(largest, line[j])
-    return count, smallest, largest
-
-
-@_jit
+@jit
 def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma: no cover
     """Grow valid pixels into invalid ones, in place, so that nothing foreign meets the network next to them.
 
@@ -177,7 +116,7 @@ def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma
                 image[i, j] = np.float32(constant)
 
 
-@_jit
+@jit
 def accumulate(window: Any, row_weight: Any, col_weight: Any, out: Any) -> None:  # pragma: no cover
     """Add a window to the sum, weighted: out += window * row_weight[:, None] * col_weight.
 
@@ -192,7 +131,7 @@ def accumulate(window: Any, row_weight: Any, col_weight: Any, out: Any) -> None:
             target[j] += source[j] * (weight * col_weight[j])
 
 
-@_jit
+@jit
 def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any) -> None:  # pragma: no cover
     """Codes of a result: invalid where its own native pixel or the guide is.
 
@@ -220,7 +159,7 @@ def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any)
             out[i, j] = state
 
 
-@_jit
+@jit
 def finish_integer(
     image: Any, gain: float, bias: float, low: float, high: float, codes: Any, nodata: int, mark: int, out: Any
 ) -> None:  # pragma: no cover
@@ -251,7 +190,7 @@ def finish_integer(
                 target[j] = mark
 
 
-@_jit
+@jit
 def finish_float(
     image: Any, gain: float, bias: float, codes: Any, nodata: float, mark: float, out: Any
 ) -> None:  # pragma: no cover
@@ -267,7 +206,7 @@ def finish_float(
                 target[j] = mark
 
 
-@_jit
+@jit
 def bicubic(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
     """Cubic upsampling by an integer factor, borders mirrored ('symmetric').
 

@@ -1,0 +1,42 @@
+"""Installations of ONNX Runtime that are missing, doubled or emptied."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from xr_s2sr.errors import EngineError
+from xr_s2sr.inference import engine
+
+pytestmark = pytest.mark.usefixtures("fresh_engine")
+
+
+def test_two_distributions_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    both = {"onnxruntime": ["onnxruntime-gpu", "onnxruntime", "onnxruntime"], "numpy": ["numpy"]}
+    monkeypatch.setattr(engine.metadata, "packages_distributions", lambda: both)
+    engine.import_onnxruntime()
+    assert "onnxruntime and onnxruntime-gpu are both installed" in caplog.text
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall" in caplog.text
+    caplog.clear()
+    engine.import_onnxruntime()
+    assert caplog.text == ""
+
+
+def test_one_distribution_is_fine(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(engine.metadata, "packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    engine.import_onnxruntime()
+    assert caplog.text == ""
+
+
+def test_emptied_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    with pytest.raises(EngineError, match=r"module is empty.*Repair: pip install --force-reinstall --no-deps"):
+        engine.import_onnxruntime()
+
+
+def test_absent_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EngineError, match=r"cannot be imported .*Install it: pip install onnxruntime-gpu"):
+        engine.import_onnxruntime()

@@ -1,0 +1,89 @@
+"""One rectangle at one date: the same function in memory and in dask's tasks, and the pixels that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from scenes import RED_EDGE, SIXTY, native
+
+from xr_s2sr.inference import region
+from xr_s2sr.inference.region import RegionAxis, chunk_axis, whole_axis
+from xr_s2sr.inference.windows import make_plan
+from xr_s2sr.planning import ModelRun
+from xr_s2sr.spans import Span
+from xr_s2sr.survey import survey
+
+dask = pytest.importorskip("dask")
+
+DATES = {"time": np.array(["2024-05-01", "2024-05-11"], "datetime64[ns]")}
+
+
+def test_eager_and_lazy_restore_by_one_function(toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = native((60, 72), lead=DATES)
+    seen: list[tuple[str, tuple[int, ...], tuple[int, int]]] = []
+    original = region.restore_region
+
+    def counted(spec: Any, axes: Any, index: Any, *rest: Any) -> None:
+        seen.append((spec.run.model.card.name, index, (len(axes[0].covered), len(axes[1].covered))))
+        original(spec, axes, index, *rest)
+
+    monkeypatch.setattr(region, "restore_region", counted)
+    eager = ds.s2sr.upsample(model=toys)
+    dates = [(0,), (1,)]
+    both = ["toy-60m", "toy-20m"]
+    assert seen == [(name, date, (60, 72)) for date in dates for name in both]
+    seen.clear()
+    lazy = ds.chunk(time=1).s2sr.upsample(model=toys, chunks=36)
+    assert not seen
+    with dask.config.set(scheduler="synchronous"):
+        xr.testing.assert_identical(lazy.compute(), eager)
+    sizes = [(30, 36)] * 4  # 60 rows are evened out
+    assert sorted(seen) == sorted((name, date, size) for date in dates for name in both for size in sizes)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_no_pixel_comes_from_elsewhere(lazy: bool, toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def constant(spec: Any, axes: Any, index: Any, images: Any, outputs: Mapping[str, np.ndarray], *rest: Any) -> None:
+        for out in outputs.values():
+            out[:] = 1234
+
+    monkeypatch.setattr(region, "restore_region", constant)
+    ds = native((60, 72))
+    sr = (ds.chunk() if lazy else ds).s2sr.upsample(model=toys)
+    for band in (*RED_EDGE, *SIXTY):
+        assert {*np.unique(sr[band])} == {1234}
+
+
+def test_axes_by_hand() -> None:
+    """A 20 m band that starts 40 m after the 10 m bands; everything in pixels of 10 m but what is cut."""
+    ds = native((60, 72), ("B02", "B05"))
+    info = survey(ds.isel(y_20m=slice(2, None)))
+    fine, coarse = info.held["B02"], info.held["B05"]
+    domain = Span(4, 60), Span(0, 72)
+    # the band's first pixel is the domain's; of the 10 m band four are left out
+    assert whole_axis(0, Span(5, 60), domain, [fine, coarse]) == RegionAxis(
+        56, Span(1, 56), ((Span(4, 60), 0), (Span(0, 28), 0))
+    )
+    # rows 24 to 34: the domain's cells of 60 m start at 4, 10, 16, 22 and so on; 12 more are read on both sides
+    plan = make_plan((56, 72), 60, 12)
+    assert chunk_axis(0, Span(24, 34), domain, [fine, coarse], plan) == RegionAxis(
+        12, Span(2, 12), ((Span(10, 46), -12), (Span(3, 21), -6))
+    )
+    # at the upper end the read is mirrored: it needs no pixel before the first
+    assert chunk_axis(0, Span(4, 10), domain, [fine, coarse], plan) == RegionAxis(
+        6, Span(0, 6), ((Span(4, 22), 0), (Span(0, 9), 0))
+    )
+
+
+def test_a_domain_holds_whole_pixels_of_all_bands(toys: list[Path]) -> None:
+    from xr_s2sr.models import load
+
+    info = survey(native((60, 72)))
+    run = ModelRun(load(toys[1]), SIXTY)
+    assert run.factor == 6
+    assert run.domain(info, (Span(7, 59), Span(12, 31))) == (Span(6, 60), Span(12, 36))

@@ -1,0 +1,125 @@
+"""Run the windows of a plan over threads, and join them: side by side, or blended over their overlaps."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xr_s2sr.inference import kernels
+from xr_s2sr.inference.tiles import Task
+from xr_s2sr.inference.windows import Plan, Window
+from xr_s2sr.spans import Extent, Span
+
+Float32 = NDArray[np.float32]
+
+
+def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> None:
+    """Run all windows of a plan.
+
+    Parameters
+    ----------
+    task : Task
+    plan : Plan
+        Over the task's domain.
+    threads : int
+    tick : callable
+        Called in this thread after each window.
+
+    Notes
+    -----
+    Windows that do not touch what the task covers are skipped. With ``plan.overlap == 0`` each of the others finishes
+    its own pixels; otherwise they are blended.
+    """
+    windows = [window for window in plan if all(kept(task, window))]
+    for _ in range(len(plan) - len(windows)):
+        tick()
+    if plan.overlap:
+        _blend(task, plan, windows, threads, tick)
+        return
+
+    def whole(window: Window) -> None:
+        keep = kept(task, window)
+        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
+        task.finish(task.restore(window)[:, crop[0], crop[1]], *keep)
+
+    for _ in ordered(whole, iter(windows), threads):
+        tick()
+
+
+def kept(task: Task, window: Window) -> Extent:
+    """Return the part of a window's pixels that the task covers; empty along an axis without any."""
+    rows, cols = (w.clip(c) for w, c in zip(window.write, task.covered, strict=True))
+    return rows, cols
+
+
+def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick: Callable[[], None]) -> None:
+    """Sum windows in order, weighted by ramps, in float32; rows that no later window reaches are finished.
+
+    The order makes the result independent of the number of threads, and of how much the task covers.
+    """
+    rows, cols = task.covered
+    top = rows.start  # the first row that is not finished
+    total = np.zeros((len(task.card.targets), 0, len(cols)), np.float32)
+    for window, restored in ordered(lambda w: (w, task.restore(w)), iter(windows), threads):
+        keep = kept(task, window)
+        if keep[0].start > top:
+            done = keep[0].start - top
+            task.finish(total[:, :done], Span(top, keep[0].start), cols)
+            top, total = keep[0].start, total[:, done:]
+        missing = keep[0].stop - top - total.shape[1]
+        if missing > 0:
+            total = np.concatenate([total, np.zeros((len(total), missing, len(cols)), np.float32)], axis=1)
+        at = keep[0].shift(-top).slice, keep[1].shift(-cols.start).slice
+        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
+        ramps = [
+            ramp(plan, axis, window)[span.shift(-w.start).slice]
+            for axis, (span, w) in enumerate(zip(keep, window.write, strict=True))
+        ]
+        for image, out in zip(restored, total, strict=True):
+            kernels.accumulate(image[crop[0], crop[1]], ramps[0], ramps[1], out[at[0], at[1]])
+        tick()
+    task.finish(total, Span(top, rows.stop), cols)
+
+
+def ramp(plan: Plan, axis: int, window: Window) -> Float32:
+    """Return a window's weights along one axis: raised cosines over the overlaps, one in between, summing to one.
+
+    At the border between two tiles the left one falls as (1 + cos t) / 2 and the right one rises as its
+    complement, over 2 * overlap pixels. At the domain's edges nothing falls.
+    """
+    span, n = window.write[axis], plan.shape[axis]
+    weight = np.ones(len(span), np.float64)
+    width = 2 * plan.overlap
+    falling = 0.5 * (1 + np.cos(np.pi * (np.arange(width) + 0.5) / width))
+    start = window.read[axis].start + plan.margin  # of the tile itself
+    stop = start + plan.tile[axis]
+    for border, rising in ((start, True), (stop, False)):
+        if 0 < border < n:
+            at = Span(border - plan.overlap, border + plan.overlap).clip(span)
+            part = falling[at.start - border + plan.overlap : at.stop - border + plan.overlap]
+            weight[at.start - span.start : at.stop - span.start] *= 1 - part if rising else part
+    return weight.astype(np.float32)
+
+
+def ordered(function: Callable[[Window], Any], windows: Iterator[Window], threads: int) -> Iterator[Any]:
+    """Map over threads and give the results in order, with at most two windows a thread under way."""
+    if threads == 1:
+        yield from map(function, windows)
+        return
+    pending: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="xr_s2sr") as pool:
+        try:
+            for window in windows:
+                pending.append(pool.submit(function, window))
+                if len(pending) >= 2 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

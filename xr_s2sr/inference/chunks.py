@@ -1,0 +1,87 @@
+"""The tasks of a lazy run: cut blocks of the input, and restore one chunk of the result. Knows no dask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xr_s2sr import models, plausibility
+from xr_s2sr.errors import ModelError
+from xr_s2sr.inference import region
+from xr_s2sr.inference.engine import Runner
+from xr_s2sr.inference.region import RegionAxis, RegionSpec
+from xr_s2sr.pixels import settled, writable
+
+#: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
+Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]
+
+
+def cut_blocks(blocks: Sequence[NDArray[Any]], rows: slice, cols: slice) -> list[NDArray[Any]]:
+    """Take parts of the blocks of several bands at one date; small ones are copied, so that the block can be freed."""
+    parts = [np.asarray(block).reshape(block.shape[-2:])[rows, cols] for block in blocks]
+    return [part.copy() if 2 * part.size < block.size else part for part, block in zip(parts, blocks, strict=True)]
+
+
+def restore_chunk(
+    spec: RegionSpec,
+    axes: tuple[RegionAxis, RegionAxis],
+    index: tuple[int, ...],
+    weights: bytes | None,
+    pieces: Sequence[Pieces],
+) -> dict[str, NDArray[Any]]:
+    """Run the network over one chunk at a leading index; return arrays (1, ..., y, x) by band.
+
+    Raises
+    ------
+    RadiometryError
+        If the pixels contradict their unit.
+    ModelError, EngineError
+        If the model or the device cannot be used in this process.
+    """
+    images = {
+        band: joined(parts, k) for bands, parts in zip(spec.groups, pieces, strict=True) for k, band in enumerate(bands)
+    }
+    for name, image in images.items():
+        band = spec.bands[name]
+        step = [slice(None, None, max(1, n // 64)) for n in image.shape]
+        plausibility.check(image[step[0], step[1]], band.at(index), band.name, f" at index {index}" if index else "")
+    shape = len(axes[0].covered), len(axes[1].covered)
+    outputs = {band: np.empty(shape, writable(spec.bands[band].radiometry.dtype)) for band in spec.run.targets}
+    runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
+    released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
+    region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
+    plausibility.warn_once(undeclared, spec.call)
+    return {
+        band: settled(array, spec.bands[band].radiometry).reshape((1,) * len(index) + shape)
+        for band, array in outputs.items()
+    }
+
+
+def open_here(spec: RegionSpec, weights: bytes | None) -> Runner:
+    """Open this process's session; that of a packaged model if there are no bytes.
+
+    Raises
+    ------
+    ModelError
+        If the packaged model is another one than where upsample() was called.
+    """
+    run, model = spec.run, spec.run.model
+    if model.path is not None and weights is None:
+        here = models.load(model.path.stem)
+        if here.sha256 != model.sha256:
+            raise ModelError(
+                f"the packaged model {model.path.stem!r} is {here} here, but {model} where upsample() was called; "
+                "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
+            )
+        run = replace(run, model=here)
+    return region.open_runner(run, spec.options.device, weights)
+
+
+def joined(pieces: Pieces, band: int) -> NDArray[Any]:
+    """Put the array of one band together."""
+    lines = [line[0][band] if len(line) == 1 else np.concatenate([p[band] for p in line], axis=1) for line in pieces]
+    return lines[0] if len(lines) == 1 else np.concatenate(lines, axis=0)

@@ -1,0 +1,118 @@
+"""Arrays in memory: one region after another, date by date and model by model."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr.inference import region
+from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
+from xr_s2sr.pixels import settled, writable
+from xr_s2sr.planning import ModelRun, RunOptions
+from xr_s2sr.plausibility import Undeclared
+from xr_s2sr.spans import Extent
+from xr_s2sr.survey import Survey
+
+
+def restore(
+    ds: xr.Dataset,
+    info: Survey,
+    runs: Sequence[ModelRun],
+    covered: Extent,
+    options: RunOptions,
+    report: bool | Callable[[int, int], Any],
+) -> dict[str, NDArray[Any]]:
+    """Restore every region of every run; return arrays (..., y, x) by band id, in the input's dtypes.
+
+    Parameters
+    ----------
+    report : bool or callable
+        See :class:`Progress`.
+    """
+    options = replace(options, threads=options.threads or default_threads())
+    lead = ds[info.fine.name].shape[:-2]
+    shape = (*lead, len(covered[0]), len(covered[1]))
+    arrays = {b: np.empty(shape, writable(ds[info.held[b].name].dtype)) for run in runs for b in run.targets}
+    runners = [region.open_runner(run, options.device) for run in runs]
+    specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
+    regions = [_whole(spec, info, covered) for spec in specs]
+    windows = sum(len(spec.plan((rows.size, cols.size))) for spec, (rows, cols) in zip(specs, regions, strict=True))
+    undeclared = Undeclared()
+    with Progress(report, windows * math.prod(lead)) as counting:
+        for index in np.ndindex(*lead):
+            for spec, axes, runner in zip(specs, regions, runners, strict=True):
+                outputs = {band: arrays[band][index] for band in spec.run.targets}
+                images = _images(ds, spec, axes, index)
+                region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick)
+    undeclared.warn()
+    return {band: settled(array, info.held[band].radiometry) for band, array in arrays.items()}
+
+
+def _whole(spec: RegionSpec, info: Survey, covered: Extent) -> tuple[RegionAxis, RegionAxis]:
+    """Return the axes of the region that holds all that the result covers."""
+    domain = spec.run.domain(info, covered)
+    groups = [spec.bands[band] for (band,) in spec.groups]
+    return whole_axis(0, covered[0], domain, groups), whole_axis(1, covered[1], domain, groups)
+
+
+def _images(
+    ds: xr.Dataset, spec: RegionSpec, axes: tuple[RegionAxis, RegionAxis], index: tuple[int, ...]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Bring one date of each band into memory, and cut it to the region, as a view."""
+    for (band,), (rows, _), (cols, _) in zip(spec.groups, axes[0].cuts, axes[1].cuts, strict=True):
+        yield band, np.asarray(ds[spec.bands[band].name].variable[index].values)[rows.slice, cols.slice]
+
+
+def default_threads() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Progress:
+    """Count windows, and report them.
+
+    Parameters
+    ----------
+    report : bool or callable
+        False: to nobody. True: as a line on stderr, at most four times a second. A function is called with
+        (windows done, windows in all).
+    total : int
+    """
+
+    def __init__(self, report: bool | Callable[[int, int], Any], total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def tick(self) -> None:
+        """Count one window."""
+        self.done += 1
+        if callable(self.report):
+            self.report(self.done, self.total)
+        elif self.report:
+            now = time.monotonic()
+            if now - self._shown >= 0.25 or self.done == self.total:
+                self._shown = now
+                left = (now - self._started) / self.done * (self.total - self.done)
+                sys.stderr.write(f"\rxr_s2sr: {self.done} of {self.total} windows, {left:.0f} s left ")
+                sys.stderr.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.report is True and self.done:
+            sys.stderr.write("\n")

@@ -1,0 +1,200 @@
+"""The graph of a lazy run: for each chunk of the result, one task runs the network for all bands of a model.
+
+dask is imported at first use only. The graph has three layers of its own on top of the input's: pieces of the input's
+blocks, as far as a chunk sees; the chunks, each a region (:mod:`~xr_s2sr.inference.chunks`); and the bands of each
+chunk. No array, session or lock is in it: a packaged model travels as its name, any other as its bytes,
+once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date a task.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, product
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr import models, plausibility
+from xr_s2sr.bands import BANDS
+from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
+from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
+from xr_s2sr.planning import ModelRun, RunOptions
+from xr_s2sr.spans import Extent, Span, ceil_to_cell
+from xr_s2sr.survey import Survey
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+Layer: TypeAlias = dict[Hashable, Any]
+
+#: Side of a chunk of the result if the input's own would be too small for its margin, or too large for memory.
+CHUNK = 1830
+SMALLEST, LARGEST = 720, 2400
+
+
+def restore(
+    ds: xr.Dataset,
+    info: Survey,
+    runs: Sequence[ModelRun],
+    covered: Extent,
+    options: RunOptions,
+    chunks: int | None,
+) -> dict[str, da.Array]:
+    """Build arrays (..., y, x) by band id, in the input's dtypes; nothing is computed.
+
+    Parameters
+    ----------
+    chunks : int or None
+        Side of an output chunk; by default about that of the 10 m bands.
+    """
+    from dask.base import tokenize
+
+    sides = chunk_sides(ds[info.fine.name], covered, chunks)
+    arrays: dict[str, da.Array] = {}
+    call = tokenize([ds[band.name].data.name for band in info.held.values() if ds[band.name].chunks is not None])
+    plausibility.forget(call)
+    for run in runs:
+        # all that one run of the network gives, so that bands that are asked for apart share it
+        able = replace(run, targets=tuple(band for band in run.model.card.targets if band in run.bands))
+        inputs = {band: one_date(ds[info.held[band].name]) for band in BANDS if band in run.bands}
+        groups: dict[Any, list[str]] = {}
+        for band, array in inputs.items():
+            groups.setdefault((info.held[band].start, array.chunks), []).append(band)
+        spec = region_spec(able, info, groups.values(), options, call)
+        arrays |= _graph(spec, info, inputs, covered, sides, run.targets)
+    return arrays
+
+
+def is_lazy(ds: xr.Dataset, info: Survey, runs: Sequence[ModelRun]) -> bool:
+    """Tell whether a band that is read is a dask array."""
+    return any(ds[info.held[band].name].chunks is not None for run in runs for band in run.bands)
+
+
+def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None) -> tuple[int, int]:
+    """Choose the rows and columns of a chunk of the result.
+
+    Those of the 10 m bands if these are regular, or several of them if they are small. Else, or to come near
+    `chunks`, evened out, so that the last chunk is not a sliver.
+    """
+    sides = []
+    for axis, span in enumerate(covered):
+        n, own = len(span), None if fine.chunks is None else fine.chunks[fine.ndim - 2 + axis]
+        if own is not None and chunks is None and max(own) <= LARGEST and {*own[:-1]} <= {max(own)}:
+            side = max(own) if max(own) >= SMALLEST else max(own) * (CHUNK // max(own))
+        else:
+            side = ceil_to_cell(-(-n // -(-n // ceil_to_cell(chunks or CHUNK))))
+        sides.append(min(n, side))
+    return sides[0], sides[1]
+
+
+def one_date(band: xr.DataArray) -> da.Array:
+    """Return a variable as a dask array whose leading dimensions have chunks of 1."""
+    import dask.array as da
+
+    lead = dict.fromkeys(range(band.ndim - 2), 1)
+    if band.chunks is None:
+        return da.from_array(band.values, chunks={**lead, band.ndim - 2: CHUNK, band.ndim - 1: CHUNK})
+    return band.data.rechunk(lead) if any(max(band.chunks[axis]) > 1 for axis in lead) else band.data
+
+
+def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset) -> xr.Dataset:
+    """Give the result one chunking: dask-backed variables that are passed through get that of the restored bands."""
+    model = next(iter(restored.values()))
+    sizes = {dim: max(own) for dim, own in zip(model.dims, model.chunks or (), strict=True)}
+    for name, variable in sr.data_vars.items():
+        if variable.chunks is None:
+            continue
+        sr[name] = variable.chunk({dim: size for dim, size in sizes.items() if dim in variable.dims})
+        if sr[name].chunks != ds[name].chunks:  # those of a file would contradict
+            sr[name].encoding = {k: v for k, v in variable.encoding.items() if k not in STORED}
+    return sr
+
+
+#: Parts of an encoding that say how a variable was cut up in its file.
+STORED = ("chunks", "preferred_chunks", "chunksizes", "shards", "contiguous", "original_shape", "source")
+
+
+def _graph(
+    spec: RegionSpec,
+    info: Survey,
+    inputs: Mapping[str, da.Array],
+    covered: Extent,
+    sides: tuple[int, int],
+    targets: Sequence[str],
+) -> dict[str, da.Array]:
+    """Build the layers of one model run, and an array for each target."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.highlevelgraph import HighLevelGraph
+
+    run, options = spec.run, spec.options
+    domain = run.domain(info, covered)
+    groups = [spec.bands[bands[0]] for bands in spec.groups]
+    whole = spec.plan((len(domain[0]), len(domain[1])))
+    chunks = [_spans(span, side) for span, side in zip(covered, sides, strict=True)]
+    rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
+    lead = next(iter(inputs.values())).shape[:-2]
+    origin = "" if run.model.path is None else run.model.sha256
+    settings = options.tile, options.margin, options.device, run.targets, sorted(run.absent)
+    model = run.model.card.name, origin
+    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
+    token = tokenize([a.name for a in inputs.values()], settings, model, repr(meaning), str(covered), sides)
+    name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
+
+    cuts: Layer = {}
+    tasks: Layer = {}
+    weights = None
+    if run.model.path is not None and not models.is_packaged(run.model):
+        weights = f"xr_s2sr-weights-{origin}"
+        tasks[weights] = run.model.path.read_bytes()
+    names = [[inputs[band].name for band in bands] for bands in spec.groups]
+    lattices = [[_bounds(inputs[bands[0]].chunks[axis]) for axis in (-2, -1)] for bands in spec.groups]
+    for (i, row), (j, col) in product(enumerate(rows), enumerate(cols)):
+        parts = [
+            (g, _blocks(row.cuts[g][0], down), _blocks(col.cuts[g][0], across))
+            for g, (down, across) in enumerate(lattices)
+        ]
+        for index in np.ndindex(*lead):
+            pieces = []
+            for g, down, across in parts:
+                for (y, ys), (x, xs) in product(down, across):
+                    blocks = [(array, *index, y, x) for array in names[g]]
+                    cuts[(cut, *index, i, j, g, y, x)] = (cut_blocks, blocks, ys, xs)
+                pieces.append([[(cut, *index, i, j, g, y, x) for x, _ in across] for y, _ in down])
+            tasks[(name, *index, i, j)] = (restore_chunk, spec, (row, col), index, weights, pieces)
+
+    source = HighLevelGraph.merge(*(array.dask for array in inputs.values()))
+    layers: dict[str, Any] = {**source.layers, cut: cuts, name: tasks}
+    needs: dict[str, set[str]] = {
+        **source.dependencies,
+        cut: {n for a in inputs.values() for n in a.__dask_layers__()},
+        name: {cut},
+    }
+    shape = (*((1,) * n for n in lead), *(tuple(map(len, spans)) for spans in chunks))
+    arrays = {}
+    for band in targets:
+        own = f"xr_s2sr-{band}-{token}"
+        picks: Layer = {(own, *key[1:]): (operator.getitem, key, band) for key in tasks if isinstance(key, tuple)}
+        graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
+        arrays[band] = da.Array(graph, own, shape, dtype=spec.bands[band].radiometry.dtype)
+    return arrays
+
+
+def _spans(covered: Span, side: int) -> list[Span]:
+    """Return the output chunks along an axis, on the 10 m grid."""
+    starts = range(covered.start, covered.stop, side)
+    return [Span(start, min(start + side, covered.stop)) for start in starts]
+
+
+def _bounds(sizes: Sequence[int]) -> list[Span]:
+    """Return the pixels that each block holds along an axis."""
+    return [Span(stop - size, stop) for size, stop in zip(sizes, accumulate(sizes), strict=True)]
+
+
+def _blocks(wanted: Span, bounds: Sequence[Span]) -> list[tuple[int, slice]]:
+    """Return the blocks along an axis that hold some of the pixels wanted, and the part of each."""
+    parts = ((k, wanted.clip(block).shift(-block.start)) for k, block in enumerate(bounds))
+    return [(k, part.slice) for k, part in parts if len(part)]

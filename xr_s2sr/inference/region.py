@@ -1,0 +1,194 @@
+"""Restore one rectangle at one date: the same function for arrays in memory and for the tasks of dask.
+
+In memory, the region is all that the result covers; in a task, it is the whole pixels around one chunk of the result.
+Both run the same windows and kernels, so every pixel is the same in either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.held import Held
+from xr_s2sr.inference.blending import execute
+from xr_s2sr.inference.engine import Runner, runner
+from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
+from xr_s2sr.inference.windows import Plan, make_plan
+from xr_s2sr.interpolate import BicubicRunner
+from xr_s2sr.pixels import numba_ready
+from xr_s2sr.planning import Device, ModelRun, RunOptions
+from xr_s2sr.plausibility import Undeclared
+from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
+from xr_s2sr.survey import Survey
+
+
+@dataclass(frozen=True)
+class RegionSpec:
+    """The settings that all regions of one model run share.
+
+    Attributes
+    ----------
+    run : ModelRun
+    bands : mapping of str to Held
+        The bands that are read, by id.
+    groups : tuple of tuples of str
+        Ids of the bands that are cut alike.
+    options : RunOptions
+    call : str
+        Identifies the call of upsample(), whose tasks warn of the same thing once.
+    """
+
+    run: ModelRun
+    bands: Mapping[str, Held]
+    groups: tuple[tuple[str, ...], ...]
+    options: RunOptions
+    call: str = ""
+
+    def plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
+        """Lay windows over a domain; `reach` may be 0 if it holds nothing to fill."""
+        return make_plan(shape, self.options.tile, self.run.model.card.halo, self.options.margin, reach)
+
+
+@dataclass(frozen=True)
+class RegionAxis:
+    """One axis of one region.
+
+    Attributes
+    ----------
+    size : int
+        Length of the region's domain, in 10 m pixels.
+    covered : Span
+        The part of the domain that the output covers.
+    cuts : tuple of (Span, int)
+        For each group of bands: the pixels that are read, and the place of the first of them in the domain, in the
+        bands' own pixels.
+    """
+
+    size: int
+    covered: Span
+    cuts: tuple[tuple[Span, int], ...]
+
+
+def region_spec(
+    run: ModelRun, info: Survey, groups: Iterable[Sequence[str]], options: RunOptions, call: str = ""
+) -> RegionSpec:
+    """Gather the settings that all regions of one model run share."""
+    bands = {band: info.held[band] for band in BANDS if band in run.bands}
+    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call)
+
+
+def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held]) -> RegionAxis:
+    """Work out one axis of the region that is the whole domain.
+
+    Parameters
+    ----------
+    axis : int
+    covered : Span
+        The output, in pixels of the 10 m grid.
+    domain : (Span, Span)
+        Its edges mirror.
+    groups : sequence of Held
+        One band of each group.
+    """
+    whole = domain[axis]
+    inner = [_inside(axis, band, whole) for band in groups]
+    cuts = [(cut, _place(axis, band, cut, whole.start)) for band, cut in zip(groups, inner, strict=True)]
+    return RegionAxis(len(whole), covered.shift(-whole.start), tuple(cuts))
+
+
+def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan: Plan) -> RegionAxis:
+    """Work out one axis of the region around one chunk of the result.
+
+    Parameters
+    ----------
+    axis : int
+    chunk : Span
+        The output, in pixels of the 10 m grid.
+    domain : (Span, Span)
+        That of the whole result: its edges mirror, its corner is where the coarsest pixels start.
+    groups : sequence of Held
+        One band of each group.
+    plan : Plan
+        Over that domain, with the largest margin. If its windows are blended, the region runs those that touch its
+        chunk; else it makes windows of its own, and every pixel is the same in any of them.
+    """
+    whole = domain[axis]
+    if plan.overlap:
+        corner, size = whole.start, len(whole)
+        read = plan.read(axis, chunk.shift(-corner)).shift(corner)
+    else:
+        corner = chunk.start - (chunk.start - whole.start) % CELL
+        size = ceil_to_cell(chunk.stop - corner)
+        read = Span(corner - plan.margin, corner + size + plan.margin)
+    cuts = []
+    for band in groups:
+        start, f = band.start[axis], band.factor
+        inside = _inside(axis, band, whole)
+        wanted = Span((read.start - start) // f, (read.stop - start) // f).shift(-inside.start)
+        cut = wanted.mirrored(len(inside)).shift(inside.start)
+        cuts.append((cut, _place(axis, band, cut, corner)))
+    return RegionAxis(size, chunk.shift(-corner), tuple(cuts))
+
+
+def _inside(axis: int, band: Held, domain: Span) -> Span:
+    """Return the band's own pixels inside of the domain, beyond which they are mirrored."""
+    start, f = band.start[axis], band.factor
+    return Span(max(0, (domain.start - start) // f), min(band.grid.shape[axis], (domain.stop - start) // f))
+
+
+def _place(axis: int, band: Held, cut: Span, corner: int) -> int:
+    """Return the place of a cut's first pixel in a domain that starts at `corner`, in the band's own pixels."""
+    return (band.start[axis] + cut.start * band.factor - corner) // band.factor
+
+
+def open_runner(run: ModelRun, device: Device, weights: bytes | None = None) -> Runner:
+    """Open the session of a model's file, or of its bytes; interpolation needs none."""
+    if run.model.path is None:
+        return BicubicRunner(run.model.card.gsd // 10)
+    return runner(run.model, device, weights)
+
+
+def restore_region(
+    spec: RegionSpec,
+    axes: tuple[RegionAxis, RegionAxis],
+    index: tuple[int, ...],
+    images: Iterable[tuple[str, NDArray[Any]]],
+    outputs: Mapping[str, NDArray[Any]],
+    runner: Runner,
+    undeclared: Undeclared,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the network over one rectangle at one date.
+
+    Parameters
+    ----------
+    spec : RegionSpec
+    axes : (RegionAxis, RegionAxis)
+        Rows and columns.
+    index : tuple of int
+        Along the leading dimensions.
+    images : iterable of (str, ndarray)
+        Each band's pixels (y, x) inside of the cuts of `axes`.
+    outputs : mapping of str to ndarray
+        Arrays (y, x) of the size that `axes` cover, by target, filled in place.
+    runner : Runner
+    undeclared : Undeclared
+        Gathers fill values that nothing declares.
+    tick : callable
+        Called after each window.
+    """
+    rows, cols = axes
+    cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
+    places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
+    pixels = {
+        band: BandPixels(numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index))
+        for band, image in images
+    }
+    for band, own in pixels.items():
+        undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
+    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered))
+    execute(task, spec.plan((rows.size, cols.size), fill_reach(task)), spec.options.threads or 1, tick)

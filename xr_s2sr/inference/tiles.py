@@ -1,0 +1,158 @@
+"""One window after another: its pixels are gathered, filled, sent through the network, and written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import EngineError, ModelError
+from xr_s2sr.inference import kernels
+from xr_s2sr.inference.engine import Runner
+from xr_s2sr.inference.windows import Window
+from xr_s2sr.models import ModelCard
+from xr_s2sr.pixel_codes import any_invalid
+from xr_s2sr.radiometry import Radiometry
+from xr_s2sr.spans import Extent, Span
+
+#: Distance over which valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.
+FILL_REACH = 12
+#: Reflectance deep inside of nodata: that of dark land, so that no bright edge arises.
+FILL_REFLECTANCE = 0.1
+
+Codes = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BandPixels:
+    """The pixels of one band in memory, and their place.
+
+    Attributes
+    ----------
+    array : ndarray, shape (y, x)
+    start : (int, int)
+        Place of the first pixel in the domain, counted in the band's own pixels; negative is outside.
+    factor : int
+        Pixel size over 10 m: 1, 2 or 6.
+    radiometry : Radiometry
+    """
+
+    array: NDArray[Any]
+    start: tuple[int, int]
+    factor: int
+    radiometry: Radiometry
+
+    def gather(self, rows: Span, cols: Span, scale: float, out: Float32, codes: Codes) -> int:
+        """Read a window given in 10 m pixels of the domain; return the number of invalid pixels."""
+        r, f = self.radiometry, self.factor
+        row, col = rows.start // f - self.start[0], cols.start // f - self.start[1]
+        return int(kernels.gather(self.array, row, col, r.scale / scale, r.offset / scale, r.validity, out, codes))
+
+    def all_valid(self) -> bool:
+        """Tell whether every pixel is valid."""
+        return not any_invalid(self.array, self.radiometry.validity)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model on one rectangle at one date, the domain.
+
+    Attributes
+    ----------
+    card : ModelCard
+    runner : Runner
+    pixels : mapping of str to BandPixels
+        Every band that the card's inputs and the wanted targets name, cut to the domain; of the card's optional
+        inputs those that are there.
+    outputs : mapping of str to ndarray
+        Wanted targets, filled in place.
+    covered : (Span, Span)
+        The part of the domain that `outputs` cover.
+    """
+
+    card: ModelCard
+    runner: Runner
+    pixels: Mapping[str, BandPixels]
+    outputs: Mapping[str, NDArray[Any]]
+    covered: Extent
+
+    def restore(self, window: Window) -> Float32:
+        """Return the network's output (targets, y, x) for a window, uncropped, in its own unit."""
+        inputs = {}
+        for name, bands in self.card.inputs.items():
+            factor = BANDS[bands[0]].factor
+            h, w = (len(span) // factor for span in window.read)
+            stack = np.empty((len(bands), h, w), np.float32)
+            codes = np.empty((h, w), np.uint8)
+            for image, band in zip(stack, bands, strict=True):
+                if band not in self.pixels:
+                    image[:] = 0  # the network learned that zeros are a missing band
+                elif self.pixels[band].gather(*window.read, self.card.scale, image, codes):
+                    kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
+            inputs[name] = stack
+        restored = self.runner.run(inputs)
+        expected = len(self.card.targets), *(len(span) for span in window.read)
+        if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
+            raise ModelError(
+                f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
+                f"window; expected {expected} (targets, y, x) and float32. Export it to give 10 m pixels, float32 NCHW"
+            )
+        if not math.isfinite(float(restored.sum(dtype=np.float64))):  # every input was finite
+            raise EngineError(
+                f"the model {self.card.name!r} gave NaN or inf for finite input; expected finite reflectance. Try "
+                'device="cpu", or another model'
+            )
+        return restored
+
+    def finish(self, restored: Float32, rows: Span, cols: Span) -> None:
+        """Cast a restored rectangle of the domain (targets, y, x) into the outputs."""
+        guide = self._guide_codes(rows, cols)
+        for target, out in self.outputs.items():
+            image = restored[self.card.targets.index(target)]
+            codes = self._codes(guide, target, rows, cols)
+            at = tuple(span.shift(-c.start) for span, c in zip((rows, cols), self.covered, strict=True))
+            write(image, codes, self.pixels[target].radiometry, self.card.scale, out[at[0].slice, at[1].slice])
+
+    def _guide_codes(self, rows: Span, cols: Span) -> Codes:
+        guides = [band for band in self.card.bands if BANDS[band].is_fine and band in self.pixels]
+        codes = np.empty((len(guides), len(rows), len(cols)), np.uint8)
+        scratch = np.empty((len(rows), len(cols)), np.float32)
+        for band, code in zip(guides, codes, strict=True):
+            self.pixels[band].gather(rows, cols, 1.0, scratch, code)
+        return codes
+
+    def _codes(self, guide: Codes, target: str, rows: Span, cols: Span) -> Codes:
+        pixels = self.pixels[target]
+        f = pixels.factor
+        # whole native pixels around the rectangle
+        around = [Span(s.start // f * f, -(-s.stop // f) * f) for s in (rows, cols)]
+        own = np.empty((len(around[0]) // f, len(around[1]) // f), np.uint8)
+        pixels.gather(around[0], around[1], 1.0, np.empty(own.shape, np.float32), own)
+        out = np.empty((len(rows), len(cols)), np.uint8)
+        kernels.merge_codes(guide, own, f, rows.start - around[0].start, cols.start - around[1].start, out)
+        return out
+
+
+def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, out: NDArray[Any]) -> None:
+    """Bring network output into a variable's own unit and dtype."""
+    gain, bias = scale / radiometry.scale, -radiometry.offset / radiometry.scale
+    if radiometry.integer:
+        low, high = radiometry.bounds()
+        # without a saturation value, a saturated integer cannot occur
+        mark = int(radiometry.top) if math.isfinite(radiometry.top) else 0
+        nodata = int(radiometry.blank) if math.isfinite(radiometry.blank) else 0
+        kernels.finish_integer(image, gain, bias, low, high, codes, nodata, mark, out)
+    else:
+        kernels.finish_float(image, gain, bias, codes, radiometry.blank, math.inf, out)
+
+
+def fill_reach(task: Task) -> int:
+    """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
+    clean = all(pixels.all_valid() for band, pixels in task.pixels.items() if band in task.card.bands)
+    return 0 if clean else FILL_REACH

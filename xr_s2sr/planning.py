@@ -1,0 +1,282 @@
+"""Plan a call: find the bands, choose their models, and work out what these read and cover."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import xarray as xr
+
+from xr_s2sr import arguments, models, plausibility
+from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
+from xr_s2sr.models import Model
+from xr_s2sr.spans import Extent, Span
+from xr_s2sr.survey import Survey, look
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Execution options: the arguments of :func:`xr_s2sr.upsample` of the same names."""
+
+    tile: int
+    margin: int | None
+    device: Device
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One model, and the bands that it is to restore.
+
+    Attributes
+    ----------
+    model : Model
+    targets : tuple of str
+        Ids of the bands to restore.
+    absent : frozenset of str
+        Optional inputs that the scene lacks.
+    given : bool
+        True if the user asked for this model.
+    """
+
+    model: Model
+    targets: tuple[str, ...]
+    absent: frozenset[str] = frozenset()
+    given: bool = False
+
+    @property
+    def bands(self) -> set[str]:
+        """Bands that are read: the model's inputs, and the targets, whose invalid pixels count."""
+        return {*self.model.card.bands, *self.targets} - self.absent
+
+    @property
+    def factor(self) -> int:
+        """Pixel size of the coarsest band that is read, over 10 m."""
+        return max(BANDS[band].factor for band in self.bands)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Attributes of the restored bands that say where they come from."""
+        origin = {"s2sr_model": f"{self.model.card.name} {self.model.card.version}"}
+        if self.model.sha256:
+            origin["s2sr_model_sha256"] = self.model.sha256
+        if self.absent:
+            origin["s2sr_missing_inputs"] = " ".join(band for band in BANDS if band in self.absent)
+        return origin
+
+    def domain(self, info: Survey, covered: Extent) -> Extent:
+        """Return the smallest rectangle around an extent that holds whole pixels of every band that is read."""
+        f = self.factor
+        anchor = next(band.start for band in info.held.values() if band.id in self.bands and band.factor == f)
+        rows, cols = (
+            Span((s.start - a) // f * f + a, -((a - s.stop) // f) * f + a) for s, a in zip(covered, anchor, strict=True)
+        )
+        return rows, cols
+
+
+def prepare(
+    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
+) -> tuple[Survey, list[str], list[ModelRun], Extent]:
+    """Find the bands, choose their models, and refuse what cannot be restored.
+
+    Parameters
+    ----------
+    ds : Dataset
+        In native form.
+    bands, units, offset
+        As in :func:`xr_s2sr.upsample`.
+    given : list of str, Path or Model, optional
+        The models that the user asked for.
+
+    Returns
+    -------
+    info : Survey
+        The bands that are involved, and what was left out.
+    wanted : list of str
+        Ids of the bands to return.
+    runs : list of ModelRun
+    covered : (Span, Span)
+        The part of the 10 m grid that all bands involved cover.
+
+    Raises
+    ------
+    BandError, GridError, RadiometryError, ModelError
+        As :func:`xr_s2sr.upsample` says.
+    """
+    info = look(ds, units, offset)
+    wanted = wanted_bands(info, bands)
+    runs = choose_models([band for band in wanted if not BANDS[band].is_fine], given)
+    runs = require(info, runs, by_name=bands is not None)
+    left_out = info.left_out
+    wanted = [band for band in wanted if BANDS[band].is_fine or any(band in run.targets for run in runs)]
+    # what is wrong with bands that are not involved is no reason to stop
+    info = look(ds.drop_vars(unused_variables(info, runs)), units, offset)
+    info.check()
+    info.left_out += left_out
+    needed = needed_bands(info, runs, wanted)
+    for band in needed:
+        plausibility.check_variable(ds[info.held[band].name], info.held[band])  # of dask arrays, in their tasks
+    return info, wanted, runs, common_extent(info, needed)
+
+
+def model_list(value: object) -> list[str | Path | Model]:
+    """Check the argument `model`: a name, a path, a Model, or several of them.
+
+    Raises
+    ------
+    ArgumentTypeError, InputError
+        If it is something else, or an empty list.
+    """
+    if isinstance(value, str | PathLike | Model):
+        value = [value]
+    if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
+        raise ArgumentTypeError(
+            f'model={value!r} is a {type(value).__name__}; expected a name, a path or a list of them: model="my.onnx"'
+        )
+    if not value:
+        raise InputError("model is an empty list; leave it out for the packaged models")
+    return [item if isinstance(item, str | Model) else Path(item) for item in value]
+
+
+def wanted_bands(info: Survey, bands: Any) -> list[str]:
+    """Return the ids of the bands that were asked for, or of every band that can be restored.
+
+    Raises
+    ------
+    BandError
+        If a band is unknown or missing, or there is nothing to restore.
+    """
+    if bands is None:
+        wanted = [band for band in info.variables if not BANDS[band].is_fine and band != CIRRUS]
+        if not wanted:
+            info.check()
+            raise BandError(
+                f"nothing to upsample: no 20 m or 60 m band (found: {', '.join(info.variables)}). Load some, such as "
+                "B05 or B11, or name the variables by band"
+            )
+        return wanted
+    wanted = resolve_requested(arguments.names("bands", bands))
+    absent = [band for band in wanted if band not in info.variables]
+    if absent:
+        raise BandError(
+            f"asked for {', '.join(absent)}, but the Dataset holds {', '.join(info.variables) or 'no band'}. Load the "
+            "band, or name its variable by band"
+        )
+    return wanted
+
+
+def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None) -> list[ModelRun]:
+    """Assign each band to the first given model that restores it, or else to the packaged default.
+
+    Raises
+    ------
+    ModelError
+        If a model cannot be loaded, or a given one restores none of the bands.
+    """
+    wanted = list(wanted)
+    interpolate = given is not None and models.BICUBIC in given
+    loaded = [item if isinstance(item, Model) else models.load(item) for item in given or () if item != models.BICUBIC]
+    chosen: dict[str, Model] = {}
+    for band in wanted:
+        able = [model for model in loaded if band in model.card.targets]
+        if able:
+            chosen[band] = able[0]
+        elif band != CIRRUS and not interpolate:
+            chosen[band] = models.load(models.DEFAULTS[BANDS[band].gsd])
+    for model in loaded:
+        if wanted and model not in chosen.values():
+            raise ModelError(
+                f"the model {model} restores {', '.join(model.card.targets)}, none of which is left to restore "
+                f"({', '.join(wanted)}). Ask for one of them, or leave the model out"
+            )
+    runs = [
+        ModelRun(model, tuple(b for b in chosen if chosen[b] == model), given=model in loaded)
+        for model in dict.fromkeys(chosen.values())
+    ]
+    for gsd in (20, 60):
+        rest = tuple(band for band in wanted if band not in chosen and BANDS[band].gsd == gsd)
+        if rest:
+            runs.append(ModelRun(models.bicubic(rest), rest))
+    return runs
+
+
+def require(info: Survey, runs: Iterable[ModelRun], *, by_name: bool = True) -> list[ModelRun]:
+    """Return the runs that are possible, each with the optional inputs that the scene lacks.
+
+    Parameters
+    ----------
+    info : Survey
+        Its `left_out` is extended.
+    runs : iterable of ModelRun
+    by_name : bool
+        True if the bands were asked for. If not, those whose model lacks a band are left out, unless the model was
+        asked for, or nothing remains.
+
+    Raises
+    ------
+    BandError
+        If the scene lacks a band that a model needs, naming the bands and the model.
+    """
+    able: list[ModelRun] = []
+    problems: list[BandError] = []
+    for run in runs:
+        missing = {band for band in run.bands if band not in info.variables}
+        needed = [band for band in BANDS if band in missing and band not in run.model.card.optional]
+        if needed:
+            have = ", ".join(info.variables) or "none"
+            problem = BandError(
+                f"missing {', '.join(needed)}, which the model {run.model.card.name!r} needs to restore "
+                f"{', '.join(run.targets)} (found: {have}). Load them too, or name the variables by band: "
+                f'ds = ds.rename({{"my_variable": "{needed[0]}"}}). Or interpolate: upsample(model="bicubic")'
+            )
+            if by_name or run.given:
+                raise problem
+            problems.append(problem)
+            info.left_out.append(f"{', '.join(run.targets)} left out: {problem}")
+            continue
+        able.append(replace(run, absent=frozenset(missing)))
+    if problems and not able:
+        raise problems[0]
+    return able
+
+
+def unused_variables(info: Survey, runs: Iterable[ModelRun]) -> list[str]:
+    """Return the names of the variables at 20 m and 60 m that no model reads."""
+    read = {band for run in runs for band in run.bands}
+    return [name for band, name in info.variables.items() if not BANDS[band].is_fine and band not in read]
+
+
+def needed_bands(info: Survey, runs: Iterable[ModelRun], wanted: Iterable[str]) -> list[str]:
+    """Return the ids of the bands that are read, or whose coordinates the result takes."""
+    passed = {band for band in wanted if BANDS[band].is_fine}
+    return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})
+
+
+def common_extent(info: Survey, needed: Collection[str]) -> Extent:
+    """Return the rows and columns of the 10 m grid that all needed bands cover.
+
+    Raises
+    ------
+    GridError
+        If there are none.
+    """
+    extents = [info.held[band].extent for band in needed]
+    rows, cols = ((max(e[axis].start for e in extents), min(e[axis].stop for e in extents)) for axis in (0, 1))
+    if rows[0] >= rows[1] or cols[0] >= cols[1]:
+        listed = "; ".join(
+            f"{held.name!r} rows {held.extent[0].start}:{held.extent[0].stop}, columns "
+            f"{held.extent[1].start}:{held.extent[1].stop}"
+            for held in {h.factor: h for b, h in info.held.items() if b in needed}.values()
+        )
+        raise GridError(
+            f"the resolutions do not overlap, counted in 10 m pixels: {listed}. Select the same area in each: "
+            "ds.sel(y=..., x=..., y_20m=..., x_20m=...)"
+        )
+    return Span(*rows), Span(*cols)

@@ -1,0 +1,56 @@
+"""Intervals and rectangles of pixels, in integers.
+
+A span counts pixels of 10 m unless it says otherwise; the cell is that of Sentinel-2's coarsest grid, 60 m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from xr_s2sr.errors import InputError
+
+#: Every window starts and ends on the 60 m grid: the least common multiple of 1, 2 and 6 pixels.
+CELL = 6
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open interval of pixels."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if self.stop < self.start:
+            raise InputError(f"a span cannot end before it starts: {self.start}:{self.stop}")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def shift(self, by: int) -> Span:
+        """Return the span moved by a number of pixels."""
+        return Span(self.start + by, self.stop + by)
+
+    def clip(self, to: Span) -> Span:
+        """Return the part inside of another span; empty if they do not meet."""
+        start = min(max(self.start, to.start), to.stop)
+        return Span(start, max(start, min(self.stop, to.stop)))
+
+    def mirrored(self, n: int) -> Span:
+        """Return the part of `n` samples that this span reads, if they are mirrored symmetrically at both ends."""
+        return Span(max(0, min(self.start, 2 * n - self.stop)), min(n, max(self.stop, -self.start)))
+
+    @property
+    def slice(self) -> slice:
+        """The span as an index."""
+        return slice(self.start, self.stop)
+
+
+#: Rows and columns of a rectangle.
+Extent: TypeAlias = tuple[Span, Span]
+
+
+def ceil_to_cell(n: int) -> int:
+    """Round up to a multiple of 6 pixels."""
+    return -(-n // CELL) * CELL
