@@ -15,7 +15,7 @@ from xr_s2sr import models
 from xr_s2sr.engine import PROBE, runner
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import CARD_KEY, ModelCard
-from xr_s2sr.protobuf import metadata_props
+from xr_s2sr.models.protobuf import metadata_props
 from xr_s2sr.run import Task
 from xr_s2sr.windows import Span, Window
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from xr_s2sr.errors import ArgumentTypeError, InputError, warn
-from xr_s2sr.models import Model
+from xr_s2sr.models.card import Model
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from xr_s2sr import backprojection
 from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolate import bilinear_phases
-from xr_s2sr.models import CARD_KEY, ModelCard
+from xr_s2sr.models import back_projection
+from xr_s2sr.models.card import CARD_KEY, ModelCard
 
 OPSET, IR_VERSION = 17, 8
 
@@ -103,17 +103,17 @@ class Graph:
 
     def back_projection(self, z: str, coarse: str, targets: int, factor: int) -> str:
         """Add to `z` what it lacks to be `coarse` again; see the room of that name."""
-        n, around = targets * backprojection.BLURS, backprojection.AROUND
-        x = self.pad(z, backprojection.radius(factor))
-        x = self.fixed(x, backprojection.blurring(targets, factor), stride=factor, group=targets)
-        band = self.constant(np.repeat(np.arange(targets), backprojection.BLURS))
+        n, around = targets * back_projection.BLURS, back_projection.AROUND
+        x = self.pad(z, back_projection.radius(factor))
+        x = self.fixed(x, back_projection.blurring(targets, factor), stride=factor, group=targets)
+        band = self.constant(np.repeat(np.arange(targets), back_projection.BLURS))
         residual = self.add("Sub", [self.add("Gather", [coarse, band], axis=1), x])
         squared = self.pad(self.add("Mul", [residual, residual]), around)
-        energy = self.fixed(squared, backprojection.neighbourhood(targets), group=n)
-        energy = self.add("Add", [energy, self.constant(np.array(backprojection.EPSILON, np.float32))])
+        energy = self.fixed(squared, back_projection.neighbourhood(targets), group=n)
+        energy = self.add("Add", [energy, self.constant(np.array(back_projection.EPSILON, np.float32))])
         # powers and quotients only by operations that round correctly, so that every pixel is rounded alike
         weight = self.add("Div", [self.constant(np.array(1, np.float32)), self.add("Mul", [energy, energy])])
-        sums = backprojection.sums(targets)
+        sums = back_projection.sums(targets)
         weighted = self.fixed(self.add("Mul", [residual, weight]), sums, group=targets)
         lacking = self.add("Div", [weighted, self.fixed(weight, sums, group=targets)])
         return self.add("Add", [z, self.bilinear(lacking, targets, factor)])

@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 
 from xr_s2sr.errors import ModelError
-from xr_s2sr.models import Model, ModelCard, load
-from xr_s2sr.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
-from xr_s2sr.published import git_blob
+from xr_s2sr.models.card import Model, ModelCard
+from xr_s2sr.models.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
+from xr_s2sr.models.published import git_blob
+from xr_s2sr.models.registry import load
 
 #: Channel order of the published networks. Their comments say B02 B03 B04 B08; their reader follows the files.
 INPUTS = {

@@ -21,8 +21,8 @@ from xr_s2sr.errors import DependencyError, ModelError, S2SRError
 from xr_s2sr.models import Model, load
 from xr_s2sr.quality import degrade
 
-FIXTURE = Path(__file__).parent / "fixtures" / "dsen2_keras.h5"
-SHARED = Path(__file__).parents[2] / "shared"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "dsen2_keras.h5"
+SHARED = Path(__file__).parents[3] / "shared"
 GUIDES = ("B04", "B03", "B02", "B08")
 SIZES = {"b10": (4, 1), "b20": (6, 2), "b60": (2, 6)}
 
@@ -277,7 +277,7 @@ def test_weights_that_are_no_convolutions(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "xr_s2sr.importers.keras_hdf5", None)
+    monkeypatch.setitem(sys.modules, "xr_s2sr.models.keras_hdf5", None)
     with pytest.raises(DependencyError, match=r'Install them: pip install "xr_s2sr\[import\]"'):
         importers.keras(FIXTURE)
     with pytest.raises(S2SRError, match="h5py and onnx"):
