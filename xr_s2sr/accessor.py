@@ -63,10 +63,10 @@ class S2SRAccessor:
 
     def __repr__(self) -> str:
         try:
-            held = ", ".join(self.bands) or "no band"
+            bands = ", ".join(self.bands) or "no band"
         except S2SRError as problem:
-            held = str(problem)
-        return f"<s2sr: {held}; .upsample(), .validate()>"
+            bands = str(problem)
+        return f"<s2sr: {bands}; .upsample(), .validate()>"
 
 
 for register in (xr.register_dataset_accessor, xr.register_dataarray_accessor, xr.register_datatree_accessor):

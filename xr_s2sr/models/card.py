@@ -24,7 +24,7 @@ LARGEST_HALO = 10980
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model eats, gives, needs and knows of itself.
+    """Model metadata: inputs, targets, scale, receptive field, provenance and scores.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class ModelCard:
                 raise ModelError(f"the card of {self.name!r} mixes resolutions in its input {name!r}: {bands}")
         foreign = sorted(set(self.optional) - set(self.bands))
         if foreign:
-            raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are none of its inputs")
+            raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
         if len({BANDS[band].gsd for band in self.targets}) != 1:
             raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
@@ -104,7 +104,7 @@ class ModelCard:
         Raises
         ------
         ModelError
-            If the text is no card.
+            If the text is not a card.
         """
         try:
             raw = json.loads(text)

@@ -1,4 +1,4 @@
-"""Published weights, downloaded once: to a temporary file, verified, imported, and moved into the cache."""
+"""Download of published weights, once: to a temporary file, verified, imported, and moved into the cache."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def fetch(name: str) -> Model:
 
 
 def download(url: str, to: Path) -> None:
-    """Save what an address holds.
+    """Save the file at an address.
 
     Raises
     ------

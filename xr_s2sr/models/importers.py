@@ -53,7 +53,7 @@ def keras(
     Raises
     ------
     ModelError
-        If the file is missing, is no HDF5 file, or holds another network.
+        If the file is missing, is not an HDF5 file, or holds another network.
     DependencyError
         If h5py or onnx are not installed.
 

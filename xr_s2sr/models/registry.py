@@ -19,12 +19,12 @@ BICUBIC = "bicubic"
 
 
 def packaged() -> dict[str, Path]:
-    """Names of the models that come with the package, and their files."""
+    """Return the names of the models that come with the package, and their files."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
 
 
 def is_packaged(model: Model) -> bool:
-    """Whether a model's file is one that comes with the package, so that its name finds it in any process."""
+    """Return True for a file that comes with the package, which any process loads by its name."""
     return model.path is not None and model.path in {path.resolve() for path in packaged().values()}
 
 
@@ -51,7 +51,7 @@ def load(name: str | Path) -> Model:
         If there is no such model, or the file carries no card.
     """
     if name == BICUBIC:
-        raise ModelError('"bicubic" is no file and has no card; it is asked for by name: upsample(model="bicubic")')
+        raise ModelError('"bicubic" has neither a file nor a card; ask for it by name: upsample(model="bicubic")')
     known = packaged()
     if isinstance(name, str) and name in PUBLISHED:
         path = cached(name)
@@ -94,7 +94,7 @@ def _load(path: Path, modified: int, size: int) -> Model:
 
 
 def bicubic(targets: tuple[str, ...]) -> Model:
-    """The pseudo-model that interpolates `targets` (of one native GSD)."""
+    """Return the pseudo-model that interpolates `targets` (of one native GSD)."""
     gsd = BANDS[targets[0]].gsd
     card = ModelCard(
         BICUBIC, "1", {"coarse": targets}, targets, halo=2 * gsd // 10, degradation="none", licence="Apache-2.0"
