@@ -17,8 +17,8 @@ from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, noise_kept, noise_to_give_
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
+from xr_s2sr.cli import main  # noqa: E402
 from xr_s2sr.errors import BandError, InputError, ModelError  # noqa: E402
-from xr_s2sr.training import __main__ as command  # noqa: E402
 from xr_s2sr.training import data, degradation, export, loop, muon, networks  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
@@ -573,7 +573,7 @@ def test_export_matches_torch_and_carries_its_card(which: str, tmp_path: Path) -
 
 def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--gsd", "20", "--steps", "4", "--width", "8", "--depth", "1", "--every", "2", "--threads", "1"]
-    assert command.main(["--scenes", str(folder), "--out", str(tmp_path), *options]) == 0
+    assert main(["train", "--scenes", str(folder), "--out", str(tmp_path), *options]) == 0
     assert "validation" in capsys.readouterr().out
     path = tmp_path / "s2sr-20m.onnx"
     card = xr_s2sr.models.load(path).card
@@ -589,9 +589,9 @@ def test_the_papers_networks_are_trained_by_the_same_command(
     architecture: str, gsd: int, folder: Path, tmp_path: Path
 ) -> None:
     options = ["--gsd", str(gsd), "--architecture", architecture, "--width", "8", "--depth", "1", "--threads", "1"]
-    arguments = ["--scenes", str(folder), "--out", str(tmp_path), *options, "--every", "2"]
-    assert command.main([*arguments, "--steps", "2"]) == 0
-    assert command.main([*arguments, "--steps", "4"]) == 0  # goes on
+    arguments = ["train", "--scenes", str(folder), "--out", str(tmp_path), *options, "--every", "2"]
+    assert main([*arguments, "--steps", "2"]) == 0
+    assert main([*arguments, "--steps", "4"]) == 0  # goes on
     path = tmp_path / f"{architecture}-{gsd}m.onnx"
     card = xr_s2sr.models.load(path).card
     assert card.inputs["b10"] == BY_GSD[10]
@@ -610,8 +610,6 @@ def test_the_papers_rate() -> None:
 
 
 def test_refine_one_scene_of_ones_own(tmp_path: Path) -> None:
-    from xr_s2sr.cli import main
-
     ds, _ = xr_s2sr.tutorial.synthetic_scene(252)
     ds.to_zarr(tmp_path / "mine.zarr", zarr_format=2)
     options = ["--gsd", "20", "--init", "s2sr-20m", "--refine", "--steps", "2", "--every", "2", "--threads", "1"]
@@ -623,7 +621,5 @@ def test_refine_one_scene_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_refine_needs_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from xr_s2sr.cli import main
-
     assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path), "--refine"]) == 1
     assert "--init s2sr-20m" in capsys.readouterr().err

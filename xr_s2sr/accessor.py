@@ -1,38 +1,46 @@
-"""``.s2sr``: a thin skin that holds only the object; every method calls the free function of the same name."""
+"""``.s2sr``: holds the object, and calls the free function of the same name for every method."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
 from xr_s2sr import agreement, api, evaluation, wald, write
 from xr_s2sr.errors import S2SRError
-from xr_s2sr.extras import Keep
 from xr_s2sr.layout import Scene
-from xr_s2sr.planning import Device
-from xr_s2sr.quality import Blur, Protocol
-from xr_s2sr.radiometry import Units
-from xr_s2sr.repr import Report
-from xr_s2sr.scorecard import Scores
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def told_by(function: Callable[..., Any]) -> Callable[[Method], Method]:
-    """Give a method the docstring of the free function that it calls, without the object as first parameter."""
+def _method(function: Callable[Concatenate[Scene, P], R]) -> Callable[Concatenate[S2SRAccessor, P], R]:
+    """Make a method of a free function: its signature, types and docstring, without the object as first parameter."""
 
-    def document(method: Method) -> Method:
-        text = inspect.cleandoc(function.__doc__ or "")
-        method.__doc__ = re.sub(r"(Parameters\n-+\n)\w.*\n(?: {4}.*\n)*", r"\1", text, count=1)
-        return method
+    @functools.wraps(function)
+    def method(self: S2SRAccessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(self._ds, *args, **kwargs)
 
-    return document
+    signature = inspect.signature(function)
+    first, *others = signature.parameters.values()
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    annotations = {name: kind for name, kind in function.__annotations__.items() if name != first.name}
+    text = inspect.cleandoc(function.__doc__ or "")
+    about: dict[str, Any] = {
+        "__signature__": signature.replace(parameters=[itself, *others]),
+        "__annotations__": annotations,
+        "__doc__": re.sub(r"(Parameters\n-+\n)\w.*\n(?: {4}.*\n)*", r"\1", text, count=1),
+        # where it is looked up when it is pickled
+        "__module__": __name__,
+        "__qualname__": f"S2SRAccessor.{function.__name__}",
+    }
+    for name, value in about.items():
+        setattr(method, name, value)
+    return method
 
 
 class S2SRAccessor:
@@ -41,99 +49,12 @@ class S2SRAccessor:
     def __init__(self, ds: Scene) -> None:
         self._ds = ds
 
-    @told_by(api.upsample)
-    def upsample(
-        self,
-        bands: str | Iterable[str] | None = None,
-        *,
-        keep: Keep = "fine",
-        into: bool = False,
-        model: api.ModelLike | Sequence[api.ModelLike] | None = None,
-        device: Device = "auto",
-        threads: int | None = None,
-        tile: int = api.TILE,
-        margin: int | None = None,
-        units: Units | None = None,
-        offset: float | xr.DataArray | None = None,
-        chunks: int | None = None,
-        progress: bool | Callable[[int, int], Any] = False,
-    ) -> Any:
-        return api.upsample(
-            self._ds,
-            bands,
-            keep=keep,
-            into=into,
-            model=model,
-            device=device,
-            threads=threads,
-            tile=tile,
-            margin=margin,
-            units=units,
-            offset=offset,
-            chunks=chunks,
-            progress=progress,
-        )
-
-    @told_by(api.validate)
-    def validate(self, *, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Report:
-        return api.validate(self._ds, units=units, offset=offset)
-
-    @told_by(evaluation.evaluate)
-    def evaluate(
-        self,
-        model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
-        *,
-        protocol: Protocol = "sensor",
-        bands: str | Iterable[str] | None = None,
-        satellite: str | None = None,
-        device: Device = "auto",
-        threads: int | None = None,
-        tile: int = api.TILE,
-        units: Units | None = None,
-        offset: float | None = None,
-        progress: bool | Callable[[int, int], Any] = False,
-    ) -> Scores:
-        return evaluation.evaluate(
-            self._ds,
-            model,
-            protocol=protocol,
-            bands=bands,
-            satellite=satellite,
-            device=device,
-            threads=threads,
-            tile=tile,
-            units=units,
-            offset=offset,
-            progress=progress,
-        )
-
-    @told_by(agreement.consistency)
-    def consistency(
-        self,
-        ds: Scene,
-        *,
-        protocol: Blur = "mtf",
-        satellite: str | None = None,
-        units: Units | None = None,
-        offset: float | None = None,
-    ) -> xr.Dataset:
-        return agreement.consistency(self._ds, ds, protocol=protocol, satellite=satellite, units=units, offset=offset)
-
-    @told_by(wald.degrade)
-    def degrade(
-        self,
-        factor: int,
-        *,
-        protocol: Protocol = "sensor",
-        satellite: str | None = None,
-        units: Units | None = None,
-        offset: float | None = None,
-    ) -> xr.Dataset:
-        return wald.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
-
-    @told_by(write.to_cog)
-    def to_cog(self, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
-        return write.to_cog(self._ds, path, compress=compress)
+    upsample = _method(api.upsample)
+    validate = _method(api.validate)
+    evaluate = _method(evaluation.evaluate)
+    consistency = _method(agreement.consistency)
+    degrade = _method(wald.degrade)
+    to_cog = _method(write.to_cog)
 
     @property
     def bands(self) -> Mapping[str, str]:
@@ -142,10 +63,10 @@ class S2SRAccessor:
 
     def __repr__(self) -> str:
         try:
-            held = ", ".join(self.bands) or "no band"
+            bands = ", ".join(self.bands) or "no band"
         except S2SRError as problem:
-            held = str(problem)
-        return f"<s2sr: {held}; .upsample(), .validate()>"
+            bands = str(problem)
+        return f"<s2sr: {bands}; .upsample(), .validate()>"
 
 
 for register in (xr.register_dataset_accessor, xr.register_dataarray_accessor, xr.register_datatree_accessor):

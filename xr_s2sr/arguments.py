@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def choice(name: str, value: T, options: Iterable[T]) -> T:
-    """One of a few values."""
+    """Check that a value is one of a few."""
     known = list(options)
     if value not in known:
         listed = ", ".join(repr(option) for option in known)
@@ -23,7 +23,7 @@ def choice(name: str, value: T, options: Iterable[T]) -> T:
 
 
 def count(name: str, value: object, *, least: int = 1) -> int:
-    """An integer of at least `least`; a bool is none."""
+    """Check for an integer of at least `least`; a bool is refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise ArgumentTypeError(
             f"{name}={value!r} is a {type(value).__name__}; expected an integer, such as {name}={least}"
@@ -34,7 +34,7 @@ def count(name: str, value: object, *, least: int = 1) -> int:
 
 
 def number(name: str, value: object) -> float:
-    """A finite number."""
+    """Check for a finite number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise ArgumentTypeError(
             f"{name}={value!r} is a {type(value).__name__}; expected a number, such as {name}=-1000"
@@ -45,7 +45,7 @@ def number(name: str, value: object) -> float:
 
 
 def names(name: str, value: object) -> list[object]:
-    """A band name or several of them."""
+    """Return a band name or several of them as a list."""
     if isinstance(value, str):
         return [value]
     if not isinstance(value, Iterable):
@@ -59,7 +59,7 @@ def names(name: str, value: object) -> list[object]:
 
 
 def progress(value: object) -> bool | Callable[[int, int], Any]:
-    """True, False, or something to call with (windows done, windows in all)."""
+    """Check for True, False, or something to call with (windows done, windows in all)."""
     if isinstance(value, bool) or callable(value):
         return value
     raise ArgumentTypeError(
@@ -68,7 +68,7 @@ def progress(value: object) -> bool | Callable[[int, int], Any]:
 
 
 def for_dask(lazy: bool, chunks: int | None, progress: bool | Callable[[int, int], Any]) -> None:
-    """What is for dask arrays only, and what is not for them."""
+    """Refuse what is for dask arrays only, and warn of what is not for them."""
     if chunks is not None and not lazy:
         raise InputError(
             f"chunks={chunks} is for dask arrays, and the bands are in memory; expected no chunks, or dask arrays: "

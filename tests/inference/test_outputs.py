@@ -17,7 +17,7 @@ from xr_s2sr.inference.engine import PROBE, runner
 from xr_s2sr.inference.tiles import Task
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import CARD_KEY, ModelCard
-from xr_s2sr.protobuf import metadata_props
+from xr_s2sr.models.protobuf import metadata_props
 from xr_s2sr.spans import Span
 
 

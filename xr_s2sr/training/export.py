@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from xr_s2sr import backprojection, models, onnx_graph
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
-from xr_s2sr.models import ModelCard
-from xr_s2sr.onnx_graph import Conv, Graph
+from xr_s2sr.models import back_projection, onnx_graph, registry
+from xr_s2sr.models.card import ModelCard
+from xr_s2sr.models.onnx_graph import Conv, Graph
 from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
@@ -25,7 +25,7 @@ def halo(net: Network) -> int:
     if isinstance(net, DSen2):
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
     # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
-    back = backprojection.reach(net.skip_factor) if isinstance(net, CoarseNet) and net.back is not None else 0
+    back = back_projection.reach(net.skip_factor) if isinstance(net, CoarseNet) and net.back is not None else 0
     pixels = -(-back // 2) + convolutions
     return 2 * pixels if net.skip_factor == 2 else 2 * onnx_graph.reach(pixels, 3)
 
@@ -95,7 +95,7 @@ def start_from(net: Network, init: str | Path) -> None:
         if any(not name.startswith("posed") for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
         return
-    model = models.load(init)
+    model = registry.load(init)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     layers = _layers(net)
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
@@ -123,7 +123,7 @@ def start_from(net: Network, init: str | Path) -> None:
 
 def trained(name: str | Path) -> Network:
     """Return the network of a model file or packaged model of ours."""
-    model = models.load(name)
+    model = registry.load(name)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     gsd = 60 if "b60" in model.card.inputs else 20
     before = 2 if gsd == 20 else 3

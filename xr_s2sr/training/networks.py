@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xr_s2sr import backprojection, interpolate
+from xr_s2sr import interpolate
+from xr_s2sr.models import back_projection
 
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
@@ -55,7 +56,7 @@ class Block(nn.Module):
 
 
 class BackProjection(nn.Module):
-    """Adds what a result lacks to be its input again: fixed weights, see :mod:`xr_s2sr.backprojection`.
+    """Adds what a result lacks to be its input again: fixed weights, see :mod:`xr_s2sr.models.back_projection`.
 
     Parameters
     ----------
@@ -74,9 +75,9 @@ class BackProjection(nn.Module):
         super().__init__()
         self.targets, self.factor = targets, factor
         fixed = {
-            "blurring": backprojection.blurring(targets, factor),
-            "neighbourhood": backprojection.neighbourhood(targets),
-            "sums": backprojection.sums(targets),
+            "blurring": back_projection.blurring(targets, factor),
+            "neighbourhood": back_projection.neighbourhood(targets),
+            "sums": back_projection.sums(targets),
             "phases": interpolate.bilinear_phases(targets, factor),
         }
         for name, weight in fixed.items():
@@ -84,14 +85,14 @@ class BackProjection(nn.Module):
 
     def blurred(self, z: Tensor) -> Tensor:
         """The result as a sensor would see it, under every blur: (N, targets * BLURS, y, x)."""
-        z = F.pad(z, (backprojection.radius(self.factor),) * 4, mode="replicate")
+        z = F.pad(z, (back_projection.radius(self.factor),) * 4, mode="replicate")
         return F.conv2d(z, self.blurring, stride=self.factor, groups=self.targets)
 
     def forward(self, z: Tensor, coarse: Tensor) -> Tensor:
-        pad, bands = (backprojection.AROUND,) * 4, len(self.neighbourhood)
-        residual = coarse.repeat_interleave(backprojection.BLURS, dim=1) - self.blurred(z)
+        pad, bands = (back_projection.AROUND,) * 4, len(self.neighbourhood)
+        residual = coarse.repeat_interleave(back_projection.BLURS, dim=1) - self.blurred(z)
         energy = F.conv2d(F.pad(residual * residual, pad, mode="replicate"), self.neighbourhood, groups=bands)
-        weight = (energy + backprojection.EPSILON) ** -2
+        weight = (energy + back_projection.EPSILON) ** -2
         weighted, total = (F.conv2d(x, self.sums, groups=self.targets) for x in (residual * weight, weight))
         lacking = weighted / total
         return z + upsample(lacking, self.phases, self.factor)

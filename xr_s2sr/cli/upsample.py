@@ -7,9 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from xr_s2sr.api import upsample
-from xr_s2sr.files import open_any
-from xr_s2sr.radiometry import UNITS
+import xr_s2sr
+from xr_s2sr.cli import options
 from xr_s2sr.replacing import check_apart, check_target
 from xr_s2sr.scheduling import computing
 from xr_s2sr.write import save
@@ -20,16 +19,10 @@ FILES = (".tif", ".tiff", ".nc")
 CHUNK = 1830
 
 
-def bounds(text: str) -> tuple[float, ...]:
-    """The value of --bbox; what the numbers may be is told when the scene is opened."""
-    return tuple(float(number) for number in text.split(","))
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command."""
-    parser.add_argument(
-        "scene", type=Path, metavar="IN", help="SAFE folder or .zip, .zarr, .nc, folder of GeoTIFF or JP2"
-    )
+def add_parser(commands: options.Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("upsample", help="bring a scene's 20 m and 60 m bands to 10 m, file to file")
+    options.add_scene(parser)
     parser.add_argument(
         "-o",
         "--out",
@@ -37,29 +30,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
     )
-    parser.add_argument("--bands", metavar="B05,B11", help="to write; by default all")
-    parser.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
-    parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, help="by default one for each processor")
-    parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
-    parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+    options.add_bands(parser, "to write; by default all")
+    options.add_bbox(parser)
+    options.add_model(parser)
+    options.add_device(parser)
+    options.add_threads(parser, "by default one for each processor")
+    options.add_radiometry(parser)
     parser.add_argument("--keep", choices=("fine", "all"), default="fine", help="all: also masks and classes, at 10 m")
     parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open, upsample lazily, write; says what was written on stdout."""
-    out = arguments.out or Path(f"{arguments.scene.name.split('.')[0]}_10m.tif")
-    check_apart(arguments.scene, out)
+    """Open, upsample lazily, write; print what was written."""
+    scene = Path(arguments.scene)
+    out = arguments.out or Path(f"{scene.name.split('.')[0]}_10m.tif")
+    if arguments.scene != options.DEMO:
+        check_apart(scene, out)
     check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
-    bands = arguments.bands and [band.strip() for band in arguments.bands.split(",")]
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
-    ds = open_any(arguments.scene, bbox=arguments.bbox, chunks=arguments.chunk)
-    sr = upsample(
+    ds = options.open_scene(arguments.scene, arguments.bbox, arguments.chunk)
+    sr = xr_s2sr.upsample(
         ds,
-        bands,
+        arguments.bands,
         keep=arguments.keep,
         model=arguments.model,
         device=arguments.device,

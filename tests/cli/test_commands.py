@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,53 @@ def test_evaluate_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit, match="2"):
         cli.main(["evaluate", "demo", "--protocol", "none"])
     assert "invalid choice: 'none'" in capsys.readouterr().err
+
+
+def test_the_synthetic_scene_is_a_scene_to_every_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "demo"]) == 0
+    ds, _ = xr_s2sr.tutorial.synthetic_scene()
+    assert capsys.readouterr().out.endswith(f"{ds.s2sr.validate()}\n")
+    out = tmp_path / "sr.tif"
+    x, y = float(ds.x[0]) - 5, float(ds.y[0]) + 5
+    part = f"{x + 60},{y - 360},{x + 300},{y - 120}"
+    assert cli.main(["upsample", "demo", "--bands", "B05", "--bbox", part, "--model", "bicubic", "-o", str(out)]) == 0
+    with rasterio.open(out) as file:
+        # away from the part's edge, where bicubic interpolation of 20 m pixels sees the same
+        whole = ds.s2sr.upsample("B05", model="bicubic")
+        assert (file.read(1)[4:-4, 4:-4] == whole.B05.values[16:32, 10:26]).all()
+        assert tuple(file.bounds) == (x + 60, y - 360, x + 300, y - 120)
+
+
+def test_evaluate_a_part_of_the_synthetic_scene(capsys: pytest.CaptureFixture[str]) -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene()
+    x, y = float(ds.x[0]) - 5, float(ds.y[0]) + 5
+    line = ["evaluate", "demo", "--bands", "B05", "--model", "bicubic", "--protocol", "paper"]
+    assert cli.main([*line, "--bbox", f"{x},{y - 1200},{x + 1200},{y}"]) == 0
+    part = ds.isel(y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20))
+    assert capsys.readouterr().out == f"{part.s2sr.evaluate('bicubic', bands='B05', protocol='paper')}\n"
+    assert cli.main([*line, "--bbox", "0,0,10,10"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_called_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "./demo"]) == 1
+    assert "demo holds no GeoTIFF or JP2" in capsys.readouterr().err
+
+
+def test_help_needs_no_network() -> None:
+    """Each command loads what it needs when it is run."""
+    code = (
+        "import xr_s2sr.cli, sys; print(sorted({'numba', 'onnxruntime', 'torch', 'h5py', 'onnx'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "xr_s2sr.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"xr-s2sr {xr_s2sr.__version__}"

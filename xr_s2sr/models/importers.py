@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xr_s2sr.errors import DependencyError
 
 if TYPE_CHECKING:
-    from xr_s2sr.models import Model
+    from xr_s2sr.models.card import Model
 
 #: Licence of the published DSen2 and AESR weights.
 GPL = "GPL-3.0"
@@ -53,7 +53,7 @@ def keras(
     Raises
     ------
     ModelError
-        If the file is missing, is no HDF5 file, or holds another network.
+        If the file is missing, is not an HDF5 file, or holds another network.
     DependencyError
         If h5py or onnx are not installed.
 
@@ -63,17 +63,15 @@ def keras(
     >>> sr = ds.s2sr.upsample(["B05", "B11"], model=model)  # doctest: +SKIP
     """
     require_extra()
-    from xr_s2sr.importers import keras_hdf5
+    from xr_s2sr.models.keras_hdf5 import convert
 
-    return keras_hdf5.convert(
-        path, out, name=name, scaling=scaling, licence=licence, training=training, degradation=degradation
-    )
+    return convert(path, out, name=name, scaling=scaling, licence=licence, training=training, degradation=degradation)
 
 
 def require_extra() -> None:
     """Refuse early where the extra is not installed."""
     try:
-        import xr_s2sr.importers.keras_hdf5  # noqa: F401
+        import xr_s2sr.models.keras_hdf5  # noqa: F401
     except ImportError as error:
         raise DependencyError(
             f'importing weights needs h5py and onnx ({error}). Install them: pip install "xr_s2sr[import]"'

@@ -1,13 +1,17 @@
-"""The options of a training, for ``xr-s2sr train`` and ``python -m xr_s2sr.training``; needs no torch."""
+"""``xr-s2sr train``: train a network, or refine a packaged one; its options need no torch."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from xr_s2sr.cli import options
+from xr_s2sr.errors import DependencyError
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare them."""
+
+def add_parser(commands: options.Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("train", help="train a network, or refine a packaged one, on scenes of your own")
     parser.add_argument(
         "--scenes",
         type=Path,
@@ -34,5 +38,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, help="0 by default")
     parser.add_argument("--every", type=int, default=1000, help="steps between checkpoints")
-    parser.add_argument("--threads", type=int, help="of torch")
+    options.add_threads(parser, "of torch")
     parser.add_argument("--name", help="of the model; s2sr-20m, dsen2-60m and the like by default")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and export; needs the extra ``train``."""
+    try:
+        from xr_s2sr.training.run import run as train
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnx"):
+            raise
+        raise DependencyError(
+            f"training needs {error.name}. Install the extra: pip install 'xr_s2sr[train]'"
+        ) from error
+    return train(arguments)

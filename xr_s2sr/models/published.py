@@ -1,4 +1,4 @@
-"""Models that others publish: where their files are, what proves them, and where ours of them are kept."""
+"""Models that others publish: addresses, hashes and licences of their files, and the cache of imported ones."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ PUBLISHED = {
 
 
 def cache_folder() -> Path:
-    """Where fetched models are kept: ``$XR_S2SR_CACHE``, else ``~/.cache/xr_s2sr``."""
+    """Return the folder of fetched models: ``$XR_S2SR_CACHE``, else ``~/.cache/xr_s2sr``."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
 
 
 def cached(name: str) -> Path:
-    """The ONNX file of a published model once it has been fetched."""
+    """Return the path of a published model's ONNX file once it has been fetched."""
     return cache_folder() / f"{name}.onnx"
 
 
 def hash_file(path: Path) -> Path:
-    """The file beside a cached model that keeps its SHA-256."""
+    """Return the path of the file beside a cached model that keeps its SHA-256."""
     return path.with_name(f"{path.name}.sha256")
 
 
@@ -93,7 +93,7 @@ def check_cached(path: Path, name: str) -> None:
 
 
 def git_blob(path: Path) -> str:
-    """The id under which git knows a file's content."""
+    """Return the id under which git knows a file's content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

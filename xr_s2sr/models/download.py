@@ -1,4 +1,4 @@
-"""Published weights, downloaded once: to a temporary file, verified, imported, and moved into the cache."""
+"""Download of published weights, once: to a temporary file, verified, imported, and moved into the cache."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
-from xr_s2sr.models import Model, load
-from xr_s2sr.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
+from xr_s2sr.models import importers
+from xr_s2sr.models.card import Model
+from xr_s2sr.models.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
+from xr_s2sr.models.registry import load
 
 #: Seconds without a byte after which a download is given up.
 TIMEOUT = 60
@@ -23,7 +24,36 @@ LARGEST = 64 * 2**20
 
 
 def fetch(name: str) -> Model:
-    """See :func:`xr_s2sr.models.fetch`."""
+    """Download a model that others publish, once; afterwards it needs no network.
+
+    Parameters
+    ----------
+    name : {"dsen2-20m", "dsen2-60m"}
+        The weights of Lanaras et al. 2018. Their licence is GPL-3.0; it is printed before the download.
+
+    Returns
+    -------
+    Model
+        From then on also ``upsample(model="dsen2-20m")`` finds it.
+
+    Raises
+    ------
+    FetchError
+        If the file cannot be downloaded, or is not the one that the authors published (by its git blob id).
+    ModelError
+        If no such model is published.
+    DependencyError
+        If the extra ``import`` is not installed.
+
+    Notes
+    -----
+    Kept in ``~/.cache/xr_s2sr``, or in the folder that the environment variable ``XR_S2SR_CACHE`` names. A
+    download that fails leaves nothing there.
+
+    Examples
+    --------
+    >>> model = xr_s2sr.models.fetch("dsen2-20m")  # doctest: +SKIP
+    """
     if name not in PUBLISHED:
         raise ModelError(f'{name!r} is not published; fetch one of {", ".join(PUBLISHED)}: models.fetch("dsen2-20m")')
     target, published = cached(name), PUBLISHED[name]
@@ -60,7 +90,7 @@ def fetch(name: str) -> Model:
 
 
 def download(url: str, to: Path) -> None:
-    """Save what an address holds.
+    """Save the file at an address.
 
     Raises
     ------

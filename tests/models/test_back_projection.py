@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from xr_s2sr import backprojection
+from xr_s2sr.models import back_projection
 from xr_s2sr.quality import degrade
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
@@ -91,4 +91,4 @@ def test_a_wrong_level_is_put_right(factor: int) -> None:
 
 def test_weights_keep_a_constant() -> None:
     for factor in FACTORS:
-        np.testing.assert_allclose(backprojection.taps(factor).sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(back_projection.taps(factor).sum(axis=1), 1, rtol=1e-6)

@@ -1,14 +1,11 @@
-"""``python -m xr_s2sr.training``, or ``xr-s2sr train``: from scenes to an ONNX file with its card.
+"""A training from scenes to an ONNX file with its card, as ``xr-s2sr train`` asks for it.
 
-Example: ``python -m xr_s2sr.training --scenes DIR --gsd 20 --out runs/net20``. Interrupted, it goes on from the
-checkpoint in ``--out`` when it is started again.
+Interrupted, it goes on from the checkpoint in ``--out`` when it is started again.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +15,10 @@ import torch
 from xr_s2sr import __version__
 from xr_s2sr.errors import InputError
 from xr_s2sr.files import open_any
-from xr_s2sr.models import ModelCard
+from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import Recipe, train, validate
 from xr_s2sr.training.networks import Network
-from xr_s2sr.training.options import add_options
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
 
 DEGRADATION = (
@@ -33,14 +29,8 @@ DEGRADATION = (
 )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m xr_s2sr.training", description=__doc__.splitlines()[0])
-    add_options(parser)
-    return run(parser.parse_args(argv))
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Train as the options say, write the file."""
+    """Train as the options of the command say, and write the file."""
     if arguments.refine and arguments.init is None:
         raise InputError("--refine goes on from trained weights; say which: --init s2sr-20m")
     if arguments.threads:
@@ -72,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_scenes(path: Path) -> tuple[list[Scene], list[Scene]]:
-    """To learn from, and to validate on: of a folder with a manifest, or the one scene that `path` is."""
+    """Read scenes to learn from and to validate on: of a folder with a manifest, or the one scene that `path` is."""
     if path.is_dir() and (path / "manifest.json").is_file():
         learn = load_scenes(path, splits=("train", "train-only"))
         return learn, load_scenes(path, splits=("validation",), required=False)
@@ -82,7 +72,7 @@ def read_scenes(path: Path) -> tuple[list[Scene], list[Scene]]:
 def describe(
     net: Network, name: str, recipe: Recipe, scenes: list[Scene], held_out: list[Scene], init: str | None
 ) -> ModelCard:
-    """The card: what it learned from, how, and its scores."""
+    """Make the card: what the network learned from, how, and its scores."""
     parameters = sum(p.numel() for p in net.parameters())
     levels = sorted({scene.level for scene in scenes if scene.level})
     what = f"{len(scenes)} Sentinel-2 scenes ({', '.join(levels)})" if levels else ", ".join(s.name for s in scenes)
@@ -106,7 +96,3 @@ def describe(
         licence="Apache-2.0",
         scores={f"RMSE / bicubic, {p}": v for p, v in validate(net, recipe.gsd, held_out).items()} if held_out else {},
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

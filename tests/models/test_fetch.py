@@ -15,10 +15,11 @@ import pytest
 import xarray as xr
 
 import xr_s2sr
-from xr_s2sr import models, published
+from xr_s2sr import models
 from xr_s2sr.errors import DependencyError, FetchError, ModelError
+from xr_s2sr.models import published
 
-FIXTURE = Path(__file__).parent / "fixtures" / "dsen2_keras.h5"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "dsen2_keras.h5"
 CONTENT = FIXTURE.read_bytes()
 NAME = "dsen2-20m"
 
@@ -132,7 +133,7 @@ def test_cut_off_file(announced: bool, server: Server, cache: Path) -> None:
 def test_a_download_without_an_end_is_given_up(
     said: bool, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xr_s2sr.fetch.LARGEST", len(CONTENT) // 2)
+    monkeypatch.setattr("xr_s2sr.models.download.LARGEST", len(CONTENT) // 2)
     if not said:
         server.length = -1
     with pytest.raises(FetchError, match=r"holds more than .* MiB .*expected the few MiB of published weights"):
@@ -185,7 +186,7 @@ def test_a_verified_file_that_holds_no_network_leaves_nothing(
 
 
 def test_without_the_extra_nothing_is_downloaded(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "xr_s2sr.importers.keras_hdf5", None)
+    monkeypatch.setitem(sys.modules, "xr_s2sr.models.keras_hdf5", None)
     with pytest.raises(DependencyError, match=r"xr_s2sr\[import\]"):
         models.fetch(NAME)
     assert server.requests == 0

@@ -21,8 +21,8 @@ from xr_s2sr.inference.engine import runner
 from xr_s2sr.models import Model, load
 from xr_s2sr.quality import degrade
 
-FIXTURE = Path(__file__).parent / "fixtures" / "dsen2_keras.h5"
-SHARED = Path(__file__).parents[2] / "shared"
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "dsen2_keras.h5"
+SHARED = Path(__file__).parents[3] / "shared"
 GUIDES = ("B04", "B03", "B02", "B08")
 SIZES = {"b10": (4, 1), "b20": (6, 2), "b60": (2, 6)}
 
@@ -221,7 +221,7 @@ def test_the_guide_is_red_green_blue_infrared(channel: int, scene: xr.Dataset, t
 
 
 def test_what_is_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"absent\.hdf5 is no file; give the Keras HDF5 file"):
+    with pytest.raises(ModelError, match=r"absent\.hdf5 is not a file; give the Keras HDF5 file"):
         importers.keras(tmp_path / "absent.hdf5")
     (tmp_path / "text.hdf5").write_text("no such luck")
     with pytest.raises(ModelError, match=r"cannot be read .*expected an HDF5 file that Keras wrote"):
@@ -277,7 +277,7 @@ def test_weights_that_are_no_convolutions(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "xr_s2sr.importers.keras_hdf5", None)
+    monkeypatch.setitem(sys.modules, "xr_s2sr.models.keras_hdf5", None)
     with pytest.raises(DependencyError, match=r'Install them: pip install "xr_s2sr\[import\]"'):
         importers.keras(FIXTURE)
     with pytest.raises(S2SRError, match="h5py and onnx"):
@@ -295,7 +295,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 residual blocks of 4 channels" in said
     assert "halo 6 pixels of 10 m, licence MIT" in said
     assert cli.main(["import-keras", str(tmp_path / "absent.h5")]) == 1
-    assert "is no file" in capsys.readouterr().err
+    assert "is not a file" in capsys.readouterr().err
 
 
 def test_a_file_that_declares_terabytes_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fixed weights of the back-projection that ends our networks: what a result lacks to be its input again.
+"""Fixed weights of the back-projection that ends our networks: it adds what a result lacks to be its input again.
 
 A result z of factor f, blurred and averaged to the coarse grid as the sensor does, should be the coarse band b. What
 is missing, b - P z, is brought to the fine grid and added (Irani and Peleg 1991, doi:10.1016/1049-9652(91)90045-L). The
@@ -22,23 +22,23 @@ Float32 = NDArray[np.float32]
 
 
 def radius(factor: int) -> int:
-    """Fine pixels that the widest blur looks beyond a coarse pixel: three sigma."""
+    """Return the fine pixels that the widest blur sees beyond a coarse pixel: three sigma."""
     return 3 * factor // 2
 
 
 def reach(factor: int) -> int:
-    """Fine pixels of z, beyond the coarse pixel that holds a fine one, that decide what is added there."""
+    """Return the reach: fine pixels of z beyond the coarse pixel of a fine one that decide what is added there."""
     # the next coarse pixel for the interpolation, then those of the comparison
     return (1 + AROUND) * factor + radius(factor)
 
 
 def blurs(factor: int) -> NDArray[np.float64]:
-    """Their widths in fine pixels: from that of Lanaras et al. 2018 to that of the sensor's MTF."""
+    """Return sigma of the blurs in fine pixels: from that of Lanaras et al. 2018 to that of the sensor's MTF."""
     return np.linspace(1 / factor, factor / 2, BLURS)
 
 
 def taps(factor: int) -> Float32:
-    """Along one axis, blur and mean of `factor` pixels: weights (BLURS, 2 radius + factor) of a strided convolution."""
+    """Return weights (BLURS, 2 radius + factor) of a strided convolution: blur and mean of `factor` pixels."""
     at = np.arange(-radius(factor), radius(factor) + 1)
     out = np.zeros((BLURS, 2 * radius(factor) + factor))
     for row, sigma in zip(out, blurs(factor), strict=True):
@@ -49,17 +49,17 @@ def taps(factor: int) -> Float32:
 
 
 def blurring(targets: int, factor: int) -> Float32:
-    """Weights (targets * BLURS, 1, y, x) of a convolution with the stride `factor`; the bands are groups."""
+    """Return weights (targets * BLURS, 1, y, x) of a convolution with the stride `factor`; the bands are groups."""
     planes = [np.outer(row, row) for row in taps(factor)]
     return np.tile(np.stack(planes)[:, None], (targets, 1, 1, 1))
 
 
 def neighbourhood(targets: int) -> Float32:
-    """Weights (targets * BLURS, 1, y, x) of a mean."""
+    """Return weights (targets * BLURS, 1, y, x) of a mean."""
     side = 2 * AROUND + 1
     return np.full((targets * BLURS, 1, side, side), 1 / side**2, np.float32)
 
 
 def sums(targets: int) -> Float32:
-    """Weights (targets, BLURS, 1, 1) that add up the blurs of a band; the bands are groups."""
+    """Return weights (targets, BLURS, 1, 1) that add up the blurs of a band; the bands are groups."""
     return np.ones((targets, BLURS, 1, 1), np.float32)

@@ -70,7 +70,7 @@ def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
-        if shift > 63:  # ten bytes hold 64 bits; more is no number, and takes quadratic time
+        if shift > 63:  # ten bytes hold 64 bits; more is not a number, and takes quadratic time
             raise ValueError("a number of more than 64 bits")
         byte = data[at]
         value |= (byte & 127) << shift

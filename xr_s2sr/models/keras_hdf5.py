@@ -1,4 +1,4 @@
-"""Keras HDF5 files of the DSen2 family and of AESR, as ONNX files."""
+"""Conversion of Keras HDF5 files of the DSen2 family and of AESR to ONNX files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 
 from xr_s2sr.errors import ModelError
-from xr_s2sr.models import Model, ModelCard, load
-from xr_s2sr.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
-from xr_s2sr.published import git_blob
+from xr_s2sr.models.card import Model, ModelCard
+from xr_s2sr.models.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
+from xr_s2sr.models.published import git_blob
+from xr_s2sr.models.registry import load
 
 #: Channel order of the published networks. Their comments say B02 B03 B04 B08; their reader follows the files.
 INPUTS = {
@@ -43,7 +44,7 @@ class Layer:
     transposed: bool
 
     def conv(self) -> Conv:
-        """The convolution that does the same (at stride 1, a transposed one is one with its kernel turned)."""
+        """Return the convolution that does the same (at stride 1, a transposed one is one with its kernel turned)."""
         if self.transposed:
             return Conv(self.kernel[::-1, ::-1].transpose(2, 3, 0, 1), self.bias)
         return Conv(self.kernel.transpose(3, 2, 0, 1), self.bias)
@@ -90,15 +91,15 @@ def convert(
 
 
 def read(path: Path) -> list[Layer]:
-    """The convolutions of a file, in order.
+    """Read the convolutions of a file, in order.
 
     Raises
     ------
     ModelError
-        If there is no such file, or it is no HDF5 file of Keras.
+        If there is no such file, or it is not an HDF5 file of Keras.
     """
     if not path.is_file():
-        raise ModelError(f"{path} is no file; give the Keras HDF5 file: xr_s2sr.importers.keras('weights.hdf5')")
+        raise ModelError(f"{path} is not a file; give the Keras HDF5 file: xr_s2sr.importers.keras('weights.hdf5')")
     try:
         with h5py.File(path, "r") as file:
             arrays = list(saved(file.get("model_weights", file)))
@@ -114,7 +115,7 @@ def read(path: Path) -> list[Layer]:
 
 
 def saved(group: h5py.Group) -> Iterator[tuple[str, Float32]]:
-    """Names and arrays of all weights, in the order of the layers."""
+    """Yield names and arrays of all weights, in the order of the layers."""
     if "layer_names" in group.attrs:  # Keras's HDF5 format, 1 to 3
         for layer in map(text, group.attrs["layer_names"]):
             for weight in map(text, group[layer].attrs["weight_names"]):
@@ -129,14 +130,14 @@ def saved(group: h5py.Group) -> Iterator[tuple[str, Float32]]:
 
 
 def array(dataset: h5py.Dataset) -> Float32:
-    """A layer's weights; a file may declare terabytes and hold a few bytes."""
+    """Read a layer's weights; a file may declare terabytes and hold a few bytes."""
     if dataset.size > LARGEST:
         raise ValueError(f"{dataset.name} declares {dataset.size} numbers, more than {LARGEST}")
     return np.asarray(dataset, np.float32)
 
 
 def counted(name: str) -> tuple[str, int]:
-    """Sorts "conv2d_10" after "conv2d_9", and "conv2d" before both."""
+    """Sort "conv2d_10" after "conv2d_9", and "conv2d" before both."""
     stem, _, number = name.rpartition("_")
     return (stem, int(number)) if number.isdigit() else (name, 0)
 
@@ -161,7 +162,7 @@ def listed(layers: list[Layer]) -> str:
 
 
 def in_order(layers: list[Layer]) -> list[Layer]:
-    """AESR's layers as they follow each other, also where a file sorts them by kind."""
+    """Return AESR's layers as they follow each other, also where a file sorts them by kind."""
     plain, turned = ([layer for layer in layers if layer.transposed == kind] for kind in (False, True))
     return [*plain[:2], *turned, *plain[2:]] if (len(plain), len(turned)) == (3, 2) else layers
 
@@ -181,13 +182,13 @@ def like_dsen2(layers: list[Layer]) -> bool:
 
 
 def chained(convs: list[Conv]) -> bool:
-    """Whether every convolution takes what the one before gives, and biases fit."""
+    """Return True if every convolution takes the channels that the one before gives, and biases fit."""
     fits = all(two.bands == one.channels for one, two in pairwise(convs))
     return fits and all(conv.bias is not None and conv.bias.shape == (conv.channels,) for conv in convs)
 
 
 def aesr(card: ModelCard, convs: list[Conv]) -> tuple[Graph, str]:
-    """UP42's encoder-decoder: two convolutions down, two transposed up, each added to its mirror; no additive skip."""
+    """Build UP42's encoder-decoder: two convolutions down, two transposed up, each added to its mirror; no skip."""
     g = Graph()
     x = g.add("Concat", list(g.fine_inputs(card).values()), axis=1)
     one = g.add("Relu", [g.conv(x, convs[0])])

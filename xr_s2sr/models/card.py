@@ -1,40 +1,30 @@
-"""Models as data: the card that an ONNX file carries, the packaged files, and how a name becomes a file.
+"""Model metadata: inputs, targets, scale, receptive field and provenance, as JSON that travels in the ONNX file.
 
-A card travels in the file's own metadata, so any ONNX file that carries one runs, and reading it needs neither
-onnx nor ONNX Runtime: looking at a model opens no session.
+Any ONNX file that carries a card runs. Reading it needs neither onnx nor ONNX Runtime.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
-from xr_s2sr.protobuf import external_file, metadata_props
-from xr_s2sr.published import PUBLISHED, cached, check_cached
 
 #: Key of the card among the metadata_props of an ONNX file.
 CARD_KEY = "xr_s2sr"
 
-WEIGHTS = Path(__file__).parent / "weights"
-
 #: Of a halo in 10 m pixels: a whole tile of Sentinel-2.
 LARGEST_HALO = 10980
-
-#: The pseudo-model that interpolates: no guide, no weights.
-BICUBIC = "bicubic"
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model eats, gives, needs and knows of itself.
+    """Model metadata: inputs, targets, scale, receptive field, provenance and scores.
 
     Attributes
     ----------
@@ -81,7 +71,7 @@ class ModelCard:
                 raise ModelError(f"the card of {self.name!r} mixes resolutions in its input {name!r}: {bands}")
         foreign = sorted(set(self.optional) - set(self.bands))
         if foreign:
-            raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are none of its inputs")
+            raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
         if len({BANDS[band].gsd for band in self.targets}) != 1:
             raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
@@ -114,7 +104,7 @@ class ModelCard:
         Raises
         ------
         ModelError
-            If the text is no card.
+            If the text is not a card.
         """
         try:
             raw = json.loads(text)
@@ -157,123 +147,3 @@ class Model:
     def __str__(self) -> str:
         digest = f" (sha256 {self.sha256[:12]})" if self.sha256 else ""
         return f"{self.card.name} {self.card.version}{digest}"
-
-
-def packaged() -> dict[str, Path]:
-    """Names of the models that come with the package, and their files."""
-    return {path.stem: path for path in sorted(WEIGHTS.glob("*.onnx"))}
-
-
-def is_packaged(model: Model) -> bool:
-    """Whether a model's file is one that comes with the package, so that its name finds it in any process."""
-    return model.path is not None and model.path in {path.resolve() for path in packaged().values()}
-
-
-#: Default model by the native GSD of the bands that it restores.
-DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
-
-
-def load(name: str | Path) -> Model:
-    """Find a model by name or path and read its card.
-
-    Parameters
-    ----------
-    name : str or Path
-        A packaged name (:func:`packaged`), a published one that was fetched before (:func:`fetch`), or the path of
-        an ONNX file that carries a card.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, or the file carries no card.
-    """
-    if name == BICUBIC:
-        raise ModelError('"bicubic" is no file and has no card; it is asked for by name: upsample(model="bicubic")')
-    known = packaged()
-    if isinstance(name, str) and name in PUBLISHED:
-        path = cached(name)
-        if not path.is_file():
-            raise ModelError(
-                f"the model {name!r} is not on this computer ({path}). Download it once, under its licence "
-                f'{PUBLISHED[name].licence}: xr_s2sr.models.fetch("{name}")'
-            )
-        check_cached(path, name)
-    else:
-        path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
-    if not path.is_file():
-        raise ModelError(
-            f"no model {str(name)!r}: it is neither a file nor one of {', '.join([*known, BICUBIC, *PUBLISHED])}. "
-            'Give the path of an ONNX file: upsample(model="my.onnx")'
-        )
-    stat = path.stat()
-    return _load(path.resolve(), stat.st_mtime_ns, stat.st_size)
-
-
-def fetch(name: str) -> Model:
-    """Download a model that others publish, once; afterwards it needs no network.
-
-    Parameters
-    ----------
-    name : {"dsen2-20m", "dsen2-60m"}
-        The weights of Lanaras et al. 2018. Their licence is GPL-3.0; it is printed before the download.
-
-    Returns
-    -------
-    Model
-        From then on also ``upsample(model="dsen2-20m")`` finds it.
-
-    Raises
-    ------
-    FetchError
-        If the file cannot be downloaded, or is not the one that the authors published (by its git blob id).
-    ModelError
-        If no such model is published.
-    DependencyError
-        If the extra ``import`` is not installed.
-
-    Notes
-    -----
-    Kept in ``~/.cache/xr_s2sr``, or in the folder that the environment variable ``XR_S2SR_CACHE`` names. A
-    download that fails leaves nothing there.
-
-    Examples
-    --------
-    >>> model = xr_s2sr.models.fetch("dsen2-20m")  # doctest: +SKIP
-    """
-    from xr_s2sr.fetch import fetch as run
-
-    return run(name)
-
-
-@lru_cache(maxsize=32)
-def _load(path: Path, modified: int, size: int) -> Model:
-    data = path.read_bytes()
-    try:
-        props = dict(metadata_props(data))
-        beside = external_file(data)
-    except (IndexError, ValueError) as error:
-        raise ModelError(f"{path} is not an ONNX file ({error}); expected a file exported with a model card") from error
-    if beside is not None:
-        raise ModelError(
-            f"{path} keeps weights in another file ({beside!r}), which its SHA-256 says nothing about; expected one "
-            'file. Save it as one: onnx.save(onnx.load("model.onnx"), "whole.onnx", save_as_external_data=False)'
-        )
-    if CARD_KEY not in props:
-        raise ModelError(
-            f"{path} carries no model card; expected JSON under {CARD_KEY!r} in its metadata_props. Add one with "
-            "xr_s2sr.models.ModelCard(...).to_json() and onnx.helper.set_model_props"
-        )
-    return Model(ModelCard.from_json(props[CARD_KEY]), path, hashlib.sha256(data).hexdigest())
-
-
-def bicubic(targets: tuple[str, ...]) -> Model:
-    """The pseudo-model that interpolates `targets` (of one native GSD)."""
-    gsd = BANDS[targets[0]].gsd
-    card = ModelCard(
-        BICUBIC, "1", {"coarse": targets}, targets, halo=2 * gsd // 10, degradation="none", licence="Apache-2.0"
-    )
-    return Model(card, None, "")

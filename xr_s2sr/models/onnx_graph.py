@@ -1,6 +1,6 @@
-"""ONNX files, written node by node: few kinds of nodes, and so no dependence on any exporter's version.
+"""Writing of ONNX files node by node: few kinds of nodes, and so no dependence on any exporter's version.
 
-The only room that imports onnx; nobody imports it but the trainer and the importers.
+The only module that imports onnx; only training and the Keras import use it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from xr_s2sr import backprojection
 from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolate import bilinear_phases
-from xr_s2sr.models import CARD_KEY, ModelCard
+from xr_s2sr.models import back_projection
+from xr_s2sr.models.card import CARD_KEY, ModelCard
 
 OPSET, IR_VERSION = 17, 8
 
@@ -34,7 +34,7 @@ class Conv:
 
     @property
     def channels(self) -> int:
-        """Of its output."""
+        """Channels of its output."""
         return int(self.weight.shape[0])
 
     @property
@@ -44,12 +44,12 @@ class Conv:
 
     @property
     def radius(self) -> int:
-        """Pixels that it looks to each side."""
+        """Pixels that it sees to each side."""
         return int(self.weight.shape[-1]) // 2
 
 
 def trained_convs(path: str | Path) -> list[Conv]:
-    """The convolutions of a file in the order of its graph, without those of fixed weights."""
+    """Return the convolutions of a file in the order of its graph, without those of fixed weights."""
     graph = onnx.load(str(path)).graph
     weights = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
     padded = {out for node in graph.node if node.op_type == "Pad" for out in node.output}
@@ -61,7 +61,7 @@ def trained_convs(path: str | Path) -> list[Conv]:
 
 
 class Graph:
-    """Collects nodes and weights."""
+    """Nodes and weights of a network under construction."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -79,7 +79,7 @@ class Graph:
         return name
 
     def conv(self, x: str, layer: Conv, *, stride: int = 1, padding: int | None = None) -> str:
-        """A convolution, by default with as many zeros around `x` as keep its size."""
+        """Add a convolution, by default with as many zeros around `x` as keep its size."""
         inputs = [x, self.constant(layer.weight)]
         if layer.bias is not None:
             inputs.append(self.constant(layer.bias))
@@ -88,38 +88,38 @@ class Graph:
         return self.add("Conv", inputs, kernel_shape=kernel, strides=[stride, stride], pads=[pad] * 4)
 
     def bilinear(self, x: str, bands: int, factor: int) -> str:
-        """Edge padding, a convolution with fixed weights, depth to space."""
+        """Add bilinear upsampling: edge padding, a convolution with fixed weights, depth to space."""
         phases = self.fixed(self.pad(x, 1), bilinear_phases(bands, factor))
         return self.add("DepthToSpace", [phases], blocksize=factor, mode="CRD")
 
     def pad(self, x: str, by: int) -> str:
-        """The pixels at the edges repeated."""
+        """Add padding by `by` pixels, which repeat those at the edges."""
         return self.add("Pad", [x, self.constant(np.array([0, 0, by, by, 0, 0, by, by], np.int64))], mode="edge")
 
     def fixed(self, x: str, weight: Float32, *, stride: int = 1, group: int = 1) -> str:
-        """A convolution that is not trained."""
+        """Add a convolution that is not trained."""
         shape = list(weight.shape[-2:])
         return self.add("Conv", [x, self.constant(weight)], kernel_shape=shape, strides=[stride, stride], group=group)
 
     def back_projection(self, z: str, coarse: str, targets: int, factor: int) -> str:
-        """Add to `z` what it lacks to be `coarse` again; see the room of that name."""
-        n, around = targets * backprojection.BLURS, backprojection.AROUND
-        x = self.pad(z, backprojection.radius(factor))
-        x = self.fixed(x, backprojection.blurring(targets, factor), stride=factor, group=targets)
-        band = self.constant(np.repeat(np.arange(targets), backprojection.BLURS))
+        """Add to `z` what it lacks to be `coarse` again; see the module of that name."""
+        n, around = targets * back_projection.BLURS, back_projection.AROUND
+        x = self.pad(z, back_projection.radius(factor))
+        x = self.fixed(x, back_projection.blurring(targets, factor), stride=factor, group=targets)
+        band = self.constant(np.repeat(np.arange(targets), back_projection.BLURS))
         residual = self.add("Sub", [self.add("Gather", [coarse, band], axis=1), x])
         squared = self.pad(self.add("Mul", [residual, residual]), around)
-        energy = self.fixed(squared, backprojection.neighbourhood(targets), group=n)
-        energy = self.add("Add", [energy, self.constant(np.array(backprojection.EPSILON, np.float32))])
+        energy = self.fixed(squared, back_projection.neighbourhood(targets), group=n)
+        energy = self.add("Add", [energy, self.constant(np.array(back_projection.EPSILON, np.float32))])
         # powers and quotients only by operations that round correctly, so that every pixel is rounded alike
         weight = self.add("Div", [self.constant(np.array(1, np.float32)), self.add("Mul", [energy, energy])])
-        sums = backprojection.sums(targets)
+        sums = back_projection.sums(targets)
         weighted = self.fixed(self.add("Mul", [residual, weight]), sums, group=targets)
         lacking = self.add("Div", [weighted, self.fixed(weight, sums, group=targets)])
         return self.add("Add", [z, self.bilinear(lacking, targets, factor)])
 
     def fine_inputs(self, card: ModelCard) -> dict[str, str]:
-        """Every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
+        """Add every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
         fine = {}
         for name, bands in card.inputs.items():
             factor = BANDS[bands[0]].gsd // 10
@@ -148,7 +148,7 @@ class Graph:
 
 
 def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:
-    """The network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
+    """Build the network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Grap
 
 
 def fine_halo(radius: int, gsds: Iterable[int]) -> int:
-    """Receptive-field radius in 10 m pixels of a network that works on the 10 m grid.
+    """Return the receptive-field radius in 10 m pixels of a network that works on the 10 m grid.
 
     Parameters
     ----------
@@ -191,6 +191,6 @@ def fine_halo(radius: int, gsds: Iterable[int]) -> int:
 
 
 def reach(radius: int, factor: int) -> int:
-    """Fine pixels from an edge to the end of what bilinear interpolation needs for the `radius`-th one beyond it."""
+    """Return how many fine pixels beyond an edge the bilinear value of the `radius`-th one there depends on."""
     # its centre lies at (0.5 - radius) / factor coarse pixels from the edge, coarse centres at 0.5
     return -factor * int(np.floor((0.5 - radius) / factor - 0.5)) if factor > 1 else radius

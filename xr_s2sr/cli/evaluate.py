@@ -1,0 +1,47 @@
+"""``xr-s2sr evaluate``: score models on a scene, beside bicubic interpolation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import xr_s2sr
+from xr_s2sr.bands import MTF
+from xr_s2sr.cli import options
+from xr_s2sr.quality import PROTOCOLS
+
+
+def add_parser(commands: options.Commands) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
+    options.add_scene(parser)
+    options.add_bbox(parser)
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="sensor", help="how to degrade (sensor)")
+    options.add_model(parser)
+    options.add_bands(parser, "by default all of 20 m and 60 m")
+    parser.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol sensor or mtf")
+    options.add_radiometry(parser)
+    options.add_device(parser)
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table of scores."""
+    scores = xr_s2sr.evaluate(
+        options.open_scene(arguments.scene, arguments.bbox),
+        arguments.model,
+        protocol=arguments.protocol,
+        bands=arguments.bands,
+        satellite=arguments.satellite,
+        units=arguments.units,
+        offset=arguments.offset,
+        device=arguments.device,
+        progress=sys.stderr.isatty(),
+    )
+    print(scores)
+    if arguments.out is not None:
+        scores.dataset.to_netcdf(arguments.out)
+        print(f"wrote {arguments.out}")
+    return 0

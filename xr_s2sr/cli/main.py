@@ -1,0 +1,42 @@
+"""The command ``xr-s2sr``: the parser of all commands, exit codes and errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from xr_s2sr import __version__
+from xr_s2sr.cli import demo, evaluate, import_keras, info, models, train, upsample
+from xr_s2sr.errors import S2SRError
+
+#: In the order of the help. Each has ``add_parser(commands)`` and ``run(arguments)``.
+COMMANDS = (demo, models, import_keras, info, evaluate, upsample, train)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, or 1 for anything refused, in one line on stderr."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except (S2SRError, OSError) as error:
+        if arguments.debug:
+            raise
+        print(f"xr-s2sr: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("xr-s2sr: interrupted", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser, for :func:`main` and for the docs."""
+    parser = argparse.ArgumentParser(prog="xr-s2sr", description="Sentinel-2's 20 m and 60 m bands at 10 m.")
+    parser.add_argument("--version", action="version", version=f"xr-s2sr {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser

@@ -1,0 +1,84 @@
+"""Options that several commands share, and the scene that they open."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+import xarray as xr
+
+from xr_s2sr import tutorial
+from xr_s2sr.files import open_any
+from xr_s2sr.radiometry import UNITS
+from xr_s2sr.subset import subset
+
+#: What ``add_subparsers`` returns; each command adds its parser to it.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+#: Name of the built-in synthetic scene. A folder of that name is given as ./demo.
+DEMO = "demo"
+
+
+def add_scene(parser: argparse.ArgumentParser) -> None:
+    """Declare the scene that the command reads."""
+    forms = "a SAFE folder or .zip, a .nc, a .zarr, or a folder with a GeoTIFF or JP2 for each band"
+    parser.add_argument("scene", metavar="IN", help=f'{forms}; or "{DEMO}"')
+
+
+def add_bbox(parser: argparse.ArgumentParser) -> None:
+    """Declare the region of interest."""
+    parser.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
+
+
+def add_bands(parser: argparse.ArgumentParser, text: str) -> None:
+    """Declare the bands to restore."""
+    parser.add_argument("--bands", type=names, metavar="B05,B11", help=text)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare the models, of which there may be several."""
+    parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare the device of the network."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def add_threads(parser: argparse.ArgumentParser, text: str) -> None:
+    """Declare the number of threads."""
+    parser.add_argument("--threads", type=int, help=text)
+
+
+def add_radiometry(parser: argparse.ArgumentParser) -> None:
+    """Declare what the pixel values are."""
+    parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
+    parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+
+
+def bounds(text: str) -> tuple[float, ...]:
+    """Read the value of --bbox; the numbers are checked when the scene is opened."""
+    return tuple(float(number) for number in text.split(","))
+
+
+def names(text: str) -> list[str]:
+    """Read the value of --bands."""
+    return [name.strip() for name in text.split(",")]
+
+
+def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | None = None) -> xr.Dataset:
+    """Open a scene on disk, or make the synthetic one.
+
+    Parameters
+    ----------
+    name : str
+        A path, or "demo".
+    bbox : tuple of float, optional
+        minx, miny, maxx, maxy in the scene's CRS.
+    chunks : int, optional
+        Side of dask chunks in 10 m pixels.
+    """
+    if name == DEMO:
+        return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
+    return open_any(Path(name), bbox=bbox, chunks=chunks)
