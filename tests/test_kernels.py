@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xr_s2sr import kernels, quality
-from xr_s2sr.interpolate import cubic_taps
+from xr_s2sr.interpolation import cubic_taps
 from xr_s2sr.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.pixels import LARGEST, Validity
 

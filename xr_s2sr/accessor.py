@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import xarray as xr
 
-from xr_s2sr import agreement, api, evaluation, wald, write
+from xr_s2sr import agreement, api, evaluation, simulate, write
 from xr_s2sr.engine import Device
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.extras import Keep
@@ -119,7 +119,7 @@ class S2SRAccessor:
     ) -> xr.Dataset:
         return agreement.consistency(self._ds, ds, protocol=protocol, satellite=satellite, units=units, offset=offset)
 
-    @told_by(wald.degrade)
+    @told_by(simulate.degrade)
     def degrade(
         self,
         factor: int,
@@ -129,7 +129,7 @@ class S2SRAccessor:
         units: Units | None = None,
         offset: float | None = None,
     ) -> xr.Dataset:
-        return wald.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
+        return simulate.degrade(self._ds, factor, protocol=protocol, satellite=satellite, units=units, offset=offset)
 
     @told_by(write.to_cog)
     def to_cog(self, path: str | PathLike[str], *, compress: str = "deflate") -> Path:

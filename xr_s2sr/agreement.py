@@ -19,8 +19,8 @@ from xr_s2sr.pixels import dn, measured
 from xr_s2sr.prepare import check_pixels, look
 from xr_s2sr.quality import BLURS, Blur
 from xr_s2sr.radiometry import Units, resolve_radiometry
+from xr_s2sr.simulate import check_protocol, sigma_of
 from xr_s2sr.survey import Survey, find_bands
-from xr_s2sr.wald import check_protocol, sigma_of
 from xr_s2sr.windows import Span
 
 

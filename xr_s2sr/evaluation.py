@@ -17,10 +17,10 @@ from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.prepare import look, wanted_bands
 from xr_s2sr.quality import SCORE_BORDER, Protocol
 from xr_s2sr.radiometry import Units
+from xr_s2sr.reduced_resolution import FACTORS, Given, Group, prepared
 from xr_s2sr.scorecard import Scores
+from xr_s2sr.simulate import check_protocol
 from xr_s2sr.survey import Survey
-from xr_s2sr.trial import FACTORS, Given, Group, prepared
-from xr_s2sr.wald import check_protocol
 
 #: Name of the packaged models among those that are compared.
 OURS = "xr_s2sr"

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from xr_s2sr import backprojection
 from xr_s2sr.bands import BANDS
-from xr_s2sr.interpolate import bilinear_phases
+from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import CARD_KEY, ModelCard
 
 OPSET, IR_VERSION = 17, 8

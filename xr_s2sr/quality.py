@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import InputError
-from xr_s2sr.scores import SCORE_BORDER, ergas, rmse, sam, sre, uiq
+from xr_s2sr.metrics import SCORE_BORDER, ergas, rmse, sam, sre, uiq
 from xr_s2sr.sensor import NOMINAL_MTF, gaussian_kernel, noise_given_back, sensor_sigma
 
 __all__ = [

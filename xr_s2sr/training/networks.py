@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xr_s2sr import backprojection, interpolate
+from xr_s2sr import backprojection, interpolation
 
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
     """Weights (bands * factor**2, bands, 3, 3) that make ``pixel_shuffle(conv(x))`` a bilinear upsampling."""
-    return torch.from_numpy(interpolate.bilinear_phases(bands, factor))
+    return torch.from_numpy(interpolation.bilinear_phases(bands, factor))
 
 
 def upsample(x: Tensor, phases: Tensor, factor: int) -> Tensor:
@@ -77,7 +77,7 @@ class BackProjection(nn.Module):
             "blurring": backprojection.blurring(targets, factor),
             "neighbourhood": backprojection.neighbourhood(targets),
             "sums": backprojection.sums(targets),
-            "phases": interpolate.bilinear_phases(targets, factor),
+            "phases": interpolation.bilinear_phases(targets, factor),
         }
         for name, weight in fixed.items():
             self.register_buffer(name, torch.from_numpy(weight), persistent=False)

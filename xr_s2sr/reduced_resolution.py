@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from xr_s2sr import api, quality
 from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.metrics import away
 from xr_s2sr.models import Model
 from xr_s2sr.pixels import dn, measured
 from xr_s2sr.prepare import look, needed_bands, prepare
 from xr_s2sr.quality import SCORE_BORDER
-from xr_s2sr.scores import away
+from xr_s2sr.simulate import part, simulate
 from xr_s2sr.survey import Survey
-from xr_s2sr.wald import part, simulate
 from xr_s2sr.windows import Extent
 
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
