@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr import models
 from xr_s2sr.bands import BANDS, CIRRUS
+from xr_s2sr.bicubic import BicubicRunner
 from xr_s2sr.engine import Device, Runner, runner
 from xr_s2sr.errors import BandError, GridError, ModelError
 from xr_s2sr.held import Held
-from xr_s2sr.interpolation import BicubicRunner
 from xr_s2sr.models import Model
 from xr_s2sr.plausibility import Undeclared
 from xr_s2sr.progress import Progress

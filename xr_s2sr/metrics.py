@@ -1,12 +1,15 @@
-"""Scores of a restored image against its truth, on arrays of shape (bands, y, x), in DN (reflectance x 10000).
+"""Metrics of a restored image against its truth, on arrays of shape (bands, y, x), in DN (reflectance x 10000).
 
-Public as ``xr_s2sr.quality.rmse`` and so on. In all of them, `border` pixels at each side are left out, and where
-`valid`, an array of bool of shape (y, x), is given, so is every pixel at which it is False.
+Public as ``xr_s2sr.quality.rmse`` and so on; :data:`METRICS` is the list that tables are made from. In all of them,
+`border` pixels at each side are left out, and where `valid`, an array of bool of shape (y, x), is given, so is every
+pixel at which it is False.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,33 +156,56 @@ def uiq(
     return result
 
 
-def away(invalid: Mask, distance: int = SCORE_BORDER) -> Mask:
-    """Where everything up to `distance` pixels away, diagonals included, lies inside of the image and is valid.
+@dataclass(frozen=True)
+class Metric:
+    """A metric, and how a table shows it.
 
-    Parameters
+    Attributes
     ----------
-    invalid : ndarray of bool, shape (..., y, x)
-    distance : int
-
-    Returns
-    -------
-    ndarray of bool, shape (..., y, x)
+    name : str
+        In the Dataset of scores.
+    function : callable
+        Called as ``function(restored, truth, border=..., valid=...)``.
+    dim : {"band", "gsd"}
+        "band" for one value a band; "gsd" for one value of all bands of a resolution together.
+    long_name : str
+    unit : str
+    heading : str
+    format : str
+        Format specification of a value.
+    relative : bool
+        True where `function` also takes the ratio of pixel sizes, as ``factor=``.
     """
-    pad = [(0, 0)] * (invalid.ndim - 2) + [(distance, distance)] * 2
-    count = np.pad(invalid, pad, constant_values=True).astype(np.int32)
-    for axis in (-2, -1):
-        sums = np.cumsum(count, axis, dtype=np.int32)
-        start = np.zeros_like(np.take(sums, [0], axis))
-        n = invalid.shape[axis]
-        ends = np.take(sums, range(2 * distance, 2 * distance + n), axis)
-        starts = np.concatenate([start, np.take(sums, range(n - 1), axis)], axis)
-        count = (ends - starts > 0).astype(np.int32)
-    clear: Mask = count == 0
-    return clear
+
+    name: str
+    function: Callable[..., Any]
+    dim: Literal["band", "gsd"]
+    long_name: str
+    unit: str
+    heading: str
+    format: str
+    relative: bool = False
+
+    def score(
+        self, restored: Image, truth: Image, factor: int, border: int = SCORE_BORDER, valid: Mask | None = None
+    ) -> F64:
+        """Return the metric with shape (bands,), or () where it is of a resolution; arguments as for :func:`ergas`."""
+        more = {"factor": factor} if self.relative else {}
+        return np.asarray(self.function(restored, truth, border=border, valid=valid, **more), np.float64)
+
+
+#: All metrics of :func:`xr_s2sr.evaluate`, in the order of its table.
+METRICS: tuple[Metric, ...] = (
+    Metric("rmse", rmse, "band", "root mean square error", "DN", "RMSE [DN]", ".1f"),
+    Metric("sre", sre, "band", "signal to reconstruction error", "dB", "SRE [dB]", ".2f"),
+    Metric("uiq", uiq, "band", "universal image quality index", "1", "UIQ", ".3f"),
+    Metric("sam", sam, "gsd", "spectral angle", "degree", "SAM [deg]", ".2f"),
+    Metric("ergas", ergas, "gsd", "relative global error", "1", "ERGAS", ".2f", relative=True),
+)
 
 
 def _inside(restored: Image, truth: Image, border: int, valid: Mask | None) -> Mask:
-    """The pixels that count, shape (y, x)."""
+    """Return the pixels that count, shape (y, x)."""
     if restored.shape != truth.shape:
         raise InputError(f"shapes differ: restored {restored.shape}, truth {truth.shape}; expected the same grid")
     h, w = truth.shape[-2:]
@@ -199,7 +225,7 @@ def _inside(restored: Image, truth: Image, border: int, valid: Mask | None) -> M
 
 
 def _compared(restored: Image, truth: Image, border: int, valid: Mask | None) -> tuple[F64, F64]:
-    """The values that count, each of shape (bands, pixels)."""
+    """Return the values that count, each of shape (bands, pixels)."""
     inside = _inside(restored, truth, border, valid)
     return np.asarray(restored[..., inside], np.float64), np.asarray(truth[..., inside], np.float64)
 
@@ -210,12 +236,12 @@ def _root_mean_square(error: F64) -> F64:
 
 
 def _filled(image: Image, inside: Mask) -> F64:
-    """What does not count becomes 0, so that no NaN gets into a sum."""
+    """Set what does not count to 0, so that no NaN gets into a sum."""
     return np.where(inside, np.asarray(image, np.float64), 0.0)
 
 
 def _box(image: F64, window: int) -> F64:
-    """Sums over all windows, shape (y - window + 1, x - window + 1); plain sums, that nothing cancels."""
+    """Return the sums over all windows, shape (y - window + 1, x - window + 1); plain sums, that nothing cancels."""
     for axis in (-2, -1):
         n = max(0, image.shape[axis] - window + 1)
         total = np.take(image, range(n), axis)
@@ -226,7 +252,7 @@ def _box(image: F64, window: int) -> F64:
 
 
 def _quality(a: F64, b: F64, window: int) -> F64:
-    """Q in every window."""
+    """Return Q in every window."""
     n = window**2
     # variances about a common level: what is subtracted before squaring cannot cancel afterwards
     level = (a.mean() + b.mean()) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,27 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
+    ds: xr.Dataset,
+    bands: Any,
+    given: list[str | Path | Model] | None,
+    units: Any,
+    offset: Any,
+    info: Survey | None = None,
 ) -> tuple[Survey, list[str], list[Job], Extent]:
-    """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all."""
+    """All that comes before the first pixel is computed: what is there, wanted, to be run, and covered by all.
+
+    `info` is the survey of `ds`, where it was made before.
+    """
     from xr_s2sr import jobs
 
-    found = look(ds, units, offset)
+    found = look(ds, units, offset) if info is None else replace(info, left_out=[])
     wanted = wanted_bands(found, bands)
     chosen = jobs.choose_models([band for band in wanted if BANDS[band].gsd > 10], given)
     chosen = jobs.require(found, chosen, by_name=bands is not None)
     left_out = found.left_out
     wanted = [band for band in wanted if BANDS[band].gsd == 10 or any(band in job.targets for job in chosen)]
     # what is wrong with bands that are not involved is no reason to stop
-    found = look(ds.drop_vars(idle(found, chosen)), units, offset)
+    found = look(ds.drop_vars(idle(found, chosen)), units, offset, found)
     found.check()
     found.left_out += left_out
     needed = needed_bands(found, chosen, wanted)
@@ -44,8 +53,14 @@ def prepare(
     return found, wanted, chosen, jobs.common_extent(found, needed)
 
 
-def look(ds: xr.Dataset, units: Any, offset: Any) -> Survey:
-    """Survey a Dataset with the user's own word on its pixels."""
+def look(ds: xr.Dataset, units: Any, offset: Any, known: Survey | None = None) -> Survey:
+    """Survey a Dataset with the user's own word on its pixels.
+
+    `known` is the survey of a Dataset that has these variables and more; nothing is read again that it says.
+    """
+    part = None if known is None else known.part(ds.data_vars)
+    if part is not None:
+        return part
     if units is not None:
         arguments.choice("units", units, UNITS)
     return survey(ds, units, offset_argument(offset))
