@@ -19,7 +19,7 @@ from xr_s2sr.layout import Scene
 from xr_s2sr.quality import Blur, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.repr import Report
-from xr_s2sr.scorecard import Scores
+from xr_s2sr.scores import Scores
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

@@ -19,7 +19,7 @@ from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.prepare import look, wanted_bands
 from xr_s2sr.radiometry import Units
 from xr_s2sr.reduced_resolution import FACTORS, Given, Group, prepared
-from xr_s2sr.scorecard import Scores
+from xr_s2sr.scores import Scores
 from xr_s2sr.simulate import check_protocol
 from xr_s2sr.survey import Survey
 
@@ -69,7 +69,7 @@ def evaluate(
     -------
     Scores
         A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (model, band), SAM (degrees) and ERGAS on
-        (model, gsd). See :class:`xr_s2sr.scorecard.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+        (model, gsd). See :class:`xr_s2sr.scores.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
 
     Raises
     ------
