@@ -43,7 +43,7 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
     Raises
     ------
     InputError
-        For a factor below 2, an unknown protocol, or an MTF that is none (also a ValueError).
+        For a factor below 2, an unknown protocol, or an MTF that is not between 0 and 1 (also a ValueError).
     """
     if factor < 2:
         raise InputError(f"factor is {factor}; degrading needs 2 or more (Sentinel-2: 2 or 6)")

@@ -1,4 +1,4 @@
-"""What ``evaluate`` gives: scores, readable as text and in a notebook."""
+"""The scores that ``evaluate`` gives, readable as text and in a notebook."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
-#: Columns of the table: name in the Dataset, heading, format. The last two are of a resolution, not of a band.
-_COLUMNS = (
-    ("rmse", "RMSE [DN]", ".1f"),
-    ("sre", "SRE [dB]", ".2f"),
-    ("uiq", "UIQ", ".3f"),
-    ("sam", "SAM [deg]", ".2f"),
-    ("ergas", "ERGAS", ".2f"),
-)
+from xr_s2sr.metrics import METRICS
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -47,23 +41,31 @@ class Scores:
         return getattr(self.dataset, name)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """One row a band and one for the mean of each resolution; five columns for each model."""
+        """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
         ds, rows = self.dataset, []
+        of_bands, of_resolutions = ([metric.name for metric in METRICS if metric.dim == dim] for dim in ("band", "gsd"))
         for gsd in ds.gsd.values:
             bands = ds.band.values[ds.native_gsd.values == gsd]
             for band in bands:
-                rows.append((str(band), *self._cells(ds.sel(band=band).drop_vars(["sam", "ergas"]))))
-            of_all = ds.sel(gsd=gsd)[["sam", "ergas"]].merge(ds[["rmse", "sre", "uiq"]].sel(band=bands).mean("band"))
-            rows.append((f"{gsd} m", *self._cells(of_all)))
+                rows.append((str(band), *self._texts(ds[of_bands].sel(band=band))))
+            means = ds[of_resolutions].sel(gsd=gsd).merge(ds[of_bands].sel(band=bands).mean("band"))
+            rows.append((f"{gsd} m", *self._texts(means)))
         return rows
 
-    def _cells(self, ds: xr.Dataset) -> list[str]:
-        cells = []
-        for name, _, spec in _COLUMNS:
+    def _texts(self, ds: xr.Dataset) -> list[str]:
+        """Return the numbers of a row; empty where there is none."""
+        texts = []
+        for metric in METRICS:
             for model in self.dataset.model.values:
-                value = float(ds[name].sel(model=model)) if name in ds else float("nan")
-                cells.append("" if value != value else format(value, spec))
-        return cells
+                value = float(ds[metric.name].sel(model=model)) if metric.name in ds else float("nan")
+                texts.append("" if value != value else format(value, metric.format))
+        return texts
+
+    def _table(self) -> pd.DataFrame:
+        models = [str(model) for model in self.dataset.model.values]
+        columns = pd.MultiIndex.from_product([[metric.heading for metric in METRICS], models], names=[None, "band"])
+        rows = self.rows()
+        return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
 
     def _notes(self) -> list[str]:
         attrs = self.dataset.attrs
@@ -75,40 +77,13 @@ class Scores:
         ]
 
     def __str__(self) -> str:
-        models = [str(model) for model in self.dataset.model.values]
-        head = ("band", *models * len(_COLUMNS))
-        table = [head, *self.rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-        first, n = widths[0], len(models)
-        # a heading spans the columns of its models, and may be what makes them wide
-        for k, (_, title, _) in enumerate(_COLUMNS):
-            at = 1 + k * n
-            widths[at] += max(0, len(title) - sum(widths[at : at + n]) - 2 * (n - 1))
-        spans = [sum(widths[1 + k * n : 1 + k * n + n]) + 2 * (n - 1) for k in range(len(_COLUMNS))]
-        titles = "".join(
-            "   " + title.center(span) for (_, title, _), span in zip(_COLUMNS, spans, strict=True)
-        ).rstrip()
-        lines = [*self._notes()[:1], " " * first + titles]
-        for row in table:
-            cells = [
-                ("   " if i % n == 0 else "  ") + cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row[1:], widths[1:], strict=True))
-            ]
-            lines.append(row[0].ljust(first) + "".join(cells).rstrip())
-        return "\n".join([*lines, *self._notes()[1:]])
+        first, *others = self._notes()
+        table = [line.rstrip() for line in self._table().to_string().splitlines()]
+        return "\n".join([first, *table, *others])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        models = [str(model) for model in self.dataset.model.values]
-        titles = "".join(f'<th colspan="{len(models)}">{escape(title)}</th>' for _, title, _ in _COLUMNS)
-        names = "".join(f"<th>{escape(model)}</th>" for model in models * len(_COLUMNS))
-        body = "".join(
-            f"<tr><th>{escape(row[0])}</th>" + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:]) + "</tr>"
-            for row in self.rows()
-        )
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self._notes())
-        return (
-            f'<table><thead><tr><th rowspan="2">band</th>{titles}</tr><tr>{names}</tr></thead>'
-            f"<tbody>{body}</tbody></table><ul>{notes}</ul>"
-        )
+        with pd.option_context("display.max_colwidth", None):
+            table = self._table().to_html()
+        return f"{table}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"
