@@ -73,6 +73,4 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
-            table = self._table().to_html()
-        return f"{table}<ul>{''.join(f'<li>{escape(line)}</li>' for line in self._lines())}</ul>"
+        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in self._lines())}</ul>"

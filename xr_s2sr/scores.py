@@ -84,6 +84,4 @@ class Scores:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        with pd.option_context("display.max_colwidth", None):
-            table = self._table().to_html()
-        return f"{table}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"
+        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"
