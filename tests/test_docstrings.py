@@ -18,7 +18,7 @@ import pytest
         "xr_s2sr.evaluation",
         "xr_s2sr.merging",
         "xr_s2sr.tutorial",
-        "xr_s2sr.wald",
+        "xr_s2sr.simulate",
     ],
 )
 def test_examples(name: str) -> None:

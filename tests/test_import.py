@@ -236,10 +236,23 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
     assert internal(parse("xr_s2sr.pixel_codes")) == {"xr_s2sr.jit"}
 
 
-@pytest.mark.parametrize("low", ["errors", "bands", "spans", "jit", "scheduling", "scores", "sensor", "quality"])
+CELLAR = {
+    "errors": set(),
+    "bands": {"errors"},
+    "spans": {"errors"},
+    "jit": set(),
+    "scheduling": set(),
+    "interpolation": set(),
+    "metrics": {"errors"},
+    "sensor": {"errors"},
+    "degradation": {"errors", "sensor"},
+    "quality": {"degradation", "interpolation", "metrics", "sensor"},
+}
+
+
+@pytest.mark.parametrize("low", CELLAR)
 def test_the_cellar_stays_below(low: str) -> None:
-    below = {"xr_s2sr.scores", "xr_s2sr.sensor"} if low == "quality" else set()
-    assert internal(parse(f"xr_s2sr.{low}")) <= {"xr_s2sr.errors"} | below
+    assert internal(parse(f"xr_s2sr.{low}")) <= {f"xr_s2sr.{below}" for below in CELLAR[low]}
 
 
 @pytest.mark.parametrize(
@@ -251,9 +264,10 @@ def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
     assert not known & above
 
 
-@pytest.mark.parametrize("low", ["planning", "wald", "agreement"])
+@pytest.mark.parametrize("low", ["planning", "simulate", "agreement", "reduced_resolution"])
 def test_what_api_and_evaluate_stand_on(low: str) -> None:
-    assert not internal(parse(f"xr_s2sr.{low}")) & {"xr_s2sr.api", "xr_s2sr.trial", "xr_s2sr.evaluation"}
+    above = {"api", "evaluation"} if low == "reduced_resolution" else {"api", "evaluation", "reduced_resolution"}
+    assert not internal(parse(f"xr_s2sr.{low}")) & {f"xr_s2sr.{room}" for room in above}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "xr_s2sr.tutorial"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xr_s2sr import quality
 from xr_s2sr.errors import InputError
-from xr_s2sr.scores import away
+from xr_s2sr.reduced_resolution import interior_mask
 
 
 def pair(seed: int = 0, bands: int = 3, shape: tuple[int, int] = (44, 51)) -> tuple[np.ndarray, np.ndarray]:
@@ -148,11 +148,11 @@ def test_what_does_not_count_may_be_anything() -> None:
     st.lists(st.tuples(st.integers(0, 17), st.integers(0, 20)), max_size=3),
     st.integers(0, 6),
 )
-def test_away_is_a_square_around_each_pixel(spots: list[tuple[int, int]], distance: int) -> None:
+def test_the_interior_keeps_a_square_away_from_each_pixel(spots: list[tuple[int, int]], distance: int) -> None:
     invalid = np.zeros((2, 18, 21), bool)
     for i, j in spots:
         invalid[1, i, j] = True
-    got = away(invalid, distance)
+    got = interior_mask(invalid, distance)
     for date in range(2):
         for i in range(18):
             for j in range(21):
@@ -172,3 +172,22 @@ def test_refusals(score: object) -> None:
         score(image, image, valid=np.ones((30, 31), bool))  # type: ignore[operator]
     with pytest.raises(InputError, match="no pixel of 30 x 30 counts; expected some"):
         score(image, image, valid=np.zeros((30, 30), bool))  # type: ignore[operator]
+
+
+def test_the_table_of_metrics_gives_what_the_functions_give() -> None:
+    """Names, and dims that fit the functions; a metric of a resolution takes the ratio of pixel sizes where it must."""
+    restored, truth = pair()
+    valid = holes()
+    want = {
+        "rmse": quality.rmse(restored, truth, 5, valid),
+        "sre": quality.sre(restored, truth, 5, valid),
+        "uiq": quality.uiq(restored, truth, 5, valid),
+        "sam": quality.sam(restored, truth, 5, valid),
+        "ergas": quality.ergas(restored, truth, 6, 5, valid),
+    }
+    got = {metric.name: metric.score(restored, truth, 6, 5, valid) for metric in quality.METRICS}
+    assert list(got) == list(want)
+    for metric in quality.METRICS:
+        np.testing.assert_array_equal(got[metric.name], want[metric.name])
+        assert got[metric.name].shape == {"band": (3,), "gsd": ()}[metric.dim]
+        assert metric.unit.lower()[:2] in metric.heading.lower() or metric.unit == "1"

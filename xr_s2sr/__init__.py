@@ -18,7 +18,7 @@ from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.evaluation import evaluate
 from xr_s2sr.merging import combine
 from xr_s2sr.safe import open_safe
-from xr_s2sr.wald import degrade
+from xr_s2sr.simulate import degrade
 from xr_s2sr.write import to_cog
 
 __version__ = "0.1.0"

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
-from xr_s2sr import agreement, api, evaluation, wald, write
+from xr_s2sr import agreement, api, evaluation, simulate, write
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.layout import Scene
 
@@ -53,7 +53,7 @@ class S2SRAccessor:
     validate = _method(api.validate)
     evaluate = _method(evaluation.evaluate)
     consistency = _method(agreement.consistency)
-    degrade = _method(wald.degrade)
+    degrade = _method(simulate.degrade)
     to_cog = _method(write.to_cog)
 
     @property

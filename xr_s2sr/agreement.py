@@ -1,4 +1,4 @@
-"""``consistency``: does the result, seen through the sensor, give the image that the sensor took?"""
+"""Compare a result, degraded as the sensor does, with the image that the sensor took: ``consistency``."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr import quality
+from xr_s2sr import degradation
 from xr_s2sr.bands import BANDS
 from xr_s2sr.crs import read_crs
+from xr_s2sr.degradation import BLURS, Blur
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
 from xr_s2sr.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.held import Held
 from xr_s2sr.layout import Scene, arrange, named
 from xr_s2sr.pixels import dn, measured
 from xr_s2sr.plausibility import check_pixels
-from xr_s2sr.quality import BLURS, Blur
 from xr_s2sr.radiometry import Units, resolve_radiometry
+from xr_s2sr.sensor import gaussian_kernel
+from xr_s2sr.simulate import check_protocol, sigma_of
 from xr_s2sr.spans import Span
 from xr_s2sr.survey import Survey, find_bands, look
-from xr_s2sr.wald import check_protocol, sigma_of
 
 
 def consistency(
@@ -33,7 +34,7 @@ def consistency(
     units: Units | None = None,
     offset: float | None = None,
 ) -> xr.Dataset:
-    """Degrade a restored scene as the sensor does, and compare it with what the sensor saw, per band.
+    """Degrade a restored scene as the sensor does, and compare it with the native scene, per band.
 
     Wald's first property (1997): a synthetic image, once degraded to its original resolution, should be as identical
     as possible to the original image. It needs no truth, so it can be had at 10 m; but it says nothing about the
@@ -77,32 +78,32 @@ def consistency(
     if not isinstance(sr, xr.Dataset | xr.DataArray):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     sr, ds = named(sr), arrange(ds).ds
-    native = look(ds, units, offset)
-    native.check_one_offset()
-    restored = _restored(sr, native)
+    info = look(ds, units, offset)
+    info.check_one_offset()
+    restored = _restored(sr, info)
     if not restored:
         raise BandError(
             f"nothing to compare: the first Dataset ({', '.join(map(str, sr.data_vars)) or 'empty'}) holds no 20 m or "
-            f"60 m band restored to 10 m that the second ({', '.join(native.variables)}) holds natively; expected "
+            f"60 m band restored to 10 m that the second ({', '.join(info.variables)}) holds natively; expected "
             "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
         )
-    idle = [name for band, name in native.variables.items() if BANDS[band].gsd > 10 and band not in restored]
-    native = look(ds.drop_vars(idle), units, offset)
-    native.check()
-    check_pixels(ds, native, list(restored))
+    unused = [name for band, name in info.variables.items() if BANDS[band].gsd > 10 and band not in restored]
+    info = look(ds.drop_vars(unused), units, offset, info)
+    info.check()
+    check_pixels(ds, info, list(restored))
     rows = []
-    for band, name in restored.items():
-        held = native.held[band]
-        theirs = resolve_radiometry(sr[name], units, offset)
-        sigma = sigma_of(band, held.factor, protocol, satellite)
-        spans = _shared(sr[name], ds[held.name], held, sigma)
+    for key, name in restored.items():
+        band = info.held[key]
+        radiometry = resolve_radiometry(sr[name], units, offset)
+        sigma = sigma_of(key, band.factor, protocol, satellite)
+        spans = _shared(sr[name], ds[band.name], band, sigma)
         (rows_sr, rows_ds), (cols_sr, cols_ds) = ((fine.slice, coarse.slice) for fine, coarse in spans)
-        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], theirs), theirs)
-        truth = dn(measured(ds[held.name].values[..., rows_ds, cols_ds], held.radiometry), held.radiometry)
-        rows.append(_compared(quality.degrade(image, held.factor, sigma=sigma), truth, held.factor, sigma))
+        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], radiometry), radiometry)
+        truth = dn(measured(ds[band.name].values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
+        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
         if rows[-1][-1] == 0:
             raise GridError(
-                f"no native pixel of {held.name!r} can be compared; expected some without anything invalid around "
+                f"no native pixel of {band.name!r} can be compared; expected some without anything invalid around "
                 "them. Take a part of the scene with fewer invalid pixels"
             )
     keys = ("rmse", "bias", "relative_rmse", "relative_bias", "pixels")
@@ -116,13 +117,13 @@ def consistency(
     )
 
 
-def _restored(sr: xr.Dataset, native: Survey) -> dict[str, str]:
-    """Variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
-    named = Survey()
-    find_bands(sr, named)
+def _restored(sr: xr.Dataset, info: Survey) -> dict[str, str]:
+    """Return the variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
+    names = Survey()
+    find_bands(sr, names)
     restored = {}
-    for band, name in named.variables.items():
-        if BANDS[band].gsd > 10 and band in native.variables:
+    for band, name in names.variables.items():
+        if BANDS[band].gsd > 10 and band in info.variables:
             pitch = 10 * degraded_by(sr[name])
             axis = read_axis(sr[name], spatial_dims(sr[name])[1], pitch)
             if abs(abs(axis.step) - pitch) <= TOLERANCE * pitch:
@@ -130,8 +131,8 @@ def _restored(sr: xr.Dataset, native: Survey) -> dict[str, str]:
     return restored
 
 
-def _shared(sr: xr.DataArray, native: xr.DataArray, held: Held, sigma: float) -> list[tuple[Span, Span]]:
-    """Rows and columns of both that cover the same whole native pixels."""
+def _shared(sr: xr.DataArray, native: xr.DataArray, band: Held, sigma: float) -> list[tuple[Span, Span]]:
+    """Return the rows and columns of both that cover the same whole native pixels."""
     if sr.shape[:-2] != native.shape[:-2]:
         raise GridError(
             f"{sr.name!r} has the leading dimensions {dict(zip(sr.dims[:-2], sr.shape[:-2], strict=True))} in the "
@@ -145,28 +146,28 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, held: Held, sigma: float) ->
             "reprojecting"
         )
     grid = read_grid(sr, 10, degraded=degraded_by(sr))
-    start = nest(grid, held.grid, held.factor, (str(sr.name), held.name))
+    start = nest(grid, band.grid, band.factor, (str(sr.name), band.name))
     spans = []
-    for n, m, at in zip(grid.shape, held.grid.shape, start, strict=True):
-        first, last = max(0, -(at // held.factor)), min(m, (n - at) // held.factor)
-        least = 2 * _reach(held.factor, sigma) + 1
+    for n, m, at in zip(grid.shape, band.grid.shape, start, strict=True):
+        first, last = max(0, -(at // band.factor)), min(m, (n - at) // band.factor)
+        least = 2 * _reach(band.factor, sigma) + 1
         if last - first < least:
             raise GridError(
-                f"the result covers {max(0, last - first)} whole native pixels of {held.name!r} along one axis; "
+                f"the result covers {max(0, last - first)} whole native pixels of {band.name!r} along one axis; "
                 f"expected {least} or more, as the Gaussian reaches over the outer ones. Take a larger part of the "
                 "same place"
             )
-        spans.append((Span(at + first * held.factor, at + last * held.factor), Span(first, last)))
+        spans.append((Span(at + first * band.factor, at + last * band.factor), Span(first, last)))
     return spans
 
 
 def _reach(factor: int, sigma: float) -> int:
-    """How many native pixels at a border would hold mirrored ones."""
-    return -(-(len(quality.gaussian_kernel(sigma)) // 2) // factor)
+    """Return how many native pixels at a border would hold mirrored ones."""
+    return -(-(len(gaussian_kernel(sigma)) // 2) // factor)
 
 
 def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
-    """RMSE, bias, both over the truth's mean, and the number of pixels."""
+    """Return RMSE, bias, both over the truth's mean, and the number of pixels."""
     reach = _reach(factor, sigma)
     inner = (..., slice(reach, -reach), slice(reach, -reach))
     image, truth = image[inner], truth[inner]

@@ -1,4 +1,4 @@
-"""``evaluate``: degrade the user's scene, restore it, and compare with the bands as they were."""
+"""Degrade the user's scene, restore it, and compare with the bands as they were: ``evaluate``."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import api, models
+from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
+from xr_s2sr.degradation import Protocol
 from xr_s2sr.errors import BandError, InputError, warn
 from xr_s2sr.layout import Scene, arrange
+from xr_s2sr.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import Device, model_list, wanted_bands
-from xr_s2sr.quality import SCORE_BORDER, Protocol
+from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
 from xr_s2sr.radiometry import Units
-from xr_s2sr.scorecard import Scores
+from xr_s2sr.reduced_resolution import FACTORS, Given, Group, prepared
+from xr_s2sr.scores import Scores
+from xr_s2sr.simulate import check_protocol
 from xr_s2sr.survey import Survey, look
-from xr_s2sr.trial import FACTORS, Given, Group, prepared
-from xr_s2sr.wald import check_protocol
 
 #: Name of the packaged models among those that are compared.
 OURS = "xr_s2sr"
@@ -67,7 +68,7 @@ def evaluate(
     -------
     Scores
         A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (model, band), SAM (degrees) and ERGAS on
-        (model, gsd). See :class:`xr_s2sr.scorecard.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+        (model, gsd). See :class:`xr_s2sr.scores.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
 
     Raises
     ------
@@ -93,26 +94,31 @@ def evaluate(
     (('model', 'band'), 'sensor')
     """
     check_protocol(protocol, satellite)
+    arguments.choice("device", device, ("auto", "cpu", "cuda"))
+    threads = None if threads is None else arguments.count("threads", threads)
+    options = RunOptions(arguments.count("tile", tile), None, device, threads)
+    report = arguments.progress(progress)
     methods = _methods(model)
     ds = arrange(ds).ds
-    found = look(ds, units, offset)
-    wanted = _scorable(found, bands, methods)
-    settings = {"device": device, "threads": threads, "tile": tile, "progress": progress}
+    info = look(ds, units, offset)
+    wanted = _scorable(info, bands, methods)
     groups: list[Group] = []
     problems: dict[int, InputError] = {}
-    for gsd, factor in FACTORS.items():
+    for gsd in FACTORS:
         targets = [band for band in wanted if BANDS[band].gsd == gsd]
         if not targets:
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(ds, targets, gsd, factor, given, (protocol, satellite, units, offset))
+            trial = prepared(
+                ds, info, targets, gsd, given, protocol=protocol, satellite=satellite, units=units, offset=offset
+            )
         except InputError as problem:
             if bands is not None:
                 raise
             problems[gsd] = problem
             continue
-        groups.append(trial.scored(given, settings))
+        groups.append(trial.scored(given, options, report))
     if not groups:
         raise next(iter(problems.values()))
     for gsd, reason in problems.items():
@@ -121,7 +127,7 @@ def evaluate(
 
 
 def _methods(model: Any) -> dict[str, Given]:
-    """Methods by name, bicubic first; model files are read here, so that a wrong one is told at once."""
+    """Return the methods by name, bicubic first; model files are read here, so that a wrong one is refused at once."""
     methods: dict[str, Given] = {BICUBIC: [BICUBIC]}
     if isinstance(model, Mapping):
         if not model:
@@ -142,9 +148,9 @@ def _loaded(model: Any) -> Given:
     return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
-def _scorable(found: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:
-    """Ids of the bands to score: those asked for, or those that the given models restore."""
-    wanted = wanted_bands(found, bands)
+def _scorable(info: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:
+    """Return the ids of the bands to score: those asked for, or those that the given models restore."""
+    wanted = wanted_bands(info, bands)
     fine = [band for band in wanted if BANDS[band].gsd == 10]
     if fine:
         raise BandError(
@@ -165,29 +171,22 @@ def _scorable(found: Survey, bands: Any, methods: Mapping[str, Given]) -> list[s
 
 
 def _able(items: Given, targets: Iterable[str]) -> Given:
-    """The given models that restore some of the targets; None for the packaged ones where none does."""
+    """Return the given models that restore some of the targets; None for the packaged ones where none does."""
     wanted = set(targets)
     return [m for m in items or () if not isinstance(m, Model) or wanted & {*m.card.targets}] or None
 
 
 def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> xr.Dataset:
-    """The scores of all resolutions, with what they were made from."""
-    about = {
-        "rmse": ("band", {"long_name": "root mean square error", "units": "DN"}),
-        "sre": ("band", {"long_name": "signal to reconstruction error", "units": "dB"}),
-        "uiq": ("band", {"long_name": "universal image quality index", "units": "1"}),
-        "sam": ("gsd", {"long_name": "spectral angle", "units": "degree"}),
-        "ergas": ("gsd", {"long_name": "relative global error", "units": "1"}),
-    }
+    """Return the scores of all resolutions, with what they were made from."""
     used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
     return xr.Dataset(
         {
-            key: (
-                ("model", dim),
-                np.concatenate([group.values[key].reshape(len(methods), -1) for group in groups], axis=1),
-                attrs,
+            metric.name: (
+                ("model", metric.dim),
+                np.concatenate([group.values[metric.name].reshape(len(methods), -1) for group in groups], axis=1),
+                {"long_name": metric.long_name, "units": metric.unit},
             )
-            for key, (dim, attrs) in about.items()
+            for metric in METRICS
         },
         {
             "model": list(methods),

@@ -82,7 +82,12 @@ class ModelRun:
 
 
 def prepare(
-    ds: xr.Dataset, bands: Any, given: list[str | Path | Model] | None, units: Any, offset: Any
+    ds: xr.Dataset,
+    bands: Any,
+    given: list[str | Path | Model] | None,
+    units: Any,
+    offset: Any,
+    info: Survey | None = None,
 ) -> tuple[Survey, list[str], list[ModelRun], Extent]:
     """Find the bands, choose their models, and refuse what cannot be restored.
 
@@ -94,6 +99,8 @@ def prepare(
         As in :func:`xr_s2sr.upsample`.
     given : list of str, Path or Model, optional
         The models that the user asked for.
+    info : Survey, optional
+        The survey of `ds`, where it was made before.
 
     Returns
     -------
@@ -110,14 +117,14 @@ def prepare(
     BandError, GridError, RadiometryError, ModelError
         As :func:`xr_s2sr.upsample` says.
     """
-    info = look(ds, units, offset)
+    info = look(ds, units, offset) if info is None else replace(info, left_out=[])
     wanted = wanted_bands(info, bands)
     runs = choose_models([band for band in wanted if not BANDS[band].is_fine], given)
     runs = require(info, runs, by_name=bands is not None)
     left_out = info.left_out
     wanted = [band for band in wanted if BANDS[band].is_fine or any(band in run.targets for run in runs)]
     # what is wrong with bands that are not involved is no reason to stop
-    info = look(ds.drop_vars(unused_variables(info, runs)), units, offset)
+    info = look(ds.drop_vars(unused_variables(info, runs)), units, offset, info)
     info.check()
     info.left_out += left_out
     needed = needed_bands(info, runs, wanted)

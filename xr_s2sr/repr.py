@@ -1,26 +1,28 @@
-"""What ``validate`` gives: a survey, readable as text and in a notebook."""
+"""The report of ``validate``: a survey, readable as text and in a notebook."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
 
+import pandas as pd
+
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.survey import Survey
 
-_HEAD = ("band", "variable", "GSD", "size", "starts at", "values")
+_COLUMNS = ("variable", "GSD", "size", "starts at", "values")
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings about a Dataset; falsy where something keeps it from being upsampled.
+    """Findings about a Dataset; falsy where something keeps it from being upsampled.
 
     Attributes
     ----------
     survey : Survey
     outcome : str
-        What ``upsample()`` would give.
+        Of ``upsample()``, if it were called.
     problems : tuple of S2SRError
     """
 
@@ -36,36 +38,39 @@ class Report:
         return self.ok
 
     def rows(self) -> list[tuple[str, ...]]:
-        """One row a band: id, variable, GSD, size, corner in 10 m pixels, radiometry."""
+        """Return one row a band: id, variable, GSD, size, corner in 10 m pixels, radiometry."""
         rows: list[tuple[str, ...]] = []
-        for band, name in self.survey.variables.items():
-            gsd = f"{BANDS[band].gsd} m"
-            held = self.survey.held.get(band)
-            if held is None:
-                rows.append((band, name, gsd, "", "", "see problems"))
+        for key, name in self.survey.variables.items():
+            gsd = f"{BANDS[key].gsd} m"
+            band = self.survey.held.get(key)
+            if band is None:
+                rows.append((key, name, gsd, "", "", "see problems"))
                 continue
-            size = f"{held.grid.shape[0]} x {held.grid.shape[1]}"
-            rows.append((band, name, gsd, size, f"{held.start[0]}, {held.start[1]}", held.told))
+            size = f"{band.grid.shape[0]} x {band.grid.shape[1]}"
+            rows.append((key, name, gsd, size, f"{band.start[0]}, {band.start[1]}", band.told))
         return rows
 
-    def __str__(self) -> str:
-        table = [_HEAD, *self.rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(_HEAD))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    def _table(self) -> pd.DataFrame:
+        rows = self.rows()
+        return pd.DataFrame(
+            [row[1:] for row in rows], [row[0] for row in rows], pd.Index(_COLUMNS, name="band"), dtype=object
+        )
+
+    def _lines(self) -> list[str]:
+        """Return what follows the table."""
+        return [
+            f"CRS: {self.survey.crs or 'none found'}",
+            *(f"note: {note}" for note in self.survey.notes),
+            *(f"problem: {problem}" for problem in self.problems),
+            self.outcome,
         ]
-        lines.append(f"CRS: {self.survey.crs or 'none found'}")
-        lines += [f"note: {note}" for note in self.survey.notes]
-        lines += [f"problem: {problem}" for problem in self.problems]
-        lines.append(self.outcome)
-        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        table = self._table()
+        shown = [line.rstrip() for line in table.to_string().splitlines()] if len(table) else []
+        return "\n".join([*shown, *self._lines()])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEAD)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows())
-        lines = [f"CRS: {self.survey.crs or 'none found'}", *(f"note: {note}" for note in self.survey.notes)]
-        lines += [f"problem: {problem}" for problem in self.problems]
-        rest = "".join(f"<li>{escape(str(line))}</li>" for line in [*lines, self.outcome])
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{rest}</ul>"
+        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in self._lines())}</ul>"

@@ -1,242 +1,87 @@
-"""Scores of a restored image against its truth, on arrays of shape (bands, y, x), in DN (reflectance x 10000).
-
-Public as ``xr_s2sr.quality.rmse`` and so on. In all of them, `border` pixels at each side are left out, and where
-`valid`, an array of bool of shape (y, x), is given, so is every pixel at which it is False.
-"""
+"""The scores that ``evaluate`` gives, readable as text and in a notebook."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+import xarray as xr
 
-from xr_s2sr.errors import InputError
-
-Image: TypeAlias = NDArray[Any]
-F64: TypeAlias = NDArray[np.float64]
-Mask: TypeAlias = NDArray[np.bool_]
-
-#: Fine pixels left out of every score at each border, for every method alike.
-SCORE_BORDER = 12
-
-#: Side of the sliding windows of :func:`uiq`, that of Wang and Bovik.
-UIQ_WINDOW = 8
+from xr_s2sr.metrics import METRICS
 
 
-def rmse(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> F64:
-    """Root mean square error per band, in the unit of the images.
+@dataclass(frozen=True, repr=False, eq=False)
+class Scores:
+    """Scores of models on a scene: a Dataset that prints as a table.
 
-    Parameters
+    Items and attributes are those of the Dataset: ``scores["rmse"]``, ``scores.sel(model="bicubic")``,
+    ``scores.sre.mean("band")``.
+
+    Attributes
     ----------
-    restored, truth : ndarray, shape (bands, y, x)
-    border : int
-        Pixels left out at each side.
-    valid : ndarray of bool, shape (y, x), optional
-        Pixels that count; by default all.
-
-    Returns
-    -------
-    ndarray of float64, shape (bands,)
-
-    Raises
-    ------
-    InputError
-        If the shapes differ or no pixel counts (also a ValueError).
+    dataset : Dataset
+        On (model, band): ``rmse`` in DN, ``sre`` in dB, ``uiq``. On (model, gsd), since they take all bands of one
+        resolution together: ``sam`` in degrees, ``ergas``. Coordinates: ``native_gsd`` of each band in metres;
+        for each gsd the ``factor`` of the degradation, and how many ``pixels`` were compared. Attributes: the
+        ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256.
     """
-    a, b = _compared(restored, truth, border, valid)
-    return _root_mean_square(a - b)
 
+    dataset: xr.Dataset
 
-def sre(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> F64:
-    """Signal to reconstruction error per band, in dB: 10 log10(mean(truth)^2 / MSE).
+    def __getitem__(self, key: Hashable) -> xr.DataArray:
+        return self.dataset[key]
 
-    As Lanaras et al. 2018 (arXiv:1803.04271, section 4) define it; infinite where nothing differs.
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copy and pickle ask before there is a Dataset
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
 
-    Parameters
-    ----------
-    restored, truth, border, valid
-        As for :func:`rmse`. The truth's zero must be that of reflectance.
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
+        ds, rows = self.dataset, []
+        of_bands, of_resolutions = ([metric.name for metric in METRICS if metric.dim == dim] for dim in ("band", "gsd"))
+        for gsd in ds.gsd.values:
+            bands = ds.band.values[ds.native_gsd.values == gsd]
+            for band in bands:
+                rows.append((str(band), *self._texts(ds[of_bands].sel(band=band))))
+            means = ds[of_resolutions].sel(gsd=gsd).merge(ds[of_bands].sel(band=bands).mean("band"))
+            rows.append((f"{gsd} m", *self._texts(means)))
+        return rows
 
-    Returns
-    -------
-    ndarray of float64, shape (bands,)
-    """
-    a, b = _compared(restored, truth, border, valid)
-    with np.errstate(divide="ignore"):
-        ratio: F64 = 20 * np.log10(np.abs(b.mean(-1)) / _root_mean_square(a - b))
-    return ratio
+    def _texts(self, ds: xr.Dataset) -> list[str]:
+        """Return the numbers of a row; empty where there is none."""
+        texts = []
+        for metric in METRICS:
+            for model in self.dataset.model.values:
+                value = float(ds[metric.name].sel(model=model)) if metric.name in ds else float("nan")
+                texts.append("" if value != value else format(value, metric.format))
+        return texts
 
+    def _table(self) -> pd.DataFrame:
+        models = [str(model) for model in self.dataset.model.values]
+        columns = pd.MultiIndex.from_product([[metric.heading for metric in METRICS], models], names=[None, "band"])
+        rows = self.rows()
+        return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
 
-def sam(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> float:
-    """Spectral angle between restored and true pixels, mean over the pixels, in degrees.
+    def _notes(self) -> list[str]:
+        attrs = self.dataset.attrs
+        counted = ", ".join(f"{n} of {gsd} m" for n, gsd in zip(self.pixels.values, self.gsd.values, strict=True))
+        return [
+            f'Wald\'s protocol, "{attrs["protocol"]}"; degraded by {attrs["factors"]}',
+            f"pixels compared: {counted}; borders of {attrs['border']} left out",
+            *re.sub(r"(sha256:\w{12})\w+", r"\1", attrs["models"]).split("; "),
+        ]
 
-    Kruse et al. 1993 (Remote Sensing of Environment 44). Pixels that are zero in all bands have no angle and are
-    left out. NaN for a single band, which has no spectrum.
+    def __str__(self) -> str:
+        first, *others = self._notes()
+        table = [line.rstrip() for line in self._table().to_string().splitlines()]
+        return "\n".join([first, *table, *others])
 
-    Parameters
-    ----------
-    restored, truth, border, valid
-        As for :func:`rmse`. Zero must be that of reflectance.
+    __repr__ = __str__
 
-    Returns
-    -------
-    float
-    """
-    a, b = _compared(restored, truth, border, valid)
-    if len(a) < 2:
-        return float("nan")
-    sizes = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
-    there = (sizes[0] > 0) & (sizes[1] > 0)
-    if not there.any():
-        return float("nan")
-    u, v = a[:, there] / sizes[0][there], b[:, there] / sizes[1][there]
-    # Kahan's form of the angle between unit vectors; arccos(u v) would lose small ones
-    angles = 2 * np.arctan2(np.linalg.norm(u - v, axis=0), np.linalg.norm(u + v, axis=0))
-    return float(np.degrees(angles).mean())
-
-
-def ergas(restored: Image, truth: Image, factor: int, border: int = SCORE_BORDER, valid: Mask | None = None) -> float:
-    """Relative global error: 100 / factor * sqrt(mean over bands of (RMSE / mean(truth))^2).
-
-    Wald 2000 ("Quality of high resolution synthesised images: is there a simple criterion?").
-
-    Parameters
-    ----------
-    restored, truth, border, valid
-        As for :func:`rmse`. The truth's zero must be that of reflectance.
-    factor : int
-        Ratio of coarse to fine pixel size.
-
-    Returns
-    -------
-    float
-    """
-    a, b = _compared(restored, truth, border, valid)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = _root_mean_square(a - b) / b.mean(-1)
-    return float(100 / factor * np.sqrt((relative**2).mean()))
-
-
-def uiq(
-    restored: Image,
-    truth: Image,
-    border: int = SCORE_BORDER,
-    valid: Mask | None = None,
-    *,
-    window: int = UIQ_WINDOW,
-) -> F64:
-    """Universal image quality index per band, from -1 to 1 (equal).
-
-    Q = 4 cov(a, b) mean(a) mean(b) / ((var(a) + var(b)) (mean(a)^2 + mean(b)^2)) in windows of 8 x 8 pixels that
-    slide by one pixel; the mean over all windows that hold counting pixels only. Where both are constant, what
-    is left is 2 mean(a) mean(b) / (mean(a)^2 + mean(b)^2). Wang and Bovik 2002 (IEEE Signal Processing Letters 9).
-
-    Parameters
-    ----------
-    restored, truth, border, valid
-        As for :func:`rmse`. Zero must be that of reflectance.
-    window : int
-        Side of the windows.
-
-    Returns
-    -------
-    ndarray of float64, shape (bands,)
-        NaN if no whole window is left.
-    """
-    inside = _inside(restored, truth, border, valid)
-    whole = _box(inside.astype(np.float64), window) == window**2
-    result = np.full(len(truth), np.nan)
-    if whole.any():
-        for band, (a, b) in enumerate(zip(restored, truth, strict=True)):
-            result[band] = _quality(_filled(a, inside), _filled(b, inside), window)[whole].mean()
-    return result
-
-
-def away(invalid: Mask, distance: int = SCORE_BORDER) -> Mask:
-    """Where everything up to `distance` pixels away, diagonals included, lies inside of the image and is valid.
-
-    Parameters
-    ----------
-    invalid : ndarray of bool, shape (..., y, x)
-    distance : int
-
-    Returns
-    -------
-    ndarray of bool, shape (..., y, x)
-    """
-    pad = [(0, 0)] * (invalid.ndim - 2) + [(distance, distance)] * 2
-    count = np.pad(invalid, pad, constant_values=True).astype(np.int32)
-    for axis in (-2, -1):
-        sums = np.cumsum(count, axis, dtype=np.int32)
-        start = np.zeros_like(np.take(sums, [0], axis))
-        n = invalid.shape[axis]
-        ends = np.take(sums, range(2 * distance, 2 * distance + n), axis)
-        starts = np.concatenate([start, np.take(sums, range(n - 1), axis)], axis)
-        count = (ends - starts > 0).astype(np.int32)
-    clear: Mask = count == 0
-    return clear
-
-
-def _inside(restored: Image, truth: Image, border: int, valid: Mask | None) -> Mask:
-    """The pixels that count, shape (y, x)."""
-    if restored.shape != truth.shape:
-        raise InputError(f"shapes differ: restored {restored.shape}, truth {truth.shape}; expected the same grid")
-    h, w = truth.shape[-2:]
-    if min(h, w) <= 2 * border:
-        raise InputError(
-            f"an image of {h} x {w} leaves nothing inside a border of {border}; expected more than {2 * border} pixels"
-        )
-    inside = np.zeros((h, w), bool)
-    inside[border : h - border, border : w - border] = True
-    if valid is not None:
-        if valid.shape != (h, w):
-            raise InputError(f"shapes differ: valid {valid.shape}, truth {truth.shape}; expected valid of {(h, w)}")
-        inside &= valid
-    if not inside.any():
-        raise InputError(f"no pixel of {h} x {w} counts; expected some that are valid inside a border of {border}")
-    return inside
-
-
-def _compared(restored: Image, truth: Image, border: int, valid: Mask | None) -> tuple[F64, F64]:
-    """The values that count, each of shape (bands, pixels)."""
-    inside = _inside(restored, truth, border, valid)
-    return np.asarray(restored[..., inside], np.float64), np.asarray(truth[..., inside], np.float64)
-
-
-def _root_mean_square(error: F64) -> F64:
-    root: F64 = np.sqrt((error**2).mean(-1))
-    return root
-
-
-def _filled(image: Image, inside: Mask) -> F64:
-    """What does not count becomes 0, so that no NaN gets into a sum."""
-    return np.where(inside, np.asarray(image, np.float64), 0.0)
-
-
-def _box(image: F64, window: int) -> F64:
-    """Sums over all windows, shape (y - window + 1, x - window + 1); plain sums, that nothing cancels."""
-    for axis in (-2, -1):
-        n = max(0, image.shape[axis] - window + 1)
-        total = np.take(image, range(n), axis)
-        for i in range(1, window):
-            total += np.take(image, range(i, i + n), axis)
-        image = total
-    return image
-
-
-def _quality(a: F64, b: F64, window: int) -> F64:
-    """Q in every window."""
-    n = window**2
-    # variances about a common level: what is subtracted before squaring cannot cancel afterwards
-    level = (a.mean() + b.mean()) / 2
-    c, d = a - level, b - level
-    mean_c, mean_d = _box(c, window) / n, _box(d, window) / n
-    cov = _box(c * d, window) / n - mean_c * mean_d
-    var = (_box(c * c, window) + _box(d * d, window)) / n - mean_c**2 - mean_d**2
-    mean_a, mean_b = mean_c + level, mean_d + level
-    squares = mean_a**2 + mean_b**2
-    flat = var <= 1e-12 * np.maximum(squares, 1e-300)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        luminance = np.where(squares > 0, 2 * mean_a * mean_b / squares, 1.0)
-        return np.where(flat, luminance, luminance * 2 * cov / np.where(flat, 1.0, var))
+    def _repr_html_(self) -> str:
+        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"

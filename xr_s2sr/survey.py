@@ -5,9 +5,9 @@ A survey collects problems instead of raising them. ``upsample`` then raises the
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import xarray as xr
@@ -24,6 +24,9 @@ from xr_s2sr.radiometry import UNITS, Units
 Dims: TypeAlias = tuple[Hashable, ...]
 #: A grid, and the start of its first pixel on the 10 m grid.
 Place: TypeAlias = tuple[Grid, tuple[int, int]]
+
+CIRRUS_NOTE = "B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic"
+RADIOMETRY_NOTE = "radiometry"
 
 
 @dataclass
@@ -73,6 +76,21 @@ class Survey:
         except S2SRError as problem:
             self.problems.append(problem)
 
+    def part(self, names: Collection[Hashable]) -> Survey | None:
+        """Survey of the same Dataset with these variables only, or None where it must be surveyed for that.
+
+        It must be where there are problems, since a problem that bands share is reported for the first of them.
+        """
+        if self.problems or self.reference is None or self.variables[self.reference] not in names:
+            return None
+        variables = {band: name for band, name in self.variables.items() if name in names}
+        held = {band: state for band, state in self.held.items() if band in variables}
+        notes = [note for note in self.notes if not note.startswith(RADIOMETRY_NOTE)]
+        if CIRRUS not in variables:
+            notes = [note for note in notes if note != CIRRUS_NOTE]
+        notes += _radiometry_notes(held.values())
+        return replace(self, variables=variables, held=held, problems=[], notes=notes, left_out=[])
+
     def check_one_offset(self) -> None:
         """Refuse offsets that differ between dates, for methods that compare or degrade dates together.
 
@@ -97,8 +115,14 @@ class Survey:
         raise first
 
 
-def look(ds: xr.Dataset, units: Any, offset: Any) -> Survey:
-    """Survey a Dataset after checking the arguments that say what its pixel values are."""
+def look(ds: xr.Dataset, units: Any, offset: Any, known: Survey | None = None) -> Survey:
+    """Survey a Dataset after checking the arguments that say what its pixel values are.
+
+    `known` is the survey of a Dataset that has these variables and more; nothing is read again that it says.
+    """
+    part = None if known is None else known.part(ds.data_vars)
+    if part is not None:
+        return part
     if units is not None:
         arguments.choice("units", units, UNITS)
     return survey(ds, units, offset_argument(offset))
@@ -144,7 +168,7 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
     result = Survey()
     find_bands(ds, result)
     if CIRRUS in result.variables:
-        result.notes.append("B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic")
+        result.notes.append(CIRRUS_NOTE)
     fine = [band for band in BY_GSD[10] if band in result.variables]
     if not fine:
         if result.variables:
@@ -198,13 +222,20 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
             axis = 0 if dates is None else da.dims.index(dates.dim)
             result.held[band] = Held(band, name, *place, radiometry, dates, axis)
     _check_cells(result)
-    by_source: dict[str, list[str]] = {}
-    for held in result.held.values():
-        by_source.setdefault(held.radiometry.source, []).append(held.id)
-    for source, bands in by_source.items():
-        of = f" of {', '.join(bands)}" if len(by_source) > 1 else ""
-        result.notes.append(f"radiometry{of}: {source}")
+    result.notes += _radiometry_notes(result.held.values())
     return result
+
+
+def _radiometry_notes(bands: Iterable[Held]) -> list[str]:
+    """Say where scale, offset and nodata come from, once for all bands that share it."""
+    by_source: dict[str, list[str]] = {}
+    for band in bands:
+        by_source.setdefault(band.radiometry.source, []).append(band.id)
+    several = len(by_source) > 1
+    return [
+        f"{RADIOMETRY_NOTE} of {', '.join(ids)}: {source}" if several else f"{RADIOMETRY_NOTE}: {source}"
+        for source, ids in by_source.items()
+    ]
 
 
 def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:

@@ -66,7 +66,7 @@ def test_validate_raises_on_nothing(case: str, no_pixels: None) -> None:
     text = str(report)
     assert re.search("problem: .*" + message, text), text
     assert text.endswith("upsample() would not run: see the problems")
-    assert report._repr_html_().startswith("<table>")
+    assert report._repr_html_().startswith("<table")
     with pytest.raises(xr_s2sr.S2SRError) as caught:  # one of those, the same words
         ds.s2sr.upsample()
     assert any(str(caught.value).startswith(str(problem)) for problem in report.problems)
@@ -77,7 +77,14 @@ def test_html_is_escaped(scene: xr.Dataset) -> None:
     html = scene.rename(B01=evil).s2sr.validate()._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
-    assert html.count("<tr>") == 13
+    assert html.count("<tr") == 13
+
+
+def test_long_names_are_shown_whole(scene: xr.Dataset) -> None:
+    name = "B1, central wavelength 443 nm" + ", resampled" * 20
+    report = scene.rename(B01=name).s2sr.validate()
+    assert name in str(report)
+    assert name in report._repr_html_()
 
 
 def test_repr(scene: xr.Dataset) -> None:

@@ -23,10 +23,10 @@ import numpy as np
 import xarray as xr
 
 import xr_s2sr
-from xr_s2sr import importers, quality
+from xr_s2sr import importers
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.models import Model
-from xr_s2sr.quality import PROTOCOLS, Protocol, degrade
+from xr_s2sr.quality import METRICS, PROTOCOLS, Protocol, degrade
 
 FACTOR = {20: 2, 60: 6}
 #: Sides that a simulated scene must be a multiple of, in 10 m pixels, so that all its grids nest.
@@ -35,8 +35,8 @@ MULTIPLE = {20: 12, 60: 36}
 OURS = "xr_s2sr"
 #: What a method is called, and what upsample takes for it.
 Methods = Mapping[str, "str | Model | None"]
-#: Larger is better for these.
-METRICS = ("rmse", "sre", "sam", "uiq")
+#: Of all the metrics, those that the table shows: width of the column, digits.
+SHOWN = {"rmse": (8, 2), "sre": (7, 2), "sam": (7, 3), "uiq": (7, 4)}
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def dataset(stacks: Mapping[int, np.ndarray]) -> xr.Dataset:
     return ds
 
 
-def scored(restored: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """RMSE, SRE and UIQ per band, SAM; SAM needs several bands, as every resolution here has."""
-    return {metric: np.atleast_1d(getattr(quality, metric)(restored, truth)) for metric in METRICS}
+def scored(restored: np.ndarray, truth: np.ndarray, factor: int) -> dict[str, np.ndarray]:
+    """All metrics, per band or of a resolution; SAM needs several bands, as every resolution here has."""
+    return {metric.name: np.atleast_1d(metric.score(restored, truth, factor)) for metric in METRICS}
 
 
 def peers(folder: Path, into: Path) -> dict[tuple[int, str], Model]:
@@ -137,7 +137,8 @@ def main() -> int:
         f"split {arguments.split}, offset {arguments.offset:+g} DN; RMSE in DN, mean over bands; ratio: the mean over"
     )
     print("bands of RMSE / RMSE(bicubic); SRE in dB, SAM in degrees\n")
-    head = f"{'GSD':>5} {'protocol':<9}{'method':<12}{'ratio':>6}{'RMSE':>8}{'SRE':>7}{'SAM':>7}{'UIQ':>7}"
+    titles = "".join(f"{name.upper():>{width}}" for name, (width, _) in SHOWN.items())
+    head = f"{'GSD':>5} {'protocol':<9}{'method':<12}{'ratio':>6}{titles}"
     print(f"{'scene':<32}{head}   RMSE per band")
     with tempfile.TemporaryDirectory() as folder:
         aesr = {} if arguments.peers is None else peers(arguments.peers, Path(folder))
@@ -150,7 +151,9 @@ def main() -> int:
                 methods |= {name: model for name, model in given.items() if BANDS[model.card.targets[0]].gsd == gsd}
                 results = {
                     name: scored(
-                        trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset), trial.truth
+                        trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset),
+                        trial.truth,
+                        FACTOR[gsd],
                     )
                     for name, model in methods.items()
                 }
@@ -168,8 +171,8 @@ def main() -> int:
 
 def line(result: Mapping[str, np.ndarray]) -> str:
     """One row of the table."""
-    ratio, error, sre, sam, uiq = (float(np.mean(result[key])) for key in ("ratio", *METRICS))
-    return f"{ratio:>6.3f}{error:>8.2f}{sre:>7.2f}{sam:>7.3f}{uiq:>7.4f}"
+    values = "".join(f"{np.mean(result[name]):>{width}.{digits}f}" for name, (width, digits) in SHOWN.items())
+    return f"{np.mean(result['ratio']):>6.3f}{values}"
 
 
 if __name__ == "__main__":

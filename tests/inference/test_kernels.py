@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr import quality
 from xr_s2sr.inference import kernels
-from xr_s2sr.interpolate import cubic_taps
+from xr_s2sr.interpolation import cubic_taps
 from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.pixels import LARGEST, Validity
 

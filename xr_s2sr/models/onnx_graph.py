@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from xr_s2sr.bands import BANDS
-from xr_s2sr.interpolate import bilinear_phases
+from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import back_projection
 from xr_s2sr.models.card import CARD_KEY, ModelCard
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xr_s2sr import interpolate
+from xr_s2sr import interpolation
 from xr_s2sr.models import back_projection
 
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
     """Weights (bands * factor**2, bands, 3, 3) that make ``pixel_shuffle(conv(x))`` a bilinear upsampling."""
-    return torch.from_numpy(interpolate.bilinear_phases(bands, factor))
+    return torch.from_numpy(interpolation.bilinear_phases(bands, factor))
 
 
 def upsample(x: Tensor, phases: Tensor, factor: int) -> Tensor:
@@ -78,7 +78,7 @@ class BackProjection(nn.Module):
             "blurring": back_projection.blurring(targets, factor),
             "neighbourhood": back_projection.neighbourhood(targets),
             "sums": back_projection.sums(targets),
-            "phases": interpolate.bilinear_phases(targets, factor),
+            "phases": interpolation.bilinear_phases(targets, factor),
         }
         for name, weight in fixed.items():
             self.register_buffer(name, torch.from_numpy(weight), persistent=False)

@@ -1,4 +1,4 @@
-"""Wald's protocol on Datasets: the scene as a sensor with larger pixels would have seen it."""
+"""Simulate a Dataset as a sensor with larger pixels would have seen it (Wald's protocol)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 
-from xr_s2sr import arguments, quality
+from xr_s2sr import arguments, degradation
 from xr_s2sr.bands import MTF
 from xr_s2sr.crs import georeference
+from xr_s2sr.degradation import PROTOCOLS, Protocol
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.grid import DEGRADED_BY, degraded_by
 from xr_s2sr.held import Held
@@ -20,7 +21,6 @@ from xr_s2sr.layout import Scene, arrange
 from xr_s2sr.pixels import measured
 from xr_s2sr.planning import common_extent
 from xr_s2sr.plausibility import check_pixels
-from xr_s2sr.quality import PROTOCOLS, Protocol
 from xr_s2sr.radiometry import Units
 from xr_s2sr.sensor import NOMINAL_MTF
 from xr_s2sr.spans import Extent, Span
@@ -65,9 +65,9 @@ def degrade(
         The bands, under their names and native dims, as float32 in the unit of the input (written down in
         ``scale_factor`` and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of
         the larger pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and
-        that nest at the new size, from the first whole pixel of the coarsest band on. What is no band is left out.
-        The attribute ``s2sr_degraded_by`` of each band tells ``upsample``, ``validate`` and ``evaluate`` that larger
-        pixels are meant.
+        that nest at the new size, from the first whole pixel of the coarsest band on. What is not a band is left out.
+        With the attribute ``s2sr_degraded_by`` of each band, ``upsample``, ``validate`` and ``evaluate`` expect
+        larger pixels.
 
     Raises
     ------
@@ -93,42 +93,40 @@ def degrade(
     >>> small.B11.shape, float(small.x_20m[1] - small.x_20m[0])
     ((30, 30), 40.0)
     """
-    return simulate(arrange(ds).ds, factor, protocol, satellite, units, offset)[0]
+    factor = arguments.count("factor", factor, least=2)
+    check_protocol(protocol, satellite)
+    native = arrange(ds).ds
+    return simulate(native, look(native, units, offset), factor, protocol, satellite)[0]
 
 
 def simulate(
     ds: xr.Dataset,
+    info: Survey,
     factor: int,
     protocol: Protocol,
-    satellite: str | None,
-    units: Units | None = None,
-    offset: float | None = None,
+    satellite: str | None = None,
     *,
-    cells: Held | None = None,
-) -> tuple[xr.Dataset, Survey, Extent]:
-    """:func:`degrade`, together with the survey of the input and the 10 m pixels of it that the result covers.
+    coarsest: Held | None = None,
+) -> tuple[xr.Dataset, Extent]:
+    """Degrade a surveyed scene; also return the 10 m pixels of it that the result covers.
 
-    `cells` is the band of whose pixels the area is made up; by default the coarsest of `ds`.
+    The area is made up of whole pixels of `coarsest`, by default the coarsest band of `ds`.
     """
-    factor = arguments.count("factor", factor, least=2)
-    check_protocol(protocol, satellite)
-    found = look(ds, units, offset)
-    found.check()
-    found.check_one_offset()
-    check_pixels(ds, found, list(found.held))
-    covered = whole_cells(found, cells or max(found.held.values(), key=lambda held: held.factor), factor)
+    info.check()
+    info.check_one_offset()
+    check_pixels(ds, info, list(info.held))
+    covered = whole_pixels(info, coarsest or max(info.held.values(), key=lambda band: band.factor), factor)
     rule = protocol if satellite is None else f"{protocol} ({satellite})"
     variables: dict[Hashable, xr.DataArray] = {}
-    for band, held in found.held.items():
-        sigma = sigma_of(band, factor, protocol, satellite)
-        native = measured(part(ds[held.name], held, covered), held.radiometry)
+    for band in info.held.values():
+        sigma = sigma_of(band.id, factor, protocol, satellite)
         # NaN spreads exactly as far as the kernel reaches
-        image = quality.degrade(native, factor, protocol, sigma=sigma, band=band).astype(np.float32)
-        variables[held.name] = _variable(ds[held.name], held, covered, factor, image, rule)
-    t = found.grid.corner(covered[0].start, covered[1].start)
+        image = degradation.degrade(measured_in(ds, band, covered), factor, protocol, sigma=sigma, band=band.id)
+        variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule)
+    t = info.grid.corner(covered[0].start, covered[1].start)
     larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
     in_order = {name: variables[name] for name in ds.data_vars if name in variables}
-    return georeference(xr.Dataset(in_order, attrs=ds.attrs), larger), found, covered
+    return georeference(xr.Dataset(in_order, attrs=ds.attrs), larger), covered
 
 
 def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTOCOLS) -> None:
@@ -145,62 +143,61 @@ def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTO
 
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
-    """Width of a band's Gaussian, in its own pixels."""
+    """Return the width of a band's Gaussian, in its own pixels."""
     nominal = NOMINAL_MTF[band] if protocol == "sensor" else None
-    return quality.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
+    return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
 
 
-def whole_cells(found: Survey, coarsest: Held, factor: int) -> Extent:
-    """The 10 m pixels to degrade: what all bands cover, in whole cells of the coarsest one, degraded.
+def whole_pixels(info: Survey, coarsest: Held, factor: int) -> Extent:
+    """Return the 10 m pixels to degrade: those that all bands cover, in whole degraded pixels of the coarsest band.
 
     Raises
     ------
     GridError
-        If there is no such cell.
+        If there is no such pixel.
     """
-    covered = common_extent(found, list(found.held))
-    cell = coarsest.factor * factor
+    covered = common_extent(info, list(info.held))
+    side = coarsest.factor * factor
     spans = []
     for span, anchor in zip(covered, coarsest.start, strict=True):
         start = span.start + (anchor - span.start) % coarsest.factor
-        size = max(0, span.stop - start) // cell * cell
+        size = max(0, span.stop - start) // side * side
         if size == 0:
             raise GridError(
                 f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
-                f"{coarsest.name!r} by {factor}; expected {cell + coarsest.factor - 1} or more a side. "
+                f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. "
                 "Take a larger slice"
             )
         spans.append(Span(start, start + size))
     return spans[0], spans[1]
 
 
-def part(da: xr.DataArray, held: Held, covered: Extent) -> NDArray[Any]:
-    """A band's pixels in an extent that begins and ends with whole ones, shape (..., y, x)."""
+def measured_in(ds: xr.Dataset, band: Held, covered: Extent) -> NDArray[np.float64]:
+    """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
     rows, cols = (
-        slice((span.start - start) // held.factor, (span.stop - start) // held.factor)
-        for span, start in zip(covered, held.start, strict=True)
+        slice((span.start - start) // band.factor, (span.stop - start) // band.factor)
+        for span, start in zip(covered, band.start, strict=True)
     )
-    pixels: NDArray[Any] = np.asarray(da.variable[..., rows, cols].values)
-    return pixels
+    return measured(ds[band.name].variable[..., rows, cols].values, band.radiometry)
 
 
 def _variable(
-    native: xr.DataArray, held: Held, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
+    native: xr.DataArray, band: Held, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
 ) -> xr.DataArray:
-    """A simulated band: the native one's name, dims, leading coords and attrs, on larger pixels."""
+    """Return a simulated band: the native one's name, dims, leading coords and attrs, on larger pixels."""
     coords: dict[Hashable, Any] = {
         key: coord for key, coord in native.coords.items() if not {*native.dims[-2:]} & {*coord.dims}
     }
-    for axis, span, start, size in zip((held.grid.y, held.grid.x), covered, held.start, image.shape[-2:], strict=True):
-        first = axis.edge + (span.start - start) // held.factor * axis.step
+    for axis, span, start, size in zip((band.grid.y, band.grid.x), covered, band.start, image.shape[-2:], strict=True):
+        first = axis.edge + (span.start - start) // band.factor * axis.step
         centres = first + axis.step * factor * (np.arange(size) + 0.5)
         coords[axis.dim] = (axis.dim, centres, native.coords[axis.dim].attrs)
-    told = held.radiometry.scale, held.radiometry.offset
+    scale, offset = band.radiometry.scale, band.radiometry.offset
     attrs = {key: value for key, value in native.attrs.items() if key not in _STORAGE_ATTRS}
-    if told != (1.0, 0.0):
-        attrs |= {"scale_factor": told[0], "add_offset": told[1]}
+    if (scale, offset) != (1.0, 0.0):
+        attrs |= {"scale_factor": scale, "add_offset": offset}
     attrs |= {DEGRADED_BY: factor * degraded_by(native), "s2sr_degradation": rule}
-    da = xr.DataArray(image, coords, native.dims, held.name, attrs)
+    da = xr.DataArray(image, coords, native.dims, band.name, attrs)
     if "grid_mapping" in native.encoding:
         da.encoding["grid_mapping"] = native.encoding["grid_mapping"]
     return da

@@ -1,0 +1,69 @@
+"""Weights of bicubic and bilinear resampling: as matrices, as taps of a kernel, and as a convolution for networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Parameter of Keys' cubic (1981). -0.75 is what torch, OpenCV and the published baselines use.
+CUBIC_A = -0.75
+
+
+def bicubic(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
+    """Plain bicubic upsampling, the reference every score is compared with.
+
+    Keys' kernel (a = -0.75), pixel areas aligned (half-pixel centres), borders replicated: the same
+    numbers as ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``.
+
+    Parameters
+    ----------
+    image : ndarray, shape (..., y, x)
+    factor : int
+
+    Returns
+    -------
+    ndarray of float64, shape (..., y * factor, x * factor)
+    """
+    out = np.asarray(image, dtype=np.float64)
+    rows = cubic_matrix(out.shape[-2], factor)
+    cols = cubic_matrix(out.shape[-1], factor)
+    result: NDArray[np.float64] = rows @ out @ cols.T
+    return result
+
+
+def cubic_matrix(n: int, factor: int) -> NDArray[np.float64]:
+    """Return the (n * factor, n) matrix of Keys' cubic interpolation with replicated borders."""
+    matrix = np.zeros((n * factor, n))
+    fine = np.arange(n * factor)
+    centre = (fine + 0.5) / factor - 0.5
+    left = np.floor(centre).astype(int) - 1
+    for tap in range(4):
+        distance = np.abs(centre - (left + tap))
+        weight = np.where(
+            distance <= 1,
+            (CUBIC_A + 2) * distance**3 - (CUBIC_A + 3) * distance**2 + 1,
+            CUBIC_A * (distance**3 - 5 * distance**2 + 8 * distance - 4),
+        )
+        np.add.at(matrix, (fine, np.clip(left + tap, 0, n - 1)), weight)
+    return matrix
+
+
+def cubic_taps(factor: int) -> NDArray[np.float32]:
+    """Return weights (factor, 5), per phase, of the coarse pixels -2 ... 2 around the one that holds a fine pixel."""
+    # row of a matrix that is wide enough for its borders not to matter
+    middle = cubic_matrix(7, factor)[3 * factor : 4 * factor, 1:6]
+    return middle.astype(np.float32)
+
+
+def bilinear_phases(bands: int, factor: int) -> NDArray[np.float32]:
+    """Return weights (bands * factor**2, bands, 3, 3): a convolution, then depth-to-space, upsample bilinearly."""
+    taps = np.zeros((factor, 3))
+    for phase in range(factor):
+        offset = (phase + 0.5) / factor - 0.5  # of the fine pixel's centre, in coarse pixels
+        for tap in (-1, 0, 1):
+            taps[phase, tap + 1] = max(0.0, 1.0 - abs(offset - tap))
+    one = np.einsum("ai,bj->abij", taps, taps).reshape(factor * factor, 3, 3)
+    weight = np.zeros((bands, factor * factor, bands, 3, 3), dtype=np.float32)
+    for band in range(bands):
+        weight[band, :, band] = one
+    return weight.reshape(bands * factor * factor, bands, 3, 3)
