@@ -23,7 +23,7 @@ MAX_LINES = 300
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.engine", "xr_s2sr.training.export"),
+    "onnxruntime": ("xr_s2sr.engine",),
     "numba": ("xr_s2sr.kernels",),
     "dask": ("xr_s2sr.lazy",),
     "torch": ("xr_s2sr.training.",),

@@ -77,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     info.set_defaults(run=run_info)
     evaluate = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
     evaluate.add_argument("scene", metavar="IN", help=f'{SCENE}; or "demo"')
-    evaluate.add_argument("--bbox", type=convert.bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
+    evaluate.add_argument(
+        "--bbox", type=convert.bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS"
+    )
     evaluate.add_argument("--protocol", choices=PROTOCOLS, default="sensor", help="how to degrade (sensor)")
     evaluate.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
     evaluate.add_argument("--bands", metavar="B05,B11", help="by default all of 20 m and 60 m")

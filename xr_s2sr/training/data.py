@@ -190,5 +190,5 @@ class Patches:
 
 
 def _large(scenes: list[Scene], side: int) -> list[Scene]:
-    """Scenes with at least `side` 60 m pixels a side if there are any: a patch of a smaller one is mostly its mirror."""
+    """Scenes with at least `side` 60 m pixels a side, if any: a patch of a smaller one is mostly its mirror."""
     return [s for s in scenes if s.b60 is not None and min(s.b60.shape[-2:]) >= side] or scenes

@@ -11,6 +11,7 @@ from torch import nn
 
 from xr_s2sr import backprojection, models, onnx_graph
 from xr_s2sr.bands import BY_GSD
+from xr_s2sr.engine import import_onnxruntime
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import ModelCard
 from xr_s2sr.onnx_graph import Conv, Graph
@@ -151,7 +152,7 @@ def weights(layer: nn.Conv2d) -> Conv:
 
 def difference(net: Network, path: str | Path, size: int = 48) -> float:
     """Largest difference between torch and ONNX Runtime on random input."""
-    import onnxruntime as ort
+    ort = import_onnxruntime()
 
     rng = np.random.default_rng(0)
     feed = {}
