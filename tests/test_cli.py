@@ -96,3 +96,56 @@ def test_evaluate_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit, match="2"):
         cli.main(["evaluate", "demo", "--protocol", "none"])
     assert "invalid choice: 'none'" in capsys.readouterr().err
+
+
+def test_info_takes_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "demo"]) == 0
+    said = capsys.readouterr().out
+    assert said == f"{xr_s2sr.tutorial.synthetic_scene()[0].s2sr.validate()}\n"
+    assert "600 x 600 pixels of 10 m" in said
+
+
+#: Of the synthetic scene: 2400 x 1800 m from its upper left corner.
+PART = "399960,5598240,402360,5600040"
+
+
+def test_evaluate_takes_a_part_of_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["evaluate", "demo", "--bands", "B05", "--protocol", "mtf", "--model", "bicubic"]
+    assert cli.main([*line, "--bbox", PART]) == 0
+    part = xr_s2sr.tutorial.synthetic_scene()[0].isel(
+        y=slice(180), x=slice(240), y_20m=slice(90), x_20m=slice(120), y_60m=slice(30), x_60m=slice(40)
+    )
+    assert capsys.readouterr().out == f"{part.s2sr.evaluate('bicubic', bands=['B05'], protocol='mtf')}\n"
+    assert cli.main([*line, "--bbox", "0,0,1,1"]) == 1
+    assert "lies outside of the synthetic scene" in capsys.readouterr().err
+
+
+def test_upsample_takes_a_part_of_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "part.tif"
+    assert cli.main(["upsample", "demo", "--model", "bicubic", "--bands", "B05", "--bbox", PART, "-o", str(out)]) == 0
+    assert "180 x 240 pixels of 10 m" in capsys.readouterr().out
+    with rasterio.open(out) as file:
+        assert tuple(file.bounds) == tuple(map(float, PART.split(",")))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "upsample"])
+@pytest.mark.parametrize("box", ["1,2,3", "1,2,3,4,5", "1 2 3 4", "a,b,c,d", "", "420000", "1,2,,4"])
+def test_a_malformed_box_is_wrong_usage(command: str, box: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([command, "demo", "--bbox", box])
+    message = f"argument --bbox: {box!r} is not a bounding box; expected four numbers with commas between them: MINX,"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "upsample"])
+@pytest.mark.parametrize(
+    ("box", "message"), [("4,3,2,1", "is empty; expected minx < maxx"), ("nan,0,1,1", "bbox"), ("inf,0,1,1", "bbox")]
+)
+def test_a_box_that_is_no_area_is_refused(
+    command: str, box: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "demo", "--bbox", box]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("xr-s2sr: ")
+    assert message in err
+    assert err.count("\n") == 1

@@ -62,7 +62,7 @@ def test_product_bands_and_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     left, upper = float(ds.x[0]) - 5, float(ds.y[0]) + 5
     box = [left + 60, upper - 600, left + 600, upper - 120]
     monkeypatch.chdir(tmp_path)
-    assert main(["upsample", str(product), "--bands", "B05,swir16", "--bbox", *map(str, box)]) == 0
+    assert main(["upsample", str(product), "--bands", "B05,swir16", "--bbox", ",".join(map(str, box))]) == 0
     [out] = tmp_path.glob("*_10m.tif")
     with rasterio.open(out) as file:
         assert set(file.descriptions) == {"B05", "B11"}

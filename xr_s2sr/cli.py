@@ -14,7 +14,6 @@ import xarray as xr
 from xr_s2sr import __version__, convert
 from xr_s2sr.bands import BANDS, BY_GSD, MTF, resolve
 from xr_s2sr.errors import DependencyError, S2SRError
-from xr_s2sr.files import open_any
 from xr_s2sr.pixels import Validity, valid
 from xr_s2sr.quality import PROTOCOLS, rmse
 from xr_s2sr.radiometry import UNITS
@@ -73,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     importing.add_argument("--licence", default="GPL-3.0", help="of the weights, for the card (GPL-3.0)")
     importing.set_defaults(run=run_import_keras)
     info = commands.add_parser("info", help="say what a scene holds, and what keeps it from being upsampled")
-    info.add_argument("scene", metavar="IN", help=SCENE)
+    info.add_argument("scene", metavar="IN", help=f'{SCENE}; or "demo"')
     info.set_defaults(run=run_info)
     evaluate = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
     evaluate.add_argument("scene", metavar="IN", help=f'{SCENE}; or "demo"')
@@ -190,7 +189,7 @@ def run_info(arguments: argparse.Namespace) -> int:
     """Print what the product says of itself, and the report; 1 where upsampling would fail."""
     from xr_s2sr import validate
 
-    ds = open_any(Path(arguments.scene))
+    ds = convert.open_scene(arguments.scene)
     facts = {key: ds.attrs[key] for key in FACTS if key in ds.attrs}
     if "time" in ds.coords and ds["time"].ndim == 0:
         facts["time"] = ds["time"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").item()
@@ -206,12 +205,10 @@ def run_info(arguments: argparse.Namespace) -> int:
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
-    from xr_s2sr import evaluate, tutorial
+    from xr_s2sr import evaluate
 
-    demo = arguments.scene == "demo"
-    ds = tutorial.synthetic_scene()[0] if demo else open_any(Path(arguments.scene), bbox=arguments.bbox)
     scores = evaluate(
-        ds,
+        convert.open_scene(arguments.scene, arguments.bbox),
         arguments.model,
         protocol=arguments.protocol,
         bands=arguments.bands and [band.strip() for band in arguments.bands.split(",")],

@@ -5,13 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+import xarray as xr
+
+from xr_s2sr import tutorial
 from xr_s2sr.api import upsample
 from xr_s2sr.files import open_any
 from xr_s2sr.lazy import computing
 from xr_s2sr.radiometry import UNITS
 from xr_s2sr.replacing import check_apart, check_target
+from xr_s2sr.subset import subset
 from xr_s2sr.write import save
 
 #: Suffixes of outputs that are one file.
@@ -21,14 +26,27 @@ CHUNK = 1830
 
 
 def bounds(text: str) -> tuple[float, ...]:
-    """The value of --bbox; what the numbers may be is told when the scene is opened."""
-    return tuple(float(number) for number in text.split(","))
+    """Parse the value of --bbox; the order of its numbers is checked when the scene is opened."""
+    try:
+        left, bottom, right, top = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a bounding box; expected four numbers with commas between them: MINX,MINY,MAXX,MAXY"
+        ) from None
+    return left, bottom, right, top
+
+
+def open_scene(scene: str | Path, bbox: Iterable[float] | None = None, chunks: int | None = None) -> xr.Dataset:
+    """Open a scene on disk, or make the synthetic one for "demo"."""
+    if str(scene) == "demo":
+        return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, "the synthetic scene")
+    return open_any(Path(scene), bbox=bbox, chunks=chunks)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument(
-        "scene", type=Path, metavar="IN", help="SAFE folder or .zip, .zarr, .nc, folder of GeoTIFF or JP2"
+        "scene", type=Path, metavar="IN", help='SAFE folder or .zip, .zarr, .nc, folder of GeoTIFF or JP2; or "demo"'
     )
     parser.add_argument(
         "-o",
@@ -56,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     bands = arguments.bands and [band.strip() for band in arguments.bands.split(",")]
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
-    ds = open_any(arguments.scene, bbox=arguments.bbox, chunks=arguments.chunk)
+    ds = open_scene(arguments.scene, arguments.bbox, arguments.chunk)
     sr = upsample(
         ds,
         bands,

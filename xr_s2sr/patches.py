@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xr_s2sr import models, plausibility
 from xr_s2sr.bands import BANDS
 from xr_s2sr.engine import Runner
-from xr_s2sr.errors import ModelError
+from xr_s2sr.errors import Line, ModelError, calling_line
 from xr_s2sr.held import Held
 from xr_s2sr.jobs import How, Job
 from xr_s2sr.run import FILL_REACH, Source, Task, execute, fill_reach, numba_ready, settled, writable
@@ -41,6 +41,8 @@ class Recipe:
     how : How
     call : str
         Of which call of upsample(): its tasks warn of the same thing once.
+    line : (str, int), optional
+        Where that call stands, for the warnings.
     """
 
     job: Job
@@ -48,6 +50,7 @@ class Recipe:
     groups: tuple[tuple[str, ...], ...]
     how: How
     call: str = ""
+    line: Line | None = None
 
     def runner(self, weights: bytes | None) -> Runner:
         """This process's session; of a packaged model if there are no bytes."""
@@ -123,8 +126,9 @@ def stretch(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan
 
 
 def recipe(job: Job, found: Survey, groups: tuple[tuple[str, ...], ...], how: How, call: str = "") -> Recipe:
-    """What the tasks of a job have in common."""
-    return Recipe(job, {band: found.held[band] for band in BANDS if band in job.bands}, groups, how, call)
+    """What the tasks of a job have in common; to be made in the call of upsample(), whose line it keeps."""
+    held = {band: found.held[band] for band in BANDS if band in job.bands}
+    return Recipe(job, held, groups, how, call, calling_line())
 
 
 def cut(blocks: Sequence[NDArray[Any]], rows: slice, cols: slice) -> list[NDArray[Any]]:
@@ -161,7 +165,7 @@ def restore(
             plausibility.check(array[step[0], step[1]], radiometry, held.name, f" at index {index}" if index else "")
             sources[band] = Source(numba_ready(array), start, BANDS[band].gsd // 10, radiometry)
             undeclared.look(sources[band].array, radiometry, held.name)
-    plausibility.warn_once(undeclared, recipe.call)
+    plausibility.warn_once(undeclared, recipe.call, recipe.line)
     covered = rows.covered, cols.covered
     shape = len(rows.covered), len(cols.covered)
     outputs = {b: np.empty(shape, writable(recipe.held[b].radiometry.dtype)) for b in recipe.job.targets}
