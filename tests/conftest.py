@@ -43,13 +43,16 @@ def restored(_restored: xr.Dataset) -> xr.Dataset:
 
 @pytest.fixture
 def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail the test if a window is run."""
+    """Fail the test if a window is run, in memory or in a task of dask's."""
 
     def reached(*args: Any, **kwargs: Any) -> None:
         pytest.fail("pixels were computed")
 
-    monkeypatch.setattr("xr_s2sr.jobs.execute", reached)
-    monkeypatch.setattr("xr_s2sr.run.execute", reached)
+    from xr_s2sr import jobs, patches, run  # all before the first is changed: they take the function from each other
+
+    for module in (run, jobs, patches):
+        monkeypatch.setattr(module, "execute", reached)
+    monkeypatch.setattr(patches, "restore", reached)
 
 
 @pytest.fixture(scope="session")
