@@ -587,7 +587,12 @@ def test_a_bomb_is_not_unpacked(make: Callable[..., Path], tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("terramind_38D_378R_2_3_L2A", {}), ("hvn2_usa", {"level": "L1C", "baseline": "02.06", "offsets": {}})],
+    [
+        ("synthetic", {}),
+        ("synthetic", {"level": "L1C", "baseline": "02.06", "offsets": {}}),
+        ("terramind_38D_378R_2_3_L2A", {}),
+        ("hvn2_usa", {"level": "L1C", "baseline": "02.06", "offsets": {}}),
+    ],
 )
 def test_real_pixels(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     ds = real(name)
