@@ -43,7 +43,7 @@ def restored(_restored: xr.Dataset) -> xr.Dataset:
 
 @pytest.fixture
 def no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail the test if a window is run."""
+    """Fail the test if a window is run, in memory or in a task of dask's."""
 
     def reached(*args: Any, **kwargs: Any) -> None:
         pytest.fail("pixels were computed")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,15 +159,59 @@ def test_raster_index_of_rasterix(cube: xr.Dataset) -> None:
     assert part.B05.shape == (3, 43, 47)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda ds: xr_s2sr.upsample(ds.drop_vars("B09")),
-        lambda ds: ds.drop_vars("B09").s2sr.upsample(),
-        lambda ds: ds.s2sr.evaluate("bicubic"),  # too small for the 60 m bands
-    ],
-)
+def filled(ds: xr.Dataset) -> xr.Dataset:
+    """With an undeclared fill value in one band."""
+    ds = ds.map(lambda v: v.astype("int16"), keep_attrs=True)
+    ds.B05.values[0, 0] = -9999
+    return ds
+
+
+CALLS: list[Callable[[xr.Dataset], object]] = [
+    lambda ds: xr_s2sr.upsample(ds.drop_vars("B09")),
+    lambda ds: ds.drop_vars("B09").s2sr.upsample(),
+    lambda ds: ds.drop_vars("B09").pipe(xr_s2sr.upsample),
+    lambda ds: ds.drop_vars("B09").chunk().s2sr.upsample(),
+    lambda ds: filled(ds).s2sr.upsample("B05", **CUBIC),
+    lambda ds: stacked(at_10_m(filled(ds))).s2sr.upsample("B05", **CUBIC),
+    lambda ds: xr.DataTree.from_dict({"/scene": filled(ds)}).s2sr.upsample("B05", **CUBIC),
+    lambda ds: filled(ds).s2sr.evaluate("bicubic", bands="B05"),
+    lambda ds: filled(ds).s2sr.degrade(2),
+    lambda ds: ds.s2sr.upsample("B05", **CUBIC).s2sr.consistency(filled(ds)),
+    lambda ds: ds.s2sr.evaluate("bicubic"),  # too small for the 60 m bands
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_warnings_point_at_the_callers_line(scene: xr.Dataset, call: Callable[[xr.Dataset], object]) -> None:
     with pytest.warns(S2SRWarning) as told:
         call(scene)
-    assert {w.filename for w in told} == {__file__}
+    assert {(w.filename, w.lineno) for w in told} == {(__file__, call.__code__.co_firstlineno)}
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+@pytest.mark.parametrize("write", [False, True])
+def test_warnings_of_tasks_point_at_the_line_of_upsample(
+    scene: xr.Dataset, scheduler: str, write: bool, tmp_path: Path
+) -> None:
+    """They are issued by dask, in another thread: the line to mend is the one that was called on the scene."""
+    dask = pytest.importorskip("dask", reason="the extra dask is not installed")
+    call = lambda ds: filled(ds).chunk(y=30).s2sr.upsample("B05", **CUBIC)  # noqa: E731  (one line, which is known)
+    sr = call(scene)
+    with pytest.warns(S2SRWarning, match="taken as nodata") as told, dask.config.set(scheduler=scheduler):
+        sr.s2sr.to_cog(tmp_path / "sr.tif") if write else sr.compute()
+    lines = {(w.filename, w.lineno) for w in told if w.category is S2SRWarning}  # rioxarray has a word of its own
+    assert lines == {(__file__, call.__code__.co_firstlineno)}
+
+
+def test_a_warning_is_shown_once_a_line(scene: xr.Dataset) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            filled(scene).s2sr.upsample("B05", **CUBIC)
+    assert len(told) == 1
+
+
+def test_validate_does_not_warn(scene: xr.Dataset) -> None:
+    """It says all in its report; warnings are errors here."""
+    assert "B01 left out: missing B09" in str(scene.drop_vars("B09").s2sr.validate())
+    assert filled(scene).s2sr.validate()

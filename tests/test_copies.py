@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, native
 
-from xr_s2sr.copies import native_grids
+from xr_s2sr.copies import native_grids, outer_edge
 from xr_s2sr.errors import GridError, RadiometryError
+from xr_s2sr.grid import Axis
 from xr_s2sr.layout import arrange
 
 CUBIC = {"model": "bicubic"}
@@ -135,16 +136,38 @@ def test_a_constant_band_follows_the_others() -> None:
 
 @pytest.mark.parametrize("south", [False, True])
 @pytest.mark.parametrize("topleft", [False, True])
-def test_nothing_but_constants_follows_the_tiles(south: bool, topleft: bool) -> None:
+@pytest.mark.parametrize("ascending", [False, True])
+def test_nothing_but_constants_follows_the_tiles(south: bool, topleft: bool, ascending: bool) -> None:
     ds = native((60, 60))
     cube = at_10_m(in_the_south(ds) if south else ds, slice(3, None), slice(1, None))
     if topleft:
         cube = cube.assign_coords(y=cube.y + 5, x=cube.x - 5)
+    if ascending:
+        cube = cube.sortby("y")
     flat = cube.assign({band: cube[band] * 0 + 700 for band in (*RED_EDGE, *SIXTY)})
     told, assumed = native_grids(cube), native_grids(flat)
     assert "assumed: the tiling grid of Sentinel-2" in assumed.notes[0]
     for dim in ("y_20m", "x_20m", "y_60m", "x_60m"):
         np.testing.assert_array_equal(assumed.ds[dim], told.ds[dim])
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "rows", "edge"),
+    [
+        (105, 10, True, 100),  # centres
+        (105, -10, True, 110),
+        (105, 10, False, 100),
+        (105, -10, False, 110),
+        (100, -10, True, 100),  # upper left corners: the upper edge of the upper row,
+        (100, 10, True, 90),  # and of the lowest
+        (100, 10, False, 100),  # the left edge of the first column,
+        (100, -10, False, 110),  # and of the last
+        (100, 20, True, 80),
+        (110, 20, True, 100),  # 20 m pixels from 100 to 120
+    ],
+)
+def test_outer_edge(first: float, step: float, rows: bool, edge: float) -> None:
+    assert outer_edge(Axis("y" if rows else "x", first, step, 5), rows) == edge
 
 
 def test_constants_follow_coarser_bands_before_the_tiles() -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 from holders import COMMON, at_10_m, stac_item, stacked, with_offset, write_geotiff
 from test_eopf import product
 from test_gdal import ORDER, description
-from test_real import DATA, real
+from test_real import real
 
 import xr_s2sr
 from xr_s2sr import tutorial
@@ -94,11 +94,9 @@ def test_every_way_has_its_snippet() -> None:
     assert {"odc-stac", "stackstac and cubo", "EOPF Zarr", "GDAL and rioxarray", "satpy", "Earth Engine"} <= {*SNIPPETS}
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no real scenes")
-def test_all_forms_of_real_pixels_give_the_same(tmp_path: Path) -> None:
-    ds = real("hvn2_usa").isel(
-        y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20)
-    )
+@pytest.mark.parametrize("name", ["synthetic", "hvn2_usa"])
+def test_all_forms_of_real_pixels_give_the_same(name: str, tmp_path: Path) -> None:
+    ds = real(name).isel(y=slice(120), x=slice(120), y_20m=slice(60), x_20m=slice(60), y_60m=slice(20), x_60m=slice(20))
     expected = ds.s2sr.upsample()
     cube = at_10_m(ds)
     item = stac_item(tmp_path / "items", ds, names=COMMON)

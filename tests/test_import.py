@@ -23,7 +23,7 @@ MAX_LINES = 300
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.inference.engine", "xr_s2sr.training.export"),
+    "onnxruntime": ("xr_s2sr.inference.engine",),
     "numba": ("xr_s2sr.jit",),
     "dask": ("xr_s2sr.inference.lazy", "xr_s2sr.scheduling"),
     "torch": ("xr_s2sr.training.",),

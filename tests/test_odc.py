@@ -11,7 +11,7 @@ import xarray as xr
 from holders import COMMON, at_10_m, in_the_south, same_pixels, stac_item, with_offset
 from rasterio.warp import transform_bounds
 from scenes import FINE, RED_EDGE, SIXTY, TWELVE, native
-from test_real import DATA, real
+from test_real import real
 
 import xr_s2sr
 from xr_s2sr import tutorial
@@ -183,10 +183,10 @@ def test_by_longitude_and_latitude(items: list[Any], scene: xr.Dataset) -> None:
     assert xr_s2sr.combine(*loads).s2sr.validate()
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no real scenes")
-def test_real_pixels(tmp_path: Path) -> None:
-    ds = real("hvn2_usa")
-    cube = odc_stac.load([stac_item(tmp_path / "usa", ds)], bands=list(TWELVE), resolution=10)
+@pytest.mark.parametrize("name", ["synthetic", "hvn2_usa"])
+def test_real_pixels(name: str, tmp_path: Path) -> None:
+    ds = real(name)
+    cube = odc_stac.load([stac_item(tmp_path / "item", ds)], bands=list(TWELVE), resolution=10)
     same_pixels(cube.isel(time=0).s2sr.upsample(), ds.s2sr.upsample()[list(TWELVE)])
     shifted = at_10_m(ds, slice(7, None), slice(3, None))
     assert "row 5, column 3" in str(shifted.s2sr.validate())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import pickle
 import shutil
 import warnings
@@ -24,6 +25,7 @@ from test_real import real
 import xr_s2sr
 from xr_s2sr import rasters
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ProductError, S2SRWarning
+from xr_s2sr.safe_metadata import Image, _keep_finest
 
 PLAIN = dict.fromkeys(ORDER, -1000)
 VARIED = {band: -1000 + 10 * k for k, band in enumerate(ORDER)}
@@ -425,6 +427,31 @@ def test_a_missing_image(make: Callable[..., Path]) -> None:
         xr_s2sr.open_safe(root, ["B05", "B06"])
 
 
+@pytest.mark.parametrize(
+    ("what", "gone", "left"), [("SCL", ["20m"], 60), ("AOT", ["10m"], 20), ("WVP", ["10m", "20m"], 60)]
+)
+def test_a_companion_whose_finest_image_is_missing(
+    make: Callable[..., Path], small: xr.Dataset, what: str, gone: list[str], left: int
+) -> None:
+    """The finest that is there is taken, without a word (warnings are errors here)."""
+    root = make()
+    for size in gone:
+        next(root.rglob(f"*_{what}_{size}.jp2")).unlink()
+    ds = xr_s2sr.open_safe(root)
+    shape = {10: small.B02, 20: small.B05, 60: small.B01}[left].shape
+    assert ds[what].dims == rasters.DIMS[left]
+    np.testing.assert_array_equal(ds[what], companion(what, left, shape))
+
+
+@pytest.mark.parametrize("listed", [*itertools.permutations((10, 20, 60))])
+@pytest.mark.parametrize(("there", "kept"), [((20, 60), 20), ((60,), 60), ((10, 60), 10), ((), 10), ((10, 20, 60), 10)])
+def test_the_finest_that_is_there_in_whatever_order(listed: tuple[int, ...], there: tuple[int, ...], kept: int) -> None:
+    companions: dict[str, Image] = {}
+    for gsd in listed:
+        _keep_finest(companions, "AOT", Image(gsd, f"AOT_{gsd}m.jp2" if gsd in there else None, f"AOT_{gsd}m.jp2"))
+    assert companions["AOT"].gsd == kept
+
+
 def test_a_missing_guide(make: Callable[..., Path]) -> None:
     with pytest.raises(ProductError, match=r"the image of B08 is missing: .*_B08_10m.jp2"):
         xr_s2sr.open_safe(make(skip=("B08",)))
@@ -560,7 +587,12 @@ def test_a_bomb_is_not_unpacked(make: Callable[..., Path], tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("terramind_38D_378R_2_3_L2A", {}), ("hvn2_usa", {"level": "L1C", "baseline": "02.06", "offsets": {}})],
+    [
+        ("synthetic", {}),
+        ("synthetic", {"level": "L1C", "baseline": "02.06", "offsets": {}}),
+        ("terramind_38D_378R_2_3_L2A", {}),
+        ("hvn2_usa", {"level": "L1C", "baseline": "02.06", "offsets": {}}),
+    ],
 )
 def test_real_pixels(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     ds = real(name)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from itertools import count
+from types import FrameType
+from typing import TypeAlias
 
 
 class S2SRError(Exception):
@@ -66,14 +67,34 @@ class WriteError(S2SRError, OSError):
     """A result could not be written; what was at its place is kept."""
 
 
-def warn(message: str) -> None:
-    """Issue an S2SRWarning at the line that called this package, however deep inside of it the reason was found."""
-    package = __name__.partition(".")[0]
-    for level in count(2):
-        try:
-            name = sys._getframe(level - 1).f_globals.get("__name__", "")
-        except ValueError:  # nobody called but ourselves: the command line
-            break
-        if name.partition(".")[0] != package:
-            break
-    warnings.warn(message, S2SRWarning, stacklevel=level)
+#: A file and a line in it.
+Line: TypeAlias = tuple[str, int]
+
+
+def warn(message: str, at: Line | None = None) -> None:
+    """Issue an S2SRWarning at the line that called this package, however deep inside of it the reason was found.
+
+    Parameters
+    ----------
+    message : str
+    at : (str, int), optional
+        The line, where another thread or process than the caller's finds the reason.
+    """
+    if at is None:
+        warnings.warn(message, S2SRWarning, stacklevel=_depth(sys._getframe()) + 1)
+    else:
+        warnings.warn_explicit(message, S2SRWarning, *at)
+
+
+def calling_line() -> Line:
+    """Return the line that called this package."""
+    frame = sys._getframe(_depth(sys._getframe()))
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _depth(frame: FrameType) -> int:
+    """Count the frames up to one that is neither of this package nor of xarray (pipe, map); or to the outermost."""
+    between, depth = (__name__.partition(".")[0], "xarray"), 0
+    while frame.f_globals.get("__name__", "").partition(".")[0] in between and frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth

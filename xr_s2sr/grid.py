@@ -14,7 +14,6 @@ from xr_s2sr.errors import GridError
 #: Coordinates may be off by this part of a pixel: float jitter, not misalignment.
 TOLERANCE = 0.01
 
-
 #: Attribute of a band that ``degrade`` simulated: how many times larger than the sensor's own its pixels are.
 DEGRADED_BY = "s2sr_degraded_by"
 
@@ -273,22 +272,26 @@ def nest(
 
 
 def _check_corners(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str], start: Sequence[int]) -> None:
-    """Refuse a coarse grid of corners beside a fine one of centres: the same extent, shifted by half its pixel.
-
-    The pixels of Sentinel-2 have their edges on multiples of their size: where the coarse edges do, the shift is real.
-    """
+    """Refuse coarse corners beside fine centres: the same extent, shifted by half a pixel, off Sentinel-2's tiling."""
     pairs = (fine.y, coarse.y), (fine.x, coarse.x)
-    shifted = all(2 * abs(offset) == factor for offset in start)
-    same_size = all(near.size == factor * far.size for near, far in pairs)
-    places = [far.edge / far.step for _, far in pairs]
-    if shifted and same_size and not all(abs(place - round(place)) <= TOLERANCE for place in places):
-        shift = " and ".join(f"{far.dim!r} by {far.edge - near.edge:+g} m" for near, far in pairs)
-        moved = ", ".join(f'{far.dim}=ds["{far.dim}"] - {far.edge - near.edge:g}' for near, far in pairs)
-        raise GridError(
-            f"{names[1]!r} covers as many metres as {names[0]!r}, but is shifted along {shift}, half a pixel of its "
-            "own: its coordinates seem to be the pixels' corners; expected their centres. Shift them: "
-            f"ds = ds.assign_coords({moved}). If the shift is real, crop the scene to what both cover"
-        )
+    half = all(2 * abs(offset) == factor for offset in start)
+    if not (half and all(near.size == factor * far.size for near, far in pairs)) or _on_tiling_grid(coarse):
+        return
+    shifts = {far.dim: round(far.edge - near.edge, 3) for near, far in pairs}
+    moved = ", ".join(f'"{dim}": ds["{dim}"] {"-+"[shift < 0]} {abs(shift):g}' for dim, shift in shifts.items())
+    raise GridError(
+        f"{names[1]!r} has the extent of {names[0]!r}, but shifted by half a pixel of its own along both "
+        f"{coarse.y.dim!r} and {coarse.x.dim!r}, so its coordinates seem to be upper left corners; expected pixel "
+        f"centres. Shift them: ds = ds.assign_coords({{{moved}}}). If the shift is real, leave out the row beyond it: "
+        f'ds = ds.isel({{"{fine.y.dim}": {"slice(None, -1)" if start[0] < 0 else "slice(1, None)"}}})'
+    )
+
+
+def _on_tiling_grid(grid: Grid) -> bool:
+    """Whether pixel edges lie on multiples of the pixel size; in the south, rows count from 10 000 km."""
+    places = [(axis.edge - origin) / axis.step for axis, origin in ((grid.x, 0), (grid.y, 0), (grid.y, 1e7))]
+    x, *y = (abs(place - round(place)) <= TOLERANCE for place in places)
+    return x and any(y)
 
 
 def _centres_coincide(fine: Grid, coarse: Grid, tolerance: float) -> bool:

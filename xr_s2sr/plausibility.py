@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.baseline import BASELINE_OFFSET
-from xr_s2sr.errors import LazyError, RadiometryError, warn
+from xr_s2sr.errors import LazyError, Line, RadiometryError, warn
 from xr_s2sr.pixels import LARGEST, numba_ready, possible, valid
 from xr_s2sr.radiometry import UNITS, Radiometry, Units
 
@@ -159,7 +159,7 @@ class Undeclared:
             fill = Fill(count, smallest, largest, radiometry)
             self.found[name] = self.found[name] + fill if name in self.found else fill
 
-    def warn(self, where: str = "") -> None:
+    def warn(self, where: str = "", at: Line | None = None) -> None:
         """Name values, pixels and the line that declares them, if there are any."""
         if not self.found:
             return
@@ -169,6 +169,7 @@ class Undeclared:
         warn(
             f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
             f"{fill.fix(name)}",
+            at,
         )
 
 
@@ -202,12 +203,12 @@ _warned: set[tuple[str, str]] = set()
 _lock = Lock()
 
 
-def warn_once(undeclared: Undeclared, call: str) -> None:
-    """Warn from a task: of each variable once in this process, however many tasks find something."""
+def warn_once(undeclared: Undeclared, call: str, at: Line | None) -> None:
+    """Warn from a task, at the line of the call: of each variable once in this process, whatever other tasks find."""
     with _lock:
         undeclared.found = {name: fill for name, fill in undeclared.found.items() if (call, name) not in _warned}
         _warned.update((call, name) for name in undeclared.found)
-    undeclared.warn(", here and in other chunks")
+    undeclared.warn(", here and in other chunks", at)
 
 
 def forget(call: str) -> None:

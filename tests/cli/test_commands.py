@@ -148,3 +148,26 @@ def test_the_module_is_the_command() -> None:
         [sys.executable, "-m", "xr_s2sr.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == f"xr-s2sr {xr_s2sr.__version__}"
+
+
+@pytest.mark.parametrize("command", ["evaluate", "upsample"])
+@pytest.mark.parametrize("box", ["1,2,3", "1,2,3,4,5", "1 2 3 4", "a,b,c,d", "", "420000", "1,2,,4"])
+def test_a_malformed_box_is_wrong_usage(command: str, box: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([command, "demo", "--bbox", box])
+    message = f"argument --bbox: {box!r} is not a bounding box; expected four numbers with commas between them: MINX,"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "upsample"])
+@pytest.mark.parametrize(
+    ("box", "message"), [("4,3,2,1", "is empty; expected minx < maxx"), ("nan,0,1,1", "bbox"), ("inf,0,1,1", "bbox")]
+)
+def test_a_box_that_is_no_area_is_refused(
+    command: str, box: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "demo", "--bbox", box]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("xr-s2sr: ")
+    assert message in err
+    assert err.count("\n") == 1

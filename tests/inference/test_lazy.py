@@ -189,6 +189,13 @@ def test_keys_are_deterministic(idle: None, toys: list[Path], tmp_path: Path) ->
         assert not {k for k in different & first if str(k[0]).startswith("xr_s2sr") and isinstance(k, tuple)}
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_guard_of_other_tests_sees_every_window(scene: xr.Dataset, lazy: bool, no_pixels: None) -> None:
+    ds = scene.chunk() if lazy else scene
+    with pytest.raises(pytest.fail.Exception, match="pixels were computed"):
+        ds.s2sr.upsample("B05", model="bicubic").compute()
+
+
 # -- lazy is eager ----------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,32 @@ def test_clip_is_the_intersection(span: Span, to: Span) -> None:
     assert to.start <= kept.start <= kept.stop <= to.stop
 
 
+def mirrored_by_hand(span: Span, n: int) -> set[int]:
+    """Which of n samples are read, one by one: 0 1 2 2 1 0 0 1 2 ... on both sides."""
+    return {i % (2 * n) if i % (2 * n) < n else 2 * n - 1 - i % (2 * n) for i in range(span.start, span.stop)}
+
+
+@given(st.integers(1, 12), st.integers(-40, 11), st.integers(1, 40))
+def test_mirrored_is_what_is_read(n: int, start: int, beyond: int) -> None:
+    span = Span(min(start, n - 1), max(0, min(start, n - 1)) + beyond)
+    read = mirrored_by_hand(span, n)
+    assert span.mirrored(n) == Span(min(read), max(read) + 1)
+
+
+@pytest.mark.parametrize(
+    ("span", "n", "expected"),
+    [
+        (Span(-3, 2), 10, Span(0, 3)),  # 2 1 0 | 0 1
+        (Span(-1, 4), 10, Span(0, 4)),
+        (Span(8, 13), 10, Span(7, 10)),  # 8 9 | 9 8 7
+        (Span(-12, 1), 10, Span(0, 10)),
+        (Span(-5, -2), 10, Span(0, 5)),  # 4 3 2, and what lies between them and the edge
+    ],
+)
+def test_mirrored_by_hand(span: Span, n: int, expected: Span) -> None:
+    assert span.mirrored(n) == expected
+
+
 def test_span_runs_forward() -> None:
     with pytest.raises(InputError, match="cannot end before it starts: 3:2"):
         Span(3, 2)

@@ -58,8 +58,14 @@ def add_radiometry(parser: argparse.ArgumentParser) -> None:
 
 
 def bounds(text: str) -> tuple[float, ...]:
-    """Read the value of --bbox; the numbers are checked when the scene is opened."""
-    return tuple(float(number) for number in text.split(","))
+    """Parse the value of --bbox; the order of its numbers is checked when the scene is opened."""
+    try:
+        left, bottom, right, top = (float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a bounding box; expected four numbers with commas between them: MINX,MINY,MAXX,MAXY"
+        ) from None
+    return left, bottom, right, top
 
 
 def names(text: str) -> list[str]:

@@ -54,7 +54,7 @@ def restore_chunk(
     runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
     region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
-    plausibility.warn_once(undeclared, spec.call)
+    plausibility.warn_once(undeclared, spec.call, spec.line)
     return {
         band: settled(array, spec.bands[band].radiometry).reshape((1,) * len(index) + shape)
         for band, array in outputs.items()

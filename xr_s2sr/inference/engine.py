@@ -198,9 +198,10 @@ def import_onnxruntime() -> Any:
     EngineError
         If it is not installed, or its files were removed by uninstalling its twin.
     """
+    # read when ONNX Runtime is imported; from 1.29 on it else sends telemetry, and leaves a device id and a database in
+    # the user's cache folder
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
-        # ONNX Runtime from 1.29 on reports to its maker, and leaves a device id and a database below the home folder
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime as ort
     except ImportError as error:
         raise EngineError(

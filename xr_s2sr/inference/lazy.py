@@ -19,6 +19,7 @@ import xarray as xr
 
 from xr_s2sr import models, plausibility
 from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.planning import ModelRun, RunOptions
@@ -56,6 +57,7 @@ def restore(
     arrays: dict[str, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.held.values() if ds[band.name].chunks is not None])
     plausibility.forget(call)
+    line = calling_line()
     for run in runs:
         # all that one run of the network gives, so that bands that are asked for apart share it
         able = replace(run, targets=tuple(band for band in run.model.card.targets if band in run.bands))
@@ -63,7 +65,7 @@ def restore(
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():
             groups.setdefault((info.held[band].start, array.chunks), []).append(band)
-        spec = region_spec(able, info, groups.values(), options, call)
+        spec = region_spec(able, info, groups.values(), options, call, line)
         arrays |= _graph(spec, info, inputs, covered, sides, run.targets)
     return arrays
 

@@ -13,6 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import Line
 from xr_s2sr.held import Held
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
@@ -40,6 +41,8 @@ class RegionSpec:
     options : RunOptions
     call : str
         Identifies the call of upsample(), whose tasks warn of the same thing once.
+    line : (str, int), optional
+        Where that call stands, for the warnings.
     """
 
     run: ModelRun
@@ -47,6 +50,7 @@ class RegionSpec:
     groups: tuple[tuple[str, ...], ...]
     options: RunOptions
     call: str = ""
+    line: Line | None = None
 
     def plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
         """Lay windows over a domain; `reach` may be 0 if it holds nothing to fill."""
@@ -74,11 +78,16 @@ class RegionAxis:
 
 
 def region_spec(
-    run: ModelRun, info: Survey, groups: Iterable[Sequence[str]], options: RunOptions, call: str = ""
+    run: ModelRun,
+    info: Survey,
+    groups: Iterable[Sequence[str]],
+    options: RunOptions,
+    call: str = "",
+    line: Line | None = None,
 ) -> RegionSpec:
     """Gather the settings that all regions of one model run share."""
     bands = {band: info.held[band] for band in BANDS if band in run.bands}
-    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call)
+    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line)
 
 
 def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held]) -> RegionAxis:

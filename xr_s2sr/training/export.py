@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from xr_s2sr.bands import BY_GSD
+from xr_s2sr.engine import import_onnxruntime
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import ModelCard
@@ -151,7 +152,7 @@ def weights(layer: nn.Conv2d) -> Conv:
 
 def difference(net: Network, path: str | Path, size: int = 48) -> float:
     """Largest difference between torch and ONNX Runtime on random input."""
-    import onnxruntime as ort
+    ort = import_onnxruntime()
 
     rng = np.random.default_rng(0)
     feed = {}
