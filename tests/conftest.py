@@ -16,6 +16,8 @@ import xr_s2sr  # noqa: F401  (registers .s2sr)
 
 # how long an example takes says nothing on a busy machine
 settings.register_profile("s2sr", deadline=None)
+# of the property test: --hypothesis-profile=thorough
+settings.register_profile("thorough", deadline=None, max_examples=5000)
 settings.load_profile("s2sr")
 
 

@@ -21,7 +21,7 @@ from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
 from xr_s2sr.pixels import numba_ready, writable
 from xr_s2sr.radiometry import validity_in_any_unit
-from xr_s2sr.verified import verified
+from xr_s2sr.verified import decimated
 
 Dims: TypeAlias = tuple[Hashable, Hashable]
 Corner: TypeAlias = tuple[int, int]
@@ -64,7 +64,7 @@ class Thinned:
     ----------
     ds : Dataset
     gaps : tuple of str
-        Variables some of whose cells held valid and invalid pixels: masked after they had been copied.
+        Variables some of whose cells held valid and invalid pixels, or may do so: masked after they had been copied.
     notes : tuple of str
     """
 
@@ -220,18 +220,8 @@ def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, l
                 continue
             gaps += [name] if masked else []
         else:
-            data = (
-                da.variable._replace(data=verified(da, group.gsd, group.factor, (row, col)))
-                .isel(
-                    {
-                        axis.dim: np.maximum(at + group.factor * np.arange(size), 0)
-                        for axis, at, size in zip(
-                            (group.grid.y, group.grid.x), (row, col), (len(y), len(x)), strict=True
-                        )
-                    }
-                )
-                .data
-            )
+            data = decimated(da, group.gsd, group.factor, (row, col))
+            gaps.append(name)  # nobody knows before they are computed
         own = {key: coord for key, coord in da.coords.items() if not {*group.dims} & {*coord.dims}}
         out[name] = xr.DataArray(data, {**own, **coords}, (*da.dims[:-2], *coords), name, da.attrs)
         out[name].encoding = da.encoding

@@ -152,6 +152,10 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
         out, given = result[name], scene[name]
         given = given.sel({dim: out[dim] for dim in out.dims[-2:] if out.sizes[dim] != given.sizes[dim]})
         blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
-        gone = invalid(given.values, validity_in_any_unit(given))
+        validity = validity_in_any_unit(given)
+        if given.chunks is None:
+            gone = invalid(given.values, validity)
+        else:
+            gone = given.data.rechunk(out.chunks).map_blocks(invalid, validity, dtype=bool)
         result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
     return result

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -46,12 +47,20 @@ def check_target(path: Path, kind: Kind) -> Path:
         raise InputError(f"the folder {target.parent} does not exist; make it: mkdir -p {target.parent}")
     if kind == "file" and target.is_dir():
         raise InputError(f"{path} is a folder, expected a file or nothing in its place; give another name")
-    if kind != "file" and target.exists() and not target.is_dir():
+    if kind != "file" and target.is_file():
         raise InputError(f"{path} is a file, expected a folder or nothing in its place; give another name")
-    filled = kind == "zarr" and target.is_dir() and any(target.iterdir())
-    if filled and not any((target / name).is_file() for name in _ZARR):
+    if kind == "zarr" and not _replaceable(target):
         raise InputError(f"{path} is a folder but not a Zarr store, so it is not replaced; give another name")
     return target
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether a Zarr store, an empty folder or nothing is there; other writers may replace it meanwhile."""
+    try:
+        names = {path.name for path in target.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return not names or not names.isdisjoint(_ZARR)
 
 
 @contextmanager
@@ -103,21 +112,42 @@ def replaced(path: Path, kind: Kind, check: Callable[[Path], None]) -> Iterator[
 
 
 def _put(part: Path, target: Path) -> None:
-    """Move a file or folder in the place of another."""
-    if not (part.is_dir() and target.is_dir()):
+    """Move a file or folder in the place of another; other writers may do the same meanwhile."""
+    if not part.is_dir():
         part.replace(target)
         return
-    if _exchanged(part, target):
-        return
-    # without an exchange in one step there is a moment with nothing in place; an interrupt in it puts the old back
-    old = part.with_name(f"{part.name}.old")
+    while not (_moved(part, target) or _exchanged(part, target) or _set_aside(part, target)):
+        pass  # another writer was faster: what it put there is replaced now
+
+
+def _moved(part: Path, target: Path) -> bool:
+    """Move a folder to where nothing is, or an empty folder."""
+    try:
+        os.rename(part, target)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _set_aside(part: Path, target: Path) -> bool:
+    """Swap two folders in two steps; there is a moment with nothing in place, and an interrupt in it puts the old back.
+
+    False if another writer came between.
+    """
+    old = Path(tempfile.mkdtemp(prefix="old.", dir=part.parent)) / target.name
     try:
         target.rename(old)
         part.rename(target)
-    except BaseException:
-        if old.exists() and not target.exists():
-            old.rename(target)
+    except BaseException as problem:
+        if old.exists():
+            with suppress(OSError):  # where something is in place again, that stays
+                old.rename(target)
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            return False
         raise
+    return True
 
 
 def _exchanged(one: Path, other: Path) -> bool:

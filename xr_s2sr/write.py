@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from xr_s2sr import readable
@@ -25,6 +28,9 @@ PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "ban
 
 #: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
 CACHE = 256 * 2**20
+
+#: Bytes that a NetCDF file may take beside its arrays.
+HDF5_OVERHEAD = 2**16
 
 
 def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
@@ -107,7 +113,27 @@ def save(sr: xr.Dataset, out: Path) -> None:
         if zarr:
             sr.to_zarr(part / "all.zarr")
         else:
-            sr.to_netcdf(part / "all.nc")
+            _to_netcdf(sr, part / "all.nc")
+
+
+def _to_netcdf(sr: xr.Dataset, file: Path) -> None:
+    """Write a NetCDF file; what the library says of a full disk becomes an OSError, as any other library has it.
+
+    HDF5 does not survive a full disk: it keeps the file open, takes space again later, and can end the process. So
+    the space is asked for first.
+    """
+    stored = (v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in sr.variables.values())
+    needed, free = sum(stored) + HDF5_OVERHEAD, shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed, {free} are free")
+    try:
+        sr.to_netcdf(file)
+    except (OSError, RuntimeError) as problem:
+        if file.exists():
+            os.truncate(file, 0)  # removing alone would free nothing of a file that is kept open
+        if isinstance(problem, RuntimeError) and str(problem).startswith("NetCDF: "):
+            raise OSError(str(problem)) from problem
+        raise  # also a RuntimeError of the pixels' own graph
 
 
 def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:

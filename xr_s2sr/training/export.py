@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.engine import import_onnxruntime
 from xr_s2sr.errors import ModelError
+from xr_s2sr.inference.engine import import_onnxruntime
 from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Graph

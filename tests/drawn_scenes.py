@@ -1,0 +1,181 @@
+"""Scenes that hypothesis draws, with what each of their pixels is: the oracle of the property test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scenes import DIMS, FINE, GSD, LEFT, TOP, TWELVE, centres, enlarged
+
+VALID, MISSING, SATURATED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How reflectance is held: value = (reflectance - offset) / scale.
+
+    Attributes
+    ----------
+    marks : mapping of float to int
+        Values that are no reflectance, and whether they mean that the pixel is missing or saturated.
+    missing, saturated : float
+        What such pixels are in the result; NaN where no pixel of the input can be so.
+    """
+
+    dtype: str
+    scale: float
+    offset: float
+    marks: Mapping[float, int]
+    missing: float
+    saturated: float
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+    def values(self, reflectance: NDArray[np.float64]) -> NDArray[Any]:
+        held = (reflectance - self.offset) / self.scale
+        return (np.rint(held) if np.dtype(self.dtype).kind in "iu" else held).astype(self.dtype)
+
+
+NAN, INF = math.nan, math.inf
+ASIDE = {NAN: MISSING, -INF: MISSING, INF: SATURATED}
+PACKED = {"dtype": "uint16", "scale_factor": 1e-4, "add_offset": -0.1}
+ENCODINGS = {
+    "dn": Encoding("uint16", 1e-4, 0, {0: MISSING, 65535: SATURATED}, 0, 65535),
+    "dn with an offset": Encoding(
+        "uint16", 1e-4, -0.1, {0: MISSING, 65535: SATURATED}, 0, 65535, {"scale_factor": 1e-4, "add_offset": -0.1}
+    ),
+    "dn, nodata 65535": Encoding("uint16", 1e-4, 0, {65535: MISSING}, 65535, NAN, {"_FillValue": 65535}),
+    # -9999 in nodata of -32768: nothing declares it, but no surface has such a reflectance
+    "int16": Encoding("int16", 1e-4, 0, {-32768: MISSING, -9999: MISSING}, -32768, NAN, {"nodata": -32768}),
+    "int16 with an offset": Encoding(
+        "int16", 1e-4, 0.05, {-9999: MISSING}, -9999, NAN, {"scale_factor": 1e-4, "add_offset": 0.05, "nodata": -9999}
+    ),
+    "float32": Encoding("float32", 1, 0, ASIDE | {65535: MISSING}, NAN, INF),
+    "float64, nodata -9999": Encoding("float64", 1, 0, ASIDE | {-9999: MISSING}, -9999, INF, {"_FillValue": -9999.0}),
+    "percent": Encoding("float64", 1e-2, 0, ASIDE, NAN, INF, {"units": "%"}),
+    "decoded float32": Encoding(
+        "float32", 1, 0, {NAN: MISSING, INF: SATURATED}, NAN, 65535 * 1e-4 - 0.1, {}, {**PACKED, "_FillValue": 0}
+    ),
+    "decoded float64, nodata 65535": Encoding(
+        "float64", 1, 0, {NAN: MISSING}, NAN, NAN, {}, {**PACKED, "_FillValue": 65535}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A scene as a user holds it.
+
+    Attributes
+    ----------
+    ds : Dataset
+    plain : Dataset
+        The same without any invalid pixel.
+    codes : dict of str to ndarray, shape (dates, y, x)
+        By band, on the 10 m pixels of the whole area.
+    covers : dict of str to ((int, int), (int, int))
+        By band, the rows and columns of those that it covers.
+    encodings : dict of str to Encoding
+        By band.
+    story : str
+        How it is held, for the report of a failure.
+    """
+
+    ds: xr.Dataset
+    plain: xr.Dataset
+    codes: dict[str, NDArray[np.uint8]]
+    covers: dict[str, tuple[tuple[int, int], tuple[int, int]]]
+    encodings: dict[str, Encoding]
+    story: str
+
+    def __repr__(self) -> str:
+        return self.story
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Drawn:
+    """Any scene of 36 to 96 pixels at 10 m a side."""
+    shape = 6 * draw(st.integers(6, 16)), 6 * draw(st.integers(6, 16))
+    dates = draw(st.sampled_from([None, None, 1, 2]))
+    up, left = draw(st.booleans()), draw(st.sampled_from([False, False, True]))
+    order = draw(st.sampled_from(["tyx", "tyx", "txy", "yxt", "xyt"]))
+    replicated = draw(st.sets(st.sampled_from([20, 60])))
+    held = {gsd: draw(st.sampled_from(sorted(ENCODINGS))) for gsd in (10, 20, 60)}
+    missing = draw(st.sets(st.sampled_from([band for band in TWELVE if band not in FINE]), max_size=5))
+    trims = {gsd: [draw(st.integers(0, most)) for _ in range(4)] for gsd, most in ((10, 9), (20, 4), (60, 1))}
+    bands = [band for band in TWELVE if band not in missing]
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+
+    encodings = {band: ENCODINGS[held[GSD[band]]] for band in bands}
+    whole, marked, codes = {}, {}, {}
+    for band in bands:
+        size = (dates or 1, *(n * 10 // GSD[band] for n in shape))
+        whole[band] = encodings[band].values(rng.uniform(0.06, 0.6, size))
+        marked[band], codes[band] = whole[band].copy(), np.zeros(size, np.uint8)
+    for _ in range(draw(st.integers(0, 4))):
+        group = draw(st.sampled_from([[band] for band in bands] + [bands, [b for b in bands if b in FINE]]))
+        rows, cols = (draw(_parts(n // 6)) for n in shape)  # of 60 m cells, in sixths
+        date, pick = draw(st.integers(0, (dates or 1) - 1)), draw(st.integers(0, 9))
+        for band in group:
+            f = GSD[band] // 10
+            at = date, *(slice(part[0] // f, max(part[0] // f + 1, part[1] // f)) for part in (rows, cols))
+            mark, code = list(encodings[band].marks.items())[pick % len(encodings[band].marks)]
+            marked[band][at], codes[band][at] = mark, code
+
+    covers, coords, windows = {}, {}, {}
+    flips = slice(None), slice(None, None, -1 if up else 1), slice(None, None, -1 if left else 1)
+    dims = {own: {"t": "time", "y": rows, "x": cols} for own, (rows, cols) in DIMS.items()}
+    axes = [key for key in order if key != "t" or dates]
+    for own in {10, *(gsd for gsd in (20, 60) if gsd not in replicated)}:
+        top, bottom, near, far = trims[own]
+        rows, cols = (n * 10 // own for n in shape)
+        window = slice(top, rows - bottom), slice(near, cols - far)
+        windows[own] = window
+        coords[DIMS[own][0]] = centres(own, rows, TOP, -1)[window[0]][flips[1]]
+        coords[DIMS[own][1]] = centres(own, cols, LEFT, 1)[window[1]][flips[2]]
+    if dates:
+        coords["time"] = np.arange(dates)
+    datasets = []
+    for pixels in (marked, whole):
+        variables = {}
+        for band in bands:
+            own = 10 if GSD[band] in replicated else GSD[band]
+            values = enlarged(pixels[band], GSD[band] // own)[:, *windows[own]][flips]
+            values = values.transpose(["tyx".index(key) for key in order]) if dates else values[0]
+            if not dates and order.index("x") < order.index("y"):
+                values = values.T
+            covers[band] = tuple((s.start * own // 10, s.stop * own // 10) for s in windows[own])
+            variables[band] = xr.Variable(
+                [dims[own][key] for key in axes],
+                np.ascontiguousarray(values),
+                dict(encodings[band].attrs),
+                dict(encodings[band].encoding),
+            )
+        datasets.append(xr.Dataset(variables, coords).rio.write_crs(32632))
+    story = (
+        f"{shape}, dates {dates}, order {order}, y up {up}, x left {left}, replicated {replicated or None}, {held}, "
+        f"without {sorted(missing)}, trims {trims}, missing and saturated "
+        + str({band: [int((code == kind).sum()) for kind in (1, 2)] for band, code in codes.items() if code.any()})
+    )
+    fine = {band: enlarged(code, GSD[band] // 10) for band, code in codes.items()}
+    return Drawn(*datasets, fine, covers, encodings, story)
+
+
+@st.composite
+def _parts(draw: st.DrawFn, cells: int) -> tuple[int, int]:
+    """A stretch of 10 m pixels along an axis of so many 60 m cells."""
+    start = draw(st.integers(0, 6 * cells - 1))
+    return start, min(6 * cells, start + draw(st.sampled_from([1, 2, 6, 12, 20])))
+
+
+@st.composite
+def cuts(draw: st.DrawFn, size: int) -> tuple[int, ...]:
+    """Chunks of any sizes along a dimension."""
+    inner = sorted(draw(st.sets(st.integers(1, size - 1), max_size=2))) if size > 1 else []
+    return tuple(np.diff([0, *inner, size]).tolist())
