@@ -108,7 +108,7 @@ def test_type_checkers_see_the_signatures(tmp_path: Path, monkeypatch: pytest.Mo
     assert not err
     said = [line.split(":", 1)[1] for line in out.splitlines() if "snippet.py:" in line]
     assert said == [
-        '8: note: Revealed type is "xr_s2sr.repr.Report"',
+        '8: note: Revealed type is "xr_s2sr.scene.report.Report"',
         '9: note: Revealed type is "xr_s2sr.scorecard.Scores"',
         '10: note: Revealed type is "xarray.core.dataset.Dataset"',
         '11: note: Revealed type is "pathlib.Path"',

@@ -10,8 +10,8 @@ import xarray as xr
 from scenes import RED_EDGE, TWELVE, native
 
 import xr_s2sr
-from xr_s2sr.baseline import EARTH_SEARCH, radiometric_state
 from xr_s2sr.errors import ArgumentTypeError, RadiometryError
+from xr_s2sr.scene.offsets import EARTH_SEARCH, radiometric_state
 
 TIMES = np.array(["2021-06-01", "2022-06-01", "2023-06-01"], "M8[ns]")
 
@@ -26,7 +26,7 @@ def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
 
 def offsets(ds: xr.Dataset) -> list[float]:
     """Reflectance at DN 0, by date, as the survey finds it."""
-    from xr_s2sr.survey import look
+    from xr_s2sr.scene.info import look
 
     held = look(ds, None, None).held["B05"]
     return [held.at((k,)).offset for k in range(3)]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, native
 
-from xr_s2sr.copies import native_grids, outer_edge
 from xr_s2sr.errors import GridError, RadiometryError
-from xr_s2sr.grid import Axis
-from xr_s2sr.layout import arrange
+from xr_s2sr.layouts.normalize import arrange
+from xr_s2sr.layouts.replicated import native_grids, outer_edge
+from xr_s2sr.scene.grid import Axis
 
 CUBIC = {"model": "bicubic"}
 

@@ -12,13 +12,13 @@ import pytest
     "name",
     [
         "xr_s2sr",
-        "xr_s2sr.agreement",
+        "xr_s2sr.quality.consistency",
         "xr_s2sr.api",
         "xr_s2sr.bands",
-        "xr_s2sr.evaluation",
-        "xr_s2sr.merging",
+        "xr_s2sr.quality.evaluate",
+        "xr_s2sr.layouts.combine",
         "xr_s2sr.tutorial",
-        "xr_s2sr.simulate",
+        "xr_s2sr.quality.simulate",
     ],
 )
 def test_examples(name: str) -> None:

@@ -14,7 +14,7 @@ from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, coarsened, native
 
 import xr_s2sr
 from xr_s2sr.errors import ArgumentTypeError, BandError
-from xr_s2sr.layout import arrange
+from xr_s2sr.layouts.normalize import arrange
 
 CUBIC = {"model": "bicubic"}
 #: Which bands a Level-2A product repeats at coarser pixels.

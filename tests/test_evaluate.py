@@ -43,7 +43,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("models") / "toy.onnx", gain=0.2)
 
 
-def of(scores: xr_s2sr.evaluation.Scores, name: str, model: str = "bicubic") -> np.ndarray:
+def of(scores: xr_s2sr.quality.evaluate.Scores, name: str, model: str = "bicubic") -> np.ndarray:
     return scores.sel(model=model)[name].values
 
 

@@ -17,7 +17,7 @@ from scenes import DIMS, FINE, GSD, TWELVE
 import xr_s2sr
 from xr_s2sr import cli
 from xr_s2sr.errors import BandError, GridError, InputError
-from xr_s2sr.files import open_any
+from xr_s2sr.io.open_any import open_any
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import DIMS, LEFT, SIXTY, TOP, centres, native
 
-from xr_s2sr.crs import georeference, read_crs, tile_origin
 from xr_s2sr.errors import GridError, S2SRWarning
-from xr_s2sr.grid import Axis, Grid, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.crs import georeference, read_crs, tile_origin
+from xr_s2sr.scene.grid import Axis, Grid, nest, read_axis, read_grid, spatial_dims
 
 
 def line(values: Any, dim: str = "x") -> xr.DataArray:

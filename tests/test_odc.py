@@ -16,7 +16,7 @@ from test_real import real
 import xr_s2sr
 from xr_s2sr import tutorial
 from xr_s2sr.errors import GridError
-from xr_s2sr.layout import arrange
+from xr_s2sr.layouts.normalize import arrange
 
 odc_stac = pytest.importorskip("odc.stac", reason="odc-stac is not installed")
 odc_geo = pytest.importorskip("odc.geo")

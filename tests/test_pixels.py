@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import enlarged, native
 
-from xr_s2sr import pixels
 from xr_s2sr.inference import kernels
-from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, any_invalid
-from xr_s2sr.pixels import LARGEST, Validity
 from xr_s2sr.plot import rgb
-from xr_s2sr.radiometry import resolve_radiometry
+from xr_s2sr.scene import pixels
+from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
+from xr_s2sr.scene.pixels import LARGEST, Validity
+from xr_s2sr.scene.radiometry import resolve_radiometry
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 MARKS = (0.0, 1.0, 65535.0, -9999.0, -9999.9, -32768.0, -3.4e38, 1e20, 1e300, -1e300, math.nan, math.inf, -math.inf)

@@ -15,8 +15,8 @@ from scenes import native
 
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.inference.tiles import write
-from xr_s2sr.plausibility import check
-from xr_s2sr.radiometry import Radiometry, Storage, resolve_radiometry
+from xr_s2sr.scene.plausibility import check
+from xr_s2sr.scene.radiometry import Radiometry, Storage, resolve_radiometry
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64"]
 

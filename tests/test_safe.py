@@ -23,9 +23,9 @@ from scenes import FINE, GSD, RED_EDGE, TWELVE
 from test_real import real
 
 import xr_s2sr
-from xr_s2sr import rasters
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ProductError, S2SRWarning
-from xr_s2sr.safe_metadata import Image, _keep_finest
+from xr_s2sr.io import rasters
+from xr_s2sr.io.safe_metadata import Image, _keep_finest
 
 PLAIN = dict.fromkeys(ORDER, -1000)
 VARIED = {band: -1000 + 10 * k for k, band in enumerate(ORDER)}

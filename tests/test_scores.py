@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xr_s2sr import quality
 from xr_s2sr.errors import InputError
-from xr_s2sr.reduced_resolution import interior_mask
+from xr_s2sr.quality.reduced_resolution import interior_mask
 
 
 def pair(seed: int = 0, bands: int = 3, shape: tuple[int, int] = (44, 51)) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import pytest
 
 from xr_s2sr.errors import InputError
 from xr_s2sr.quality import block_mean, blur, degrade
-from xr_s2sr.sensor import (
+from xr_s2sr.quality.sensor import (
     NOISE_FACTOR,
     NOMINAL_MTF,
     noise_kept,

@@ -15,7 +15,7 @@ from scenes import GSD, TWELVE, native
 import xr_s2sr
 from xr_s2sr import tutorial
 from xr_s2sr.errors import BandError, RadiometryError
-from xr_s2sr.layout import arrange
+from xr_s2sr.layouts.normalize import arrange
 
 stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scenes import DIMS, FINE, RED_EDGE, SIXTY, TWELVE, native
 
-from xr_s2sr.survey import survey
+from xr_s2sr.scene.info import survey
 
 
 def with_cirrus() -> xr.Dataset:

@@ -12,7 +12,7 @@ import pytest
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import degrade
-from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, noise_kept, noise_to_give_back, sensor_sigma
+from xr_s2sr.quality.sensor import NOISE_FACTOR, NOMINAL_MTF, noise_kept, noise_to_give_back, sensor_sigma
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")

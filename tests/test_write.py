@@ -19,10 +19,10 @@ import xarray as xr
 from scenes import FINE, native
 
 import xr_s2sr
-from xr_s2sr import readable, replacing
 from xr_s2sr.errors import ArgumentTypeError, InputError, WriteError
-from xr_s2sr.replacing import check_apart, replaced
-from xr_s2sr.write import save, to_cog
+from xr_s2sr.io import readable, replacing
+from xr_s2sr.io.replacing import check_apart, replaced
+from xr_s2sr.io.write import save, to_cog
 
 dask = pytest.importorskip("dask.array")
 config = pytest.importorskip("dask.config")

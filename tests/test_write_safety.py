@@ -19,9 +19,9 @@ import pytest
 import xarray as xr
 from writers import BANDS, expected, pixels, processes, version, write_on, write_some
 
-from xr_s2sr import replacing
 from xr_s2sr.errors import WriteError
-from xr_s2sr.write import save
+from xr_s2sr.io import replacing
+from xr_s2sr.io.write import save
 
 pytest.importorskip("zarr")
 pytest.importorskip("netCDF4")

@@ -12,7 +12,7 @@ import numpy as np
 import rioxarray
 import xarray as xr
 
-from xr_s2sr.write import save
+from xr_s2sr.io.write import save
 
 BANDS = ("B05", "B11")
 SIDE = 200
@@ -47,7 +47,7 @@ def expected(number: int) -> list[bytes]:
 def processes() -> Any:
     """A context whose processes start fast: forked from one that has imported all and runs no thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xr_s2sr.write", "zarr", "netCDF4", "rasterio", "rasterio.shutil"])
+    context.set_forkserver_preload(["xr_s2sr.io.write", "zarr", "netCDF4", "rasterio", "rasterio.shutil"])
     return context
 
 

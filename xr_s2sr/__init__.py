@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from xr_s2sr import accessor as _accessor  # noqa: F401  (registers .s2sr)
 from xr_s2sr import errors, importers, models, plot, quality, tutorial
-from xr_s2sr.agreement import consistency
 from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
-from xr_s2sr.evaluation import evaluate
-from xr_s2sr.merging import combine
-from xr_s2sr.safe import open_safe
-from xr_s2sr.simulate import degrade
-from xr_s2sr.write import to_cog
+from xr_s2sr.io.safe import open_safe
+from xr_s2sr.io.write import to_cog
+from xr_s2sr.layouts.combine import combine
+from xr_s2sr.quality.consistency import consistency
+from xr_s2sr.quality.evaluate import evaluate
+from xr_s2sr.quality.simulate import degrade
 
 __version__ = "0.1.0"
 

@@ -10,9 +10,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
-from xr_s2sr import agreement, api, evaluation, simulate, write
+from xr_s2sr import api
 from xr_s2sr.errors import S2SRError
-from xr_s2sr.layout import Scene
+from xr_s2sr.io import write
+from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.quality import consistency, evaluate, simulate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,8 +53,8 @@ class S2SRAccessor:
 
     upsample = _method(api.upsample)
     validate = _method(api.validate)
-    evaluate = _method(evaluation.evaluate)
-    consistency = _method(agreement.consistency)
+    evaluate = _method(evaluate.evaluate)
+    consistency = _method(consistency.consistency)
     degrade = _method(simulate.degrade)
     to_cog = _method(write.to_cog)
 

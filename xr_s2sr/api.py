@@ -8,17 +8,18 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr import arguments, assemble
+from xr_s2sr import arguments
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.extras import KEEP, Keep, off_grid
-from xr_s2sr.layout import Scene, arrange, named
+from xr_s2sr.layouts.datatree import into_tree
+from xr_s2sr.layouts.normalize import Scene, arrange, named
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, Device, RunOptions, model_list, prepare
-from xr_s2sr.radiometry import Units
-from xr_s2sr.repr import Report
+from xr_s2sr.scene import assemble
+from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
+from xr_s2sr.scene.info import Survey, find_bands, look
+from xr_s2sr.scene.radiometry import Units
+from xr_s2sr.scene.report import Report
 from xr_s2sr.spans import Extent
-from xr_s2sr.survey import Survey, find_bands, look
-from xr_s2sr.tree import into_tree
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 

@@ -10,12 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr import arguments, models, plausibility
+from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
 from xr_s2sr.models import Model
+from xr_s2sr.scene import plausibility
+from xr_s2sr.scene.info import Survey, look
 from xr_s2sr.spans import Extent, Span
-from xr_s2sr.survey import Survey, look
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")

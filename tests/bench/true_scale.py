@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, bicubic, block_mean, degrade, rmse
-from xr_s2sr.sensor import noise_level
+from xr_s2sr.quality.sensor import noise_level
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, sensor_like, simulated

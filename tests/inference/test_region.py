@@ -15,8 +15,8 @@ from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, chunk_axis, whole_axis
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import ModelRun
+from xr_s2sr.scene.info import survey
 from xr_s2sr.spans import Span
-from xr_s2sr.survey import survey
 
 dask = pytest.importorskip("dask")
 

@@ -21,8 +21,8 @@ from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import EngineError, S2SRWarning
 from xr_s2sr.inference import region
 from xr_s2sr.inference.tiles import write
-from xr_s2sr.pixel_codes import INVALID
-from xr_s2sr.radiometry import resolve_radiometry
+from xr_s2sr.scene.pixel_codes import INVALID
+from xr_s2sr.scene.radiometry import resolve_radiometry
 
 SIZE = 126
 UNTILED = 10_000

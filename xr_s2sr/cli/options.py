@@ -9,9 +9,9 @@ from typing import TypeAlias
 import xarray as xr
 
 from xr_s2sr import tutorial
-from xr_s2sr.files import open_any
-from xr_s2sr.radiometry import UNITS
-from xr_s2sr.subset import subset
+from xr_s2sr.io.open_any import open_any
+from xr_s2sr.io.subset import subset
+from xr_s2sr.scene.radiometry import UNITS
 
 #: What ``add_subparsers`` returns; each command adds its parser to it.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

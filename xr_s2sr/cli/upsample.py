@@ -9,9 +9,9 @@ from pathlib import Path
 
 import xr_s2sr
 from xr_s2sr.cli import options
-from xr_s2sr.replacing import check_apart, check_target
-from xr_s2sr.scheduling import computing
-from xr_s2sr.write import save
+from xr_s2sr.io.replacing import check_apart, check_target
+from xr_s2sr.io.scheduling import computing
+from xr_s2sr.io.write import save
 
 #: Suffixes of outputs that are one file.
 FILES = (".tif", ".tiff", ".nc")

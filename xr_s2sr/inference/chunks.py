@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr import models, plausibility
+from xr_s2sr import models
 from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
-from xr_s2sr.pixels import settled, writable
+from xr_s2sr.scene import plausibility
+from xr_s2sr.scene.pixels import settled, writable
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
 Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]

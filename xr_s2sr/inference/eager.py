@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
-from xr_s2sr.pixels import settled, writable
 from xr_s2sr.planning import ModelRun, RunOptions
-from xr_s2sr.plausibility import Undeclared
+from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.pixels import settled, writable
+from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.spans import Extent
-from xr_s2sr.survey import Survey
 
 
 def restore(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xr_s2sr.jit import jit
-from xr_s2sr.pixel_codes import INVALID, SATURATED, VALID, classify, rounded
+from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, classify, rounded
 
 
 @jit
@@ -35,7 +35,7 @@ def gather(
     gain, bias : float
         out = source * gain + bias.
     validity : (float, float, float, float)
-        See :class:`xr_s2sr.pixels.Validity`.
+        See :class:`xr_s2sr.scene.pixels.Validity`.
     out : float32 array, shape (h, w)
         Invalid pixels are left as 0.
     codes : uint8 array, shape (h, w)

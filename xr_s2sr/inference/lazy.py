@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import models, plausibility
+from xr_s2sr import models
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.planning import ModelRun, RunOptions
+from xr_s2sr.scene import plausibility
+from xr_s2sr.scene.info import Survey
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
-from xr_s2sr.survey import Survey
 
 if TYPE_CHECKING:
     import dask.array as da

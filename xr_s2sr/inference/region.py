@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import Line
-from xr_s2sr.held import Held
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
 from xr_s2sr.inference.windows import Plan, make_plan
-from xr_s2sr.pixels import numba_ready
 from xr_s2sr.planning import Device, ModelRun, RunOptions
-from xr_s2sr.plausibility import Undeclared
+from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.pixels import numba_ready
+from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
-from xr_s2sr.survey import Survey
 
 
 @dataclass(frozen=True)

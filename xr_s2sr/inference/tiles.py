@@ -16,8 +16,8 @@ from xr_s2sr.inference import kernels
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import ModelCard
-from xr_s2sr.pixel_codes import any_invalid
-from xr_s2sr.radiometry import Radiometry
+from xr_s2sr.scene.pixel_codes import any_invalid
+from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.spans import Extent, Span
 
 #: Distance over which valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.

@@ -32,7 +32,8 @@ class Augmentation:
     Attributes
     ----------
     sensor : float
-        Share of patches with blur and noise like the sensor's own (:mod:`xr_s2sr.sensor`), each drawn around it.
+        Share of patches with blur and noise like the sensor's own (:mod:`xr_s2sr.quality.sensor`), each drawn around
+        it.
     gain : float
         Largest logarithm of a patch's gain; common to all bands, like the offset. Gains of a band's own would hide
         what relates the bands to each other.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xr_s2sr.sensor import NOISE_FACTOR, NOMINAL_MTF, sensor_sigma
+from xr_s2sr.quality.sensor import NOISE_FACTOR, NOMINAL_MTF, sensor_sigma
 
 
 def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def simulated(
     groups : sequence of Tensor, each (N, bands, y, x)
         Fine patches of each resolution, in DN, with a margin of ``margin(factor)`` own pixels on each side.
     levels : sequence of Tensor, each (N, bands)
-        Noise of their scenes in DN (:func:`xr_s2sr.sensor.noise_level`).
+        Noise of their scenes in DN (:func:`xr_s2sr.quality.sensor.noise_level`).
     bands : sequence of sequences of str
         Ids of the bands of each group.
     factor : int

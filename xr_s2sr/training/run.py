@@ -14,7 +14,7 @@ import torch
 
 from xr_s2sr import __version__
 from xr_s2sr.errors import InputError
-from xr_s2sr.files import open_any
+from xr_s2sr.io.open_any import open_any
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import Recipe, train, validate

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
-from xr_s2sr.pixels import dn, measured
 from xr_s2sr.planning import common_extent
-from xr_s2sr.plausibility import check_pixels
-from xr_s2sr.sensor import noise_level
-from xr_s2sr.survey import Survey, look
+from xr_s2sr.quality.sensor import noise_level
+from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.pixels import dn, measured
+from xr_s2sr.scene.plausibility import check_pixels
 
 Array = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class Scene:
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """Noise of the bands of each array, in DN: see :func:`xr_s2sr.sensor.noise_level`."""
+        """Noise of the bands of each array, in DN: see :func:`xr_s2sr.quality.sensor.noise_level`."""
         arrays = {"b10": self.b10, "b20": self.b20, "b60": self.b60}
         return {
             name: np.array([noise_level(band) for band in array], np.float32)

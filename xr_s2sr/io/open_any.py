@@ -1,0 +1,149 @@
+"""Scenes on disk, whatever their form, for the command line."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.io.rasters import DIMS, axis_coords, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.safe import open_safe
+from xr_s2sr.io.safe_files import is_product
+from xr_s2sr.io.safe_metadata import identify
+from xr_s2sr.io.subset import subset
+from xr_s2sr.layouts.datatree import read_tree
+from xr_s2sr.scene.crs import georeference, read_crs
+
+_EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
+_RASTERS = (".tif", ".tiff", ".jp2")
+
+
+def open_any(
+    path: Path,
+    bands: str | Iterable[str] | None = None,
+    bbox: Iterable[float] | None = None,
+    chunks: int | Mapping[Any, Any] | None = None,
+) -> xr.Dataset:
+    """A scene from a SAFE product, a NetCDF, a Zarr or a folder of files, in native form; pixels are read when used.
+
+    Parameters
+    ----------
+    path : Path
+    bands, bbox, chunks
+        As in :func:`xr_s2sr.open_safe`.
+    """
+    kind = path.suffix.lower()
+    if kind in (".nc", ".zarr"):
+        ds = _open_dataset(path)
+    elif is_product(path):
+        return open_safe(path, bands, bbox, chunks)
+    elif path.is_dir():
+        ds = _open_folder(path)
+    else:
+        raise InputError(f"{path} {'is no scene that is read' if path.exists() else 'does not exist'}; {_EXPECTED}")
+    return subset(ds, bands, bbox, chunks, str(path))
+
+
+def _open_dataset(path: Path) -> xr.Dataset:
+    if not path.exists():
+        raise InputError(f"{path} does not exist; {_EXPECTED}")
+    try:
+        engine = "zarr" if path.suffix.lower() == ".zarr" else None
+        with warnings.catch_warnings():  # a store without consolidated metadata is read all the same
+            warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated metadata", RuntimeWarning)
+            ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
+        # EOPF keeps each resolution in a group of its own
+        return ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be read: {reason}; expected a Dataset as xarray writes it, and a library that reads it: "
+            "pip install netCDF4 zarr"
+        ) from error
+
+
+def _open_folder(path: Path) -> xr.Dataset:
+    """Files that carry a band's name, each band at its native resolution where there are several."""
+    named: dict[str, list[Path]] = {}
+    for file in sorted(path.iterdir()):
+        what = _named(file.stem) if file.suffix.lower() in _RASTERS else None
+        if what is not None:
+            named.setdefault(what, []).append(file)
+    if not any(what in BANDS for what in named):
+        products = [p.name for p in sorted(path.iterdir()) if p.suffix.lower() in (".safe", ".zip")]
+        hint = f". It holds {', '.join(products[:3])}: open that" if products else ""
+        raise InputError(
+            f"{path} holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif or T32TQM_B05_20m.jp2; "
+            f"{_EXPECTED}{hint}"
+        )
+    chosen = {what: _native(what, files) for what, files in named.items()}
+    _check_one_place(chosen)
+    variables: dict[str, xr.Variable] = {}
+    coords: dict[str, xr.Variable] = {}
+    for what, (file, image, dims) in chosen.items():
+        variables[what] = lazy_variable(image, str(file), dims, image.attrs)
+        coords |= axis_coords(dims, image["y"], image["x"])
+    crs = read_crs(next(iter(chosen.values()))[1])
+    if crs is None:
+        return xr.Dataset(variables, coords)
+    ds = xr.Dataset(variables, coords | {"spatial_ref": spatial_ref(crs)})
+    fine = next((band for band in BANDS if band in ds and ds[band].dims == DIMS[10]), None)
+    return ds if fine is None else georeference(ds, chosen[fine][1].rio.transform())
+
+
+#: A file, its image, and the dimensions of its resolution.
+_Chosen = tuple[Path, xr.DataArray, tuple[str, str]]
+
+
+def _named(stem: str) -> str | None:
+    """The band or companion that a file name tells, or None; a name that tells several is none of them."""
+    if stem.startswith("MSK_"):  # a product's masks are named by their band
+        return None
+    parts = {band for part in re.split(r"[_.\- ]", stem) if re.match(r"[bB]\d", part) and (band := resolve(part))}
+    if len(parts) > 1:
+        return None
+    known = identify(stem)
+    return parts.pop() if parts else resolve(stem) if known is None else known[0]
+
+
+def _native(what: str, files: list[Path]) -> _Chosen:
+    """Of the files of one band, that of its native pixel size; of a companion, the finest."""
+    images = [(file, open_image(str(file))) for file in files]
+    sizes = [round(abs(float(image.rio.resolution()[0]))) for _, image in images]
+    native = BANDS[what].gsd if what in BANDS else min(sizes)
+    best = [(file, image) for (file, image), size in zip(images, sizes, strict=True) if size == native]
+    best = best or images
+    if len(best) > 1:
+        names = " and ".join(file.name for file, _ in best[:2])
+        raise InputError(
+            f"{names} in {files[0].parent} are both {what}; expected the files of one scene. Give each scene a folder"
+        )
+    file, image = best[0]
+    size = sizes[files.index(file)]
+    return file, image, DIMS.get(size, DIMS[native if what in BANDS else 10])
+
+
+def _check_one_place(chosen: Mapping[str, _Chosen]) -> None:
+    """Files that share a resolution share its grid, and all share the CRS."""
+    first: dict[tuple[str, str] | None, _Chosen] = {}
+    for this in chosen.values():
+        file, image, dims = this
+        for key in (None, dims):
+            known, other, _ = first.setdefault(key, this)
+            same = (
+                read_crs(image) == read_crs(other)
+                if key is None
+                else image.shape == other.shape and image.rio.transform() == other.rio.transform()
+            )
+            if not same:
+                what = "CRS" if key is None else "grid"
+                raise GridError(
+                    f"{known.name} and {file.name} in {file.parent} differ in their {what}; expected the bands of one "
+                    "tile. Give each scene a folder"
+                )

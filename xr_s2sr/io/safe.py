@@ -1,0 +1,217 @@
+"""SAFE products, as ESA distributes them, as native-resolution Datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from rasterio.crs import CRS
+
+from xr_s2sr.bands import BANDS, BY_GSD
+from xr_s2sr.errors import ArgumentTypeError, ProductError, warn
+from xr_s2sr.io.rasters import DIMS, axis_coords, centres, jpeg2000, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.safe_files import Files, locate
+from xr_s2sr.io.safe_metadata import Image, Product, read_product
+from xr_s2sr.io.subset import subset, wanted_bands
+from xr_s2sr.scene.crs import georeference
+from xr_s2sr.scene.grid import read_grid
+
+_COMPANIONS = {
+    "SCL": "scene classification",
+    "CLD": "cloud probability",
+    "SNW": "snow probability",
+    "AOT": "aerosol optical thickness at 550 nm",
+    "WVP": "water vapour",
+}
+_UNITS = {"CLD": "percent", "SNW": "percent", "AOT": "1", "WVP": "cm"}
+
+
+def open_safe(
+    path: str | PathLike[str],
+    bands: str | Iterable[str] | None = None,
+    bbox: Iterable[float] | None = None,
+    chunks: int | Mapping[Any, Any] | None = None,
+) -> xr.Dataset:
+    """Open a Sentinel-2 product of level 1C or 2A, each band at its native resolution.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.SAFE`` folder, the ``.zip`` of one (read without unpacking), its ``MTD_MSIL1C.xml`` or
+        ``MTD_MSIL2A.xml``, or one of its granules: a folder below ``GRANULE``, which may be in the zip. Products of
+        every processing baseline, with the compact names and with the long ones of before December 2016.
+    bands : str or iterable of str, optional
+        Bands to open, by any alias. The 10 m bands B02, B03, B04 and B08, which guide every restoration, always come
+        along. By default all that the product has. The packaged models read more than the band that they restore
+        (``s2sr-20m`` all 20 m bands, ``s2sr-60m`` all bands), so to restore some only, open all and ask ``upsample``
+        for those; what its models do not need is not read.
+    bbox : (minx, miny, maxx, maxy), optional
+        What to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that the grids
+        keep nesting, and cut at the edge of the tile.
+    chunks : int or mapping, optional
+        Back the arrays by dask. An int is the side of a chunk in 10 m pixels, rounded up to a multiple of 6; those of
+        the 20 m and 60 m bands cover the same ground. A mapping is passed to ``Dataset.chunk``.
+
+    Returns
+    -------
+    Dataset
+        10 m bands on ``(y, x)``, 20 m bands on ``(y_20m, x_20m)``, 60 m bands on ``(y_60m, x_60m)``: the DN as they
+        are in the files, with ``scale_factor`` and ``add_offset`` (reflectance = DN * scale_factor + add_offset) and
+        ``_FillValue`` 0 in the attributes. Scalar coordinates ``time`` (start of the datatake) and ``spatial_ref``;
+        attributes ``product``, ``level``, ``platform``, ``processing_baseline``, ``tile``, ``relative_orbit``,
+        ``orbit_direction`` and ``cloud_cover`` (percent). What the product has of SCL, CLD and SNW (cloud and snow
+        probability), AOT and WVP comes along at its finest resolution; no network sees it.
+
+    Raises
+    ------
+    ProductError
+        If it is no such product, or is broken; when a damaged image is read, too. Several granules in one old
+        product: the message names them.
+    BandError
+        If a band is unknown, or not in the product (B10 in level 2A).
+    InputError
+        If `bbox` lies outside of the product.
+
+    Warns
+    -----
+    S2SRWarning
+        If files of which the metadata tell are missing, and were not asked for by `bands`.
+
+    Notes
+    -----
+    Only metadata are read; pixels are read when they are used, and then kept. The offset comes from the metadata,
+    for each band; products without a list of offsets (before processing baseline 04.00) have none.
+
+    Nodata is DN 0, whatever ``Special_Values`` says, and saturation DN 65535. From baseline 04.00 on, products have
+    a raster of detector footprints for each band (``MSK_DETFOO``): pixels where it is 0, which no detector saw,
+    become 0 as they are read. The polygons (GML) of older products are not used; pixels outside are 0 there anyway.
+    """
+    if not isinstance(path, str | PathLike):
+        raise ArgumentTypeError(f"path={path!r} is a {type(path).__name__}; expected the path of a SAFE product")
+    files = locate(Path(fspath(path)))
+    product = read_product(files)
+    wanted = wanted_bands(product.bands, bands, files.root)
+    _require(product, files, wanted, asked=bands is not None)
+    variables = _variables(product, files, wanted)
+    ds = xr.Dataset(variables, _coords(product, variables.values()), product.attrs)
+    ds = georeference(ds, read_grid(ds[BY_GSD[10][0]], 10).transform)
+    return subset(ds, None, bbox, chunks, files.root)
+
+
+def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) -> None:
+    """Every guide and every band asked for must be there; warn of what else the metadata promise in vain."""
+    unlisted = [band for band in BY_GSD[10] if band not in product.bands]
+    if unlisted:
+        raise ProductError(
+            f"{files.path(files.metadata)} lists no {', '.join(unlisted)} at 10 m; expected all 10 m bands, which "
+            "guide every restoration. Sen2Cor makes them if it runs at 10 m: L2A_Process --resolution 10"
+        )
+    needed = set(wanted) if asked else set(BY_GSD[10])
+    for band in (band for band in product.bands if band in needed):
+        if product.bands[band].name is None:
+            raise ProductError(
+                f"the image of {band} is missing: {files.path(product.bands[band].said)}; expected it, since "
+                f"{files.metadata} lists it. Download the product again"
+            )
+    detectors = {f"MSK_DETFOO of {band}": product.detectors[band] for band in wanted if band in product.detectors}
+    others = {**product.bands, **product.companions, **detectors}
+    missing = [f"{what} ({image.said})" for what, image in others.items() if image.name is None]
+    if missing:
+        warn(
+            f"{files.root} lacks files that its metadata list; left out: {', '.join(missing)}",
+        )
+
+
+def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[str, xr.Variable]:
+    variables = {}
+    for band in wanted:
+        if product.bands[band].name is None:
+            continue
+        attrs: dict[str, Any] = {
+            "wavelength_nm": BANDS[band].wavelength,
+            "scale_factor": 1 / product.quantification,
+            "add_offset": product.offsets[band] / product.quantification,
+            "_FillValue": 0,
+        }
+        variables[band] = _variable(product, files, product.bands[band], attrs, product.detectors.get(band))
+    for what, image in product.companions.items():
+        if image.name is None:
+            continue
+        attrs = {"long_name": _COMPANIONS[what]}
+        if what in _UNITS:
+            attrs["units"] = _UNITS[what]
+        if what in product.units:
+            attrs["scale_factor"] = product.units[what]
+        variables[what] = _variable(product, files, image, attrs)
+    return variables
+
+
+def _variable(
+    product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
+) -> xr.Variable:
+    path = files.path(image.name or image.said)
+    pixels = open_image(path, jpeg2000())
+    expected = product.shapes[image.gsd]
+    if pixels.shape != expected:
+        raise ProductError(
+            f"{path} has {pixels.shape[0]} x {pixels.shape[1]} pixels; expected {expected[0]} x {expected[1]}, as the "
+            f"tile's metadata say for {image.gsd} m. Download the product again"
+        )
+    _check_place(product, pixels, image.gsd, path)
+    if mask is None or mask.name is None:
+        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
+    detectors = open_image(files.path(mask.name), jpeg2000())
+    if detectors.shape != expected:
+        warn(
+            f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
+            f"{expected[1]}: the detector footprint is left out",
+        )
+        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
+    return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
+
+
+def _crs(product: Product) -> CRS:
+    """The CRS that the tile's metadata give."""
+    try:
+        return CRS.from_user_input(product.crs)
+    except (ValueError, RuntimeError) as error:  # rasterio's CRSError
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        ) from error
+
+
+def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:
+    """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
+    t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
+    left, upper = product.corner
+    found, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
+    if crs is None and t.a == 1:  # an image without georeference
+        return
+    if crs is not None and crs != _crs(product):
+        raise ProductError(
+            f"{path} is in {crs.to_string()}; expected {product.crs}, as the tile's metadata say. The image is of "
+            "another tile: download the product again"
+        )
+    if max(abs(a - b) for a, b in zip(found, expected, strict=True)) > 0.01 * gsd:
+        raise ProductError(
+            f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
+            f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"
+        )
+
+
+def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.Variable]:
+    """Pixel centres by the tile's metadata, the datatake's time, and the CRS."""
+    coords: dict[str, xr.Variable] = {}
+    left, upper = product.corner
+    used = {variable.dims for variable in variables}
+    for gsd, (rows, cols) in product.shapes.items():
+        if DIMS.get(gsd) in used:
+            coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
+    coords["spatial_ref"] = spatial_ref(_crs(product))
+    if product.time is not None:
+        coords["time"] = xr.Variable((), product.time)
+    return coords

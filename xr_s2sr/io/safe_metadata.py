@@ -1,0 +1,262 @@
+"""What the XML of a SAFE product says: which file is which band, where it lies, and what its DN mean.
+
+Element names are those of ESA's Product Specification, from the first products (PSD 12) on; of Sen2Cor's older L2A,
+whose names begin with ``L2A_`` or end with ``_2A``, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.errors import ProductError
+from xr_s2sr.io.safe_files import Files
+from xr_s2sr.io.safe_xml import Xml, local_name
+
+_LEVELS = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
+#: Masks that only the tile's metadata list, by their type there.
+_MASKS = {"MSK_CLDPRB": "CLD", "MSK_SNWPRB": "SNW"}
+_BAND = re.compile(r"(?:^|_)(?P<what>B0[1-9]|B1[0-2]|B8A)(?:_(?P<gsd>[126]0)m)?$")
+_COMPANION = re.compile(r"(?:^|_)(?P<what>SCL|CLD|SNW|AOT|WVP)(?:_\w+)?_(?P<gsd>[126]0)m$")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One file of a product: its pixel size, and its name in the product; None if it is not there."""
+
+    gsd: int
+    name: str | None
+    said: str  #: the name by the metadata, for messages
+
+
+@dataclass(frozen=True)
+class Product:
+    """The metadata of one tile.
+
+    Attributes
+    ----------
+    attrs : dict
+        What a Dataset tells of its product.
+    time : numpy.datetime64 or None
+        When the datatake began.
+    crs : str
+    corner : (float, float)
+        Left and upper edge, in metres.
+    shapes : dict of int to (int, int)
+        Rows and columns by GSD.
+    quantification : float
+        DN of a reflectance of 1.
+    offsets : dict of str to float
+        Added to the DN, by band.
+    units : dict of str to float
+        What one count is worth, for AOT and WVP.
+    bands, companions : dict of str to Image
+        Bands at their native resolution; SCL, CLD, SNW, AOT and WVP at their finest.
+    detectors : dict of str to Image
+        Raster masks that are 0 where no detector looked, by band.
+    """
+
+    attrs: dict[str, Any]
+    time: np.datetime64 | None
+    crs: str
+    corner: tuple[float, float]
+    shapes: Mapping[int, tuple[int, int]]
+    quantification: float
+    offsets: Mapping[str, float]
+    units: Mapping[str, float]
+    bands: Mapping[str, Image]
+    companions: Mapping[str, Image]
+    detectors: Mapping[str, Image]
+
+
+def identify(stem: str) -> tuple[str, int | None] | None:
+    """What a file name without suffix stands for: a band or a companion, and its pixel size where it tells."""
+    match = _BAND.search(stem) or _COMPANION.search(stem)
+    return None if match is None else (match["what"], None if match["gsd"] is None else int(match["gsd"]))
+
+
+def read_product(files: Files) -> Product:
+    """Read the product's metadata and those of its tile.
+
+    Raises
+    ------
+    ProductError
+        For broken XML, an unknown level, several granules of which none was chosen, or elements that are not there.
+    """
+    main = Xml(files, files.metadata)
+    if main.tag not in _LEVELS:
+        level = main.tag.partition("_")[0] if main.tag.startswith("Level-") else f"<{main.tag}>"
+        raise ProductError(
+            f"{main.where} is of {level}; expected Level-1C or Level-2A. Download the product of one of these levels"
+        )
+    level = _LEVELS[main.tag]
+    granule, listed = _granule(main, files.granule)
+    tile = Xml(files, files.tile_metadata(granule))
+    there = _by_stem(files.names, granule)
+    bands, companions = _images(listed, granule, there)
+    detectors: dict[str, Image] = {}
+    physical = _physical_bands(main)
+    for mask in tile.all("MASK_FILENAME"):
+        name = (mask.text or "").strip()
+        kind = mask.get("type", "")
+        # before baseline 04.00 the masks are polygons in GML
+        if not name.endswith(".jp2"):
+            continue
+        if kind == "MSK_DETFOO" and (band := physical.get(mask.get("bandId", ""))):
+            detectors[band] = _image(BANDS[band].gsd, name, granule, there)
+        elif kind in _MASKS and (gsd := re.search(r"_([126]0)m$", PurePosixPath(name).stem)):
+            _keep_finest(companions, _MASKS[kind], _image(int(gsd[1]), name, granule, there))
+    offset_tag, tags = {
+        "L1C": ("RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
+        "L2A": ("BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
+    }[level]
+    units = {
+        what: 1 / main.positive(f"{prefix}{what}_QUANTIFICATION_VALUE")
+        for what in ("AOT", "WVP")
+        for prefix in ("", "L2A_")
+        if main.text(f"{prefix}{what}_QUANTIFICATION_VALUE") is not None
+    }
+    quantification = main.positive(*tags)
+    offsets = _offsets(main, offset_tag, physical, bands)
+    return Product(
+        _attrs(main, tile, files, level),
+        _time(main),
+        tile.required("HORIZONTAL_CS_CODE"),
+        (tile.number("ULX"), tile.number("ULY")),
+        _shapes(tile),
+        quantification,
+        offsets,
+        units,
+        bands,
+        companions,
+        detectors,
+    )
+
+
+def _granule(main: Xml, asked: str | None) -> tuple[str, list[str]]:
+    """The folder of the one granule, and the images it is said to have."""
+    granules: dict[str, list[str]] = {}
+    for element in main.all("Granule", "Granules"):
+        images = [(child.text or "").strip() for child in element if local_name(child.tag).startswith("IMAGE_")]
+        parts = PurePosixPath(images[0]).parts if images else ()
+        # compact products give paths; older ones bare names, below a folder named by the identifier
+        folder = parts[1] if len(parts) > 2 and parts[0] == "GRANULE" else element.get("granuleIdentifier", "")
+        granules.setdefault(folder, []).extend(images)
+    if asked is None and len(granules) == 1:
+        asked = next(iter(granules))
+    if asked is None or asked not in granules:
+        count = f"{len(granules)} granules" if len(granules) != 1 else "one granule"
+        listed = f": {', '.join(sorted(granules))}" if granules else ""
+        expected = "expected one" if asked is None else f"but not {asked}"
+        root = main.where.rpartition("/")[0]
+        hint = f'. Open one: open_safe("{root}/GRANULE/{min(granules)}")' if granules else ". Download it again"
+        raise ProductError(f"{main.where} lists {count}{listed}; {expected}{hint}")
+    return asked, granules[asked]
+
+
+def _by_stem(names: Iterable[str], granule: str) -> dict[str, str]:
+    inside = (PurePosixPath(name) for name in names if name.startswith(f"GRANULE/{granule}/"))
+    return {path.stem: path.as_posix() for path in inside if path.suffix.lower() == ".jp2"}
+
+
+def _image(gsd: int, said: str, granule: str, there: Mapping[str, str]) -> Image:
+    """A file of the metadata, looked up by its bare name: the folder is not always told."""
+    bare = PurePosixPath(said.removesuffix(".jp2")).name
+    said = f"{said.removesuffix('.jp2')}.jp2"
+    return Image(gsd, there.get(bare), said if "/" in said else f"GRANULE/{granule}/IMG_DATA/{said}")
+
+
+def _images(listed: Iterable[str], granule: str, there: Mapping[str, str]) -> tuple[dict[str, Image], dict[str, Image]]:
+    """Bands at native resolution, and companions at their finest."""
+    bands: dict[str, Image] = {}
+    companions: dict[str, Image] = {}
+    for said in listed:
+        found = identify(PurePosixPath(said).name)
+        if found is None:
+            continue
+        what, gsd = found
+        if what not in BANDS:
+            _keep_finest(companions, what, _image(gsd or 0, said, granule, there))
+        elif gsd in (None, BANDS[what].gsd):
+            bands[what] = _image(BANDS[what].gsd, said, granule, there)
+    return {band: bands[band] for band in BANDS if band in bands}, companions
+
+
+def _keep_finest(companions: dict[str, Image], what: str, image: Image) -> None:
+    known = companions.get(what)
+    if known is None or (image.name is not None, -image.gsd) > (known.name is not None, -known.gsd):
+        companions[what] = image
+
+
+def _physical_bands(main: Xml) -> dict[str, str]:
+    """Band by the number that the metadata use for it; where they do not tell, ESA's own numbering."""
+    told = {e.get("bandId", ""): resolve(e.get("physicalBand")) for e in main.all("Spectral_Information")}
+    return {str(k): band for k, band in enumerate(BANDS)} | {k: band for k, band in told.items() if band is not None}
+
+
+def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[str]) -> dict[str, float]:
+    """Added to the DN by band; 0 where there is no list, as before baseline 04.00."""
+    numbered = {e.get("band_id", ""): main.as_number(e.text, tag) for e in main.all(tag)}
+    offsets = {band: numbered[number] for number, band in physical.items() if number in numbered}
+    if not numbered:
+        return dict.fromkeys(bands, 0.0)
+    absent = [band for band in bands if band not in offsets]
+    if absent:
+        raise ProductError(
+            f"{main.where} lists a <{tag}> for some bands, but none for {', '.join(absent)}; expected one for each. "
+            "Download the product again"
+        )
+    return {band: offsets[band] for band in bands}
+
+
+def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
+    shapes = {}
+    for size in tile.all("Size"):
+        counts = {local_name(child.tag): int(tile.as_number(child.text, local_name(child.tag))) for child in size}
+        shapes[int(tile.as_number(size.get("resolution"), "Size"))] = counts.get("NROWS", 0), counts.get("NCOLS", 0)
+    if not {10, 20, 60} <= shapes.keys():
+        raise ProductError(
+            f"{tile.where} gives the <Size> at {', '.join(map(str, sorted(shapes))) or 'no resolution'}; expected 10, "
+            "20 and 60 m. Download the product again"
+        )
+    return shapes
+
+
+def _time(main: Xml) -> np.datetime64 | None:
+    text = main.text("DATATAKE_SENSING_START", "PRODUCT_START_TIME")
+    if text is None:
+        return None
+    try:
+        began = np.datetime64(text.removesuffix("Z"), "ms")
+        if not 1970 <= began.astype("datetime64[Y]").astype(int) + 1970 <= 2261:  # nanoseconds would wrap
+            raise ValueError("no date of a Sentinel-2 image")
+        return np.datetime64(text.removesuffix("Z"), "ns")
+    except ValueError as error:
+        raise ProductError(
+            f"{main.where} says that the datatake began at {text!r}; expected a date such as 2023-08-23T09:55:59.024Z"
+        ) from error
+
+
+def _attrs(main: Xml, tile: Xml, files: Files, level: str) -> dict[str, Any]:
+    uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C") if level == "L2A" else main.text("PRODUCT_URI")
+    name = uri or files.inside or PurePosixPath(files.root.replace("\\", "/")).name
+    code = re.search(r"_(T\d{2}[A-Z]{3})(?:_|$)", tile.text("TILE_ID") or "")
+    orbit = main.text("SENSING_ORBIT_NUMBER")
+    cloud = tile.text("CLOUDY_PIXEL_PERCENTAGE") or main.text("Cloud_Coverage_Assessment")
+    attrs = {
+        "product": PurePosixPath(name).name.removesuffix(".SAFE"),
+        "level": level,
+        "platform": main.text("SPACECRAFT_NAME"),
+        "processing_baseline": main.text("PROCESSING_BASELINE"),
+        "tile": None if code is None else code[1],
+        "relative_orbit": None if orbit is None else int(main.as_number(orbit, "SENSING_ORBIT_NUMBER")),
+        "orbit_direction": main.text("SENSING_ORBIT_DIRECTION"),
+        "cloud_cover": None if cloud is None else tile.as_number(cloud, "CLOUDY_PIXEL_PERCENTAGE"),
+    }
+    return {key: value for key, value in attrs.items() if value is not None}

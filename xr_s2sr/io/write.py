@@ -1,0 +1,197 @@
+"""Results as files: one COG, a folder of COGs, Zarr or NetCDF; written aside, and put in place when complete."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr.errors import ArgumentTypeError, InputError
+from xr_s2sr.io import readable
+from xr_s2sr.io.replacing import replaced
+from xr_s2sr.io.scheduling import awaited, compute_all, write_lock
+from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.scene.assemble import KEPT_ENCODING
+from xr_s2sr.scene.grid import spatial_dims
+from xr_s2sr.scene.radiometry import resolve_radiometry
+
+#: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
+PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
+
+#: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
+CACHE = 256 * 2**20
+
+#: Bytes that a NetCDF file may take beside its arrays.
+HDF5_OVERHEAD = 2**16
+
+
+def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
+    """Write the bands of a Dataset as cloud-optimised GeoTIFF, with overviews: one file, or a file each.
+
+    Of dask arrays, chunk after chunk of all bands is computed and written, so that the network runs once for each and
+    memory stays that of some chunks. The pixels go to temporary files beside `path` first, which take their
+    uncompressed size on disk; `path` itself appears, or is replaced, when all is complete.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Variables of one grid, without leading dimensions.
+    path : str or path
+        A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``; other files that
+        it holds stay.
+    compress : str
+        Any compression of GDAL's COG driver, such as "deflate", "zstd" or "none".
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `ds` is no Dataset.
+    InputError
+        If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value; if
+        a folder stands in the place of a file, or the other way round.
+    WriteError
+        If it cannot be written (also an OSError): a full disk, a folder without permission. What was there is kept.
+
+    Notes
+    -----
+    Bands carry their name, scale and offset, and where they come from as tags. On a dask cluster, workers write into
+    the temporary files, one at a time, so `path` must be on storage that all machines share.
+
+    Examples
+    --------
+    >>> sr = ds.s2sr.upsample()  # doctest: +SKIP
+    >>> sr.s2sr.to_cog("sr.tif")  # doctest: +SKIP
+    """
+    import rasterio
+    from rasterio.shutil import copy
+
+    if not isinstance(ds, xr.Dataset):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
+    path = Path(path)
+    one = path.suffix.lower() in (".tif", ".tiff")
+    stacks = (
+        {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
+    )
+    # GDAL reads it when it first keeps a block; an environment variable of the user's stays
+    cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
+    with replaced(path, "file" if one else "folder", readable.check) as part, rasterio.Env(**cache), _awaited(ds):
+        plain = {name: part / f"{name}.plain.tif" for name in stacks}
+        _write(stacks, plain)
+        for name, file in plain.items():
+            _describe(ds, file)
+            predictor = "no" if compress.lower() == "none" else "yes"
+            cog = part / f"{name or 'all'}.tif"
+            copy(file, cog, driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
+            readable.check_copy(file, cog)
+            file.unlink()
+    return path
+
+
+def save(sr: xr.Dataset, out: Path) -> None:
+    """Write a result in the form that the suffix asks for; what was there is replaced when all is written."""
+    if out.suffix not in (".zarr", ".nc"):
+        to_cog(sr, out)
+        return
+    sr = sr.copy()
+    for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
+        variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
+    zarr = out.suffix == ".zarr"
+    with replaced(out, "zarr" if zarr else "file", readable.check) as part, _awaited(sr):
+        if zarr:
+            sr.to_zarr(part / "all.zarr")
+        else:
+            _to_netcdf(sr, part / "all.nc")
+
+
+def _to_netcdf(sr: xr.Dataset, file: Path) -> None:
+    """Write a NetCDF file; what the library says of a full disk becomes an OSError, as any other library has it.
+
+    HDF5 does not survive a full disk: it keeps the file open, takes space again later, and can end the process. So
+    the space is asked for first.
+    """
+    stored = (v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in sr.variables.values())
+    needed, free = sum(stored) + HDF5_OVERHEAD, shutil.disk_usage(file.parent).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed, {free} are free")
+    try:
+        sr.to_netcdf(file)
+    except (OSError, RuntimeError) as problem:
+        if file.exists():
+            os.truncate(file, 0)  # removing alone would free nothing of a file that is kept open
+        if isinstance(problem, RuntimeError) and str(problem).startswith("NetCDF: "):
+            raise OSError(str(problem)) from problem
+        raise  # also a RuntimeError of the pixels' own graph
+
+
+def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
+    """In the block, no task of dask's outlives an error."""
+    if not ds.chunks:
+        return nullcontext()
+    return awaited()
+
+
+def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> None:
+    """Write all stacks in one pass over their blocks."""
+    if all(stack.chunks is None for stack in stacks.values()):
+        for name, stack in stacks.items():
+            stack.rio.to_raster(files[name], **PLAIN)
+        return
+    later = []
+    for name, stack in stacks.items():
+        lock = None if stack.chunks is None else write_lock(stack)
+        later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **PLAIN))
+    compute_all([task for task in later if task is not None])
+
+
+def _describe(ds: xr.Dataset, file: Path) -> None:
+    """Tell each band's scale and offset, and where it comes from."""
+    import rasterio
+
+    with rasterio.open(file, "r+") as out:
+        attrs = [ds[name].attrs for name in out.descriptions]
+        out.scales = [float(a.get("scale_factor", 1.0)) for a in attrs]
+        out.offsets = [float(a.get("add_offset", 0.0)) for a in attrs]
+        for k, told in enumerate(attrs, 1):
+            out.update_tags(k, **{key: str(value) for key, value in told.items() if str(key).startswith("s2sr_")})
+
+
+def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
+    """The variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
+    if not ds.data_vars:
+        raise InputError("nothing to write: the Dataset holds no variable; expected some bands")
+    first = next(iter(ds.data_vars.values()))
+    dims = spatial_dims(first)
+    foreign = [str(name) for name, v in ds.data_vars.items() if v.dims != dims or v.dtype.kind not in "iuf"]
+    if foreign:
+        name = foreign[0]
+        raise InputError(
+            f"{name!r} has the dimensions {ds[name].dims} and dtype {ds[name].dtype}; expected numbers on {dims}, as "
+            "all bands of a GeoTIFF. Select one date: sr.isel(time=0), and the variables to write: sr[[...]]"
+        )
+    blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
+    kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
+    if one and len(kinds) > 1:
+        raise InputError(
+            f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
+            'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
+        )
+    stack = ds.to_dataarray("band").rename(None)
+    stack.encoding, stack.attrs = {}, {"long_name": tuple(blanks)}
+    stack = stack.rio.set_spatial_dims(y_dim=dims[0], x_dim=dims[1])
+    if ds.rio.crs is not None:
+        stack = stack.rio.write_crs(ds.rio.crs)
+    result: xr.DataArray = stack.rio.write_nodata(next(iter(blanks.values())))
+    return result

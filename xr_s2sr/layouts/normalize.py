@@ -1,0 +1,161 @@
+"""How users hold Sentinel-2: any of those forms becomes a Dataset in native resolutions, and the result goes back.
+
+Only names, dims and coordinates are handled here. Dask arrays are indexed and transposed, never computed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr.bands import resolve
+from xr_s2sr.errors import ArgumentTypeError
+from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
+from xr_s2sr.layouts.datatree import read_tree
+from xr_s2sr.layouts.replicated import native_grids
+from xr_s2sr.scene.pixels import invalid
+from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
+
+#: A scene as users hold it.
+Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
+
+_ROWS = re.compile(r"(y|lat|latitude|northing)(_.*)?", re.IGNORECASE)
+_COLS = re.compile(r"(x|lon|longitude|easting)(_.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A scene, ready to be surveyed.
+
+    Attributes
+    ----------
+    ds : Dataset
+        One variable a band, rows and columns last, each resolution on dims of its own.
+    back : callable
+        Brings a result on the 10 m grid into the form of the scene.
+    notes : tuple of str
+        What was recognised.
+    """
+
+    ds: xr.Dataset
+    back: Callable[[xr.Dataset], Any]
+    notes: tuple[str, ...] = ()
+
+
+def arrange(scene: Any) -> Layout:
+    """Recognise how a scene is held.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is no xarray object.
+    BandError
+        If a DataArray or a DataTree holds no bands.
+    GridError
+        If a dask array's native pixels cannot be placed.
+    """
+    if isinstance(scene, xr.DataTree):
+        ds, notes = read_tree(scene)
+        inner = from_dataset(ds)
+        return Layout(inner.ds, inner.back, (*notes, *inner.notes))
+    if isinstance(scene, xr.DataArray):
+        return from_array(scene)
+    if isinstance(scene, xr.Dataset):
+        return from_dataset(scene)
+    raise ArgumentTypeError(
+        f"expected an xarray Dataset with one variable per band, not a {type(scene).__name__}; a DataArray with a band "
+        "dimension or a DataTree will do too. From files: xr_s2sr.combine(...) of what rioxarray.open_rasterio gives"
+    )
+
+
+def named(scene: Scene) -> xr.Dataset:
+    """One variable a band, wherever its pixels lie: for their names only."""
+    if isinstance(scene, xr.DataTree):
+        return read_tree(scene)[0]
+    if isinstance(scene, xr.DataArray):
+        return split(scene, *labelled(scene))
+    return scene.rename(described(scene))
+
+
+def from_array(da: xr.DataArray) -> Layout:
+    """Bands stacked along a dimension (stackstac, cubo, a GeoTIFF)."""
+    dim, labels = labelled(da)
+    inner = from_dataset(split(da, dim, labels))
+    note = f"a DataArray: bands along {dim!r}"
+    return Layout(inner.ds, lambda result: stack(inner.back(result), da, dim, labels), (note, *inner.notes))
+
+
+def from_dataset(ds: xr.Dataset) -> Layout:
+    """Variables by band; or one variable with bands stacked along a dimension."""
+    new = described(ds)
+    if not new and not any(resolve(name) for name in ds.data_vars):
+        stacked = {name: da for name, da in ds.data_vars.items() if band_labels(da) is not None}
+        if len(stacked) == 1:
+            [(name, da)] = stacked.items()
+            inner = from_array(da)
+            return Layout(inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.back), inner.notes)
+    notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
+    named = ds.rename(new)
+    upright, turned = _upright(named)
+    thinned = native_grids(upright)
+
+    def back(result: xr.Dataset) -> xr.Dataset:
+        result = _masked(result, upright, thinned.gaps)
+        for name, dims in turned.items():
+            if name in result:
+                result[name] = result[name].transpose(*_like(dims, result[name].dims))
+        return result.rename({band: name for name, band in new.items() if band in result})
+
+    return Layout(thinned.ds, back, (*notes, *thinned.notes))
+
+
+def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any], result: xr.Dataset) -> xr.Dataset:
+    """The Dataset with its one stacked variable restored."""
+    restored = back(result)
+    gone = {dim for dim in restored.dims if restored.sizes[dim] != ds.sizes[dim]}
+    others = [key for key, variable in ds.variables.items() if gone & {*variable.dims}]
+    return ds.drop_vars({name, *others}).assign({name: restored})
+
+
+def _upright(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
+    """Bands with rows and columns last, and the dims of those that had them elsewhere (Earth Engine's x before y)."""
+    turned = {}
+    for name, da in ds.data_vars.items():
+        rows = [dim for dim in da.dims if _ROWS.fullmatch(str(dim))]
+        cols = [dim for dim in da.dims if _COLS.fullmatch(str(dim))]
+        if resolve(name) and len(rows) == len(cols) == 1 and da.dims[-2:] != (rows[0], cols[0]):
+            turned[name] = da.dims
+            ds = ds.assign({name: da.transpose(..., rows[0], cols[0])})
+    return ds, turned
+
+
+def _like(dims: tuple[Hashable, ...], result: tuple[Hashable, ...]) -> list[Hashable]:
+    """The result's dims in the order of the input's, whose rows and columns may have other names."""
+    fine = {True: result[-2], False: result[-1]}
+    return [
+        fine[bool(_ROWS.fullmatch(str(dim)))] if _ROWS.fullmatch(str(dim)) or _COLS.fullmatch(str(dim)) else dim
+        for dim in dims
+    ]
+
+
+def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.Dataset:
+    """Mask again what was masked on 10 m pixels before (a polygon, a cloud mask), within native pixels."""
+    for name in gaps:
+        if name not in result:
+            continue
+        out, given = result[name], scene[name]
+        given = given.sel({dim: out[dim] for dim in out.dims[-2:] if out.sizes[dim] != given.sizes[dim]})
+        blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
+        validity = validity_in_any_unit(given)
+        if given.chunks is None:
+            gone = invalid(given.values, validity)
+        else:
+            gone = given.data.rechunk(out.chunks).map_blocks(invalid, validity, dtype=bool)
+        result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
+    return result

@@ -1,0 +1,269 @@
+"""Bands held as nearest-neighbour copies on a finer grid, as one load at 10 m gives them: found, and thinned exactly.
+
+A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. Which pixel starts a cell, the phase, is told by
+the seams between unequal neighbours: all of them lie on the edges of cells. The pixels decide; the tiling grid of
+Sentinel-2 stands in where they cannot tell, and for dask arrays, which are not computed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.errors import GridError, S2SRError
+from xr_s2sr.layouts.check_on_read import decimated
+from xr_s2sr.scene.crs import read_crs, tile_origin
+from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
+from xr_s2sr.scene.pixels import numba_ready, writable
+from xr_s2sr.scene.radiometry import validity_in_any_unit
+
+Dims: TypeAlias = tuple[Hashable, Hashable]
+Corner: TypeAlias = tuple[int, int]
+#: Row and column of the finer grid at which a cell starts; None where nothing tells.
+Phase: TypeAlias = tuple[int | None, int | None]
+
+
+@dataclass
+class Group:
+    """Bands of one GSD on one finer grid.
+
+    Attributes
+    ----------
+    gsd, factor : int
+        Of the bands; and over the finer grid's pixel size.
+    grid : Grid
+        The finer one.
+    names : list of str
+        Variables that are copies; one whose pixels deny it is taken out.
+    lazy : bool
+        Whether pixels were left unread.
+    """
+
+    gsd: int
+    factor: int
+    grid: Grid
+    names: list[str] = field(default_factory=list)
+    lazy: bool = False
+
+    @property
+    def dims(self) -> Dims:
+        return self.grid.y.dim, self.grid.x.dim
+
+
+@dataclass(frozen=True)
+class Thinned:
+    """A Dataset whose bands are on grids of their own.
+
+    Attributes
+    ----------
+    ds : Dataset
+    gaps : tuple of str
+        Variables some of whose cells held valid and invalid pixels, or may do so: masked after they had been copied.
+    notes : tuple of str
+    """
+
+    ds: xr.Dataset
+    gaps: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def native_grids(ds: xr.Dataset) -> Thinned:
+    """Put each band that is held as copies onto its native grid; the others are left as they are.
+
+    A band at a finer spacing that is no exact copy is left alone: the survey refuses it.
+
+    Raises
+    ------
+    GridError
+        If a dask array's cells cannot be placed without its pixels.
+    """
+    groups = _groups(ds)
+    if not groups:
+        return Thinned(ds, (), ())
+    phases = [_phase_of_pixels(ds, group) for group in groups]
+    out = ds
+    gaps: list[str] = []
+    notes: list[str] = []
+    for group, told in zip(groups, phases, strict=True):
+        if not group.names:
+            continue
+        phase, assumed = _settled(ds, group, told, list(zip(groups, phases, strict=True)))
+        out, masked, done = _thinned(out, group, phase)
+        gaps += masked
+        if done:
+            listed = ", ".join(repr(name) for name in done)
+            notes.append(
+                f"{listed}: copies of {group.gsd} m pixels on a finer grid, thinned; the first whole one starts at "
+                f"row {phase[0]}, column {phase[1]}" + (f" (assumed: {assumed})" if assumed else "")
+            )
+    return Thinned(out, tuple(gaps), tuple(notes))
+
+
+def _groups(ds: xr.Dataset) -> list[Group]:
+    """Bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
+    found: dict[tuple[Dims, int], Group] = {}
+    for name, da in ds.data_vars.items():
+        band = resolve(name)
+        if band is None or BANDS[band].gsd == 10 or da.dtype.kind not in "iuf" or "s2sr_model" in da.attrs:
+            continue
+        gsd = BANDS[band].gsd
+        try:
+            rows, cols = spatial_dims(da)
+            known = found.get(((rows, cols), gsd))
+            grid = known.grid if known else Grid(read_axis(da, rows), read_axis(da, cols))
+            pitch = gsd * degraded_by(da)
+            validity_in_any_unit(da)
+        except S2SRError:
+            continue  # the survey tells it
+        factor = round(pitch / grid.gsd)
+        square = abs(abs(grid.y.step) - grid.gsd) <= TOLERANCE * grid.gsd
+        if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
+            continue
+        group = found.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
+        group.names.append(str(name))
+        group.lazy |= da.chunks is not None
+    return sorted(found.values(), key=lambda group: -group.gsd)
+
+
+def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
+    """Each date's pixels in memory, as numba reads them."""
+    pixels = numba_ready(da.values)
+    for index in np.ndindex(pixels.shape[:-2]):
+        yield index, pixels[index]
+
+
+def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
+    """What the seams say, by axis; bands with seams inside of any cell are taken out of the group."""
+    from xr_s2sr.layouts.replicated_blocks import seams  # brings numba
+
+    seen: list[tuple[set[int], set[int]]] = []
+    for name in list(group.names):
+        da = ds[name]
+        if da.chunks is not None:
+            continue
+        marks = tuple(np.zeros(size, bool) for size in group.grid.shape)
+        validity = validity_in_any_unit(da)
+        for _, image in _images(da):
+            seams(image, validity, *marks)
+        rows, cols = ({int(at) % group.factor for at in np.flatnonzero(mark)} for mark in marks)
+        if len(rows) > 1 or len(cols) > 1:
+            group.names.remove(name)
+        else:
+            seen.append((rows, cols))
+    phase = []
+    for axis in (0, 1):
+        told = {at for pair in seen for at in pair[axis]}
+        if len(told) > 1:  # each might be a copy, but not of one grid
+            group.names = [name for name in group.names if ds[name].chunks is not None]
+        phase.append(told.pop() if len(told) == 1 else None)
+    return phase[0], phase[1]
+
+
+def _settled(ds: xr.Dataset, group: Group, told: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
+    """The phase, and what was assumed for it where the pixels of this group do not tell."""
+    settled: list[int] = []
+    assumed: list[str] = []
+    for axis, own in enumerate(told):
+        known = [(other.factor, phase[axis]) for other, phase in others if other.dims == group.dims]
+        coarser = [at for factor, at in known if at is not None and factor > group.factor]
+        finer = [(factor, at) for factor, at in known if at is not None and factor < group.factor]
+        if own is None:
+            if coarser:
+                own, reason = coarser[0] % group.factor, "cells of a coarser band"
+            else:
+                own, reason = _on_tile(ds, group, axis)
+            if any((own - at) % factor for factor, at in finer):
+                own, reason = finer[0][1], "cells of a finer band"
+            assumed.append(reason)
+        settled.append(own)
+    return (settled[0], settled[1]), ", ".join(dict.fromkeys(assumed))
+
+
+def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
+    """The phase along one axis by the tiling grid of Sentinel-2."""
+    crs = read_crs(ds[group.names[0]]) or read_crs(ds)
+    origin = tile_origin(crs)
+    line = (group.grid.y, group.grid.x)[axis]
+    if origin is not None:
+        start = (origin[axis] - outer_edge(line, rows=axis == 0)) / line.step
+        if abs(start - round(start)) <= TOLERANCE * group.factor:
+            return round(start) % group.factor, "the tiling grid of Sentinel-2"
+    if group.lazy:
+        raise GridError(
+            f"{group.names[0]!r} is a {group.gsd} m band on {group.grid.gsd:g} m pixels, in a dask array, and nothing "
+            f"tells where its native pixels start (CRS: {crs or 'none found'}); expected the tile's own grid, in its "
+            'UTM zone. Write the CRS, ds = ds.rio.write_crs("EPSG:326xx"), or let the pixels tell: ds = ds.load()'
+        )
+    return 0, "cells start with the first pixel"
+
+
+def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
+    """The group's bands on their native grid; which had gaps, and which really were copies."""
+    row, col = (at - group.factor if at else 0 for at in phase)
+    y, x = (_coarser(axis, group.factor, at) for axis, at in zip((group.grid.y, group.grid.x), (row, col), strict=True))
+    coords = {
+        dim: (dim, centres, ds[axis.dim].attrs)
+        for dim, centres, axis in zip(_free(ds, group, (y, x)), (y, x), (group.grid.y, group.grid.x), strict=True)
+    }
+    out, gaps, done = {}, [], []
+    for name in group.names:
+        da = ds[name]
+        if da.chunks is None:
+            exact, data, masked = _taken(da, group.factor, (row, col), (len(y), len(x)))
+            if not exact:
+                continue
+            gaps += [name] if masked else []
+        else:
+            data = decimated(da, group.gsd, group.factor, (row, col))
+            gaps.append(name)  # nobody knows before they are computed
+        own = {key: coord for key, coord in da.coords.items() if not {*group.dims} & {*coord.dims}}
+        out[name] = xr.DataArray(data, {**own, **coords}, (*da.dims[:-2], *coords), name, da.attrs)
+        out[name].encoding = da.encoding
+        done.append(name)
+    return ds.assign(out), gaps, done
+
+
+def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
+    """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
+    from xr_s2sr.layouts.replicated_blocks import thin  # brings numba
+
+    validity = validity_in_any_unit(da)
+    out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))
+    counts = [thin(image, factor, *corner, validity, out[index]) for index, image in _images(da)]
+    return not any(wrong for wrong, _ in counts), out.astype(da.dtype, copy=False), any(gaps for _, gaps in counts)
+
+
+def _coarser(axis: Axis, factor: int, start: int) -> NDArray[np.float64]:
+    """Centres of the cells that hold an axis' pixels, the first of which starts at `start`."""
+    size = -((start - axis.size) // factor)
+    return np.asarray(axis.edge + axis.step * (start + factor * (np.arange(size) + 0.5)), np.float64)
+
+
+def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any]]) -> list[str]:
+    """Names for the native dims that nothing else in the Dataset has, unless at the same places."""
+    names = []
+    for dim, values in zip(group.dims, centres, strict=True):
+        name = f"{dim}_{group.gsd}m"
+        while name in ds.variables and not np.array_equal(ds[name].values, values):
+            name += "_"
+        names.append(name)
+    return names
+
+
+def outer_edge(axis: Axis, rows: bool) -> float:
+    """The outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
+
+    Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
+    """
+    place, size = axis.first / axis.step, abs(axis.step)
+    if abs(place - round(place)) > TOLERANCE:
+        return axis.edge
+    if rows:
+        return axis.first if axis.step < 0 else axis.first - size
+    return axis.first if axis.step > 0 else axis.first + size

@@ -1,0 +1,179 @@
+"""Compare a result, degraded as the sensor does, with the image that the sensor took: ``consistency``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
+from xr_s2sr.layouts.normalize import Scene, arrange, named
+from xr_s2sr.quality import degradation
+from xr_s2sr.quality.degradation import BLURS, Blur
+from xr_s2sr.quality.sensor import gaussian_kernel
+from xr_s2sr.quality.simulate import check_protocol, sigma_of
+from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.crs import read_crs
+from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.info import Survey, find_bands, look
+from xr_s2sr.scene.pixels import dn, measured
+from xr_s2sr.scene.plausibility import check_pixels
+from xr_s2sr.scene.radiometry import Units, resolve_radiometry
+from xr_s2sr.spans import Span
+
+
+def consistency(
+    sr: Scene,
+    ds: Scene,
+    *,
+    protocol: Blur = "mtf",
+    satellite: str | None = None,
+    units: Units | None = None,
+    offset: float | None = None,
+) -> xr.Dataset:
+    """Degrade a restored scene as the sensor does, and compare it with the native scene, per band.
+
+    Wald's first property (1997): a synthetic image, once degraded to its original resolution, should be as identical
+    as possible to the original image. It needs no truth, so it can be had at 10 m; but it says nothing about the
+    detail that the sensor could not see.
+
+    Parameters
+    ----------
+    sr : Dataset or DataArray
+        What :func:`xr_s2sr.upsample` made of `ds`, or a part of it.
+    ds : Dataset, DataArray or DataTree
+        The native scene. The two are aligned by their coordinates.
+    protocol : {"mtf", "paper"}
+        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "mtf" is that of the sensor.
+    satellite : {"S2A"}, optional
+        For "mtf": use this satellite's MTF per band, not the nominal one.
+    units, offset
+        As for :func:`xr_s2sr.upsample`; for both Datasets.
+
+    Returns
+    -------
+    Dataset
+        On ``band``, the restored bands: ``rmse`` and ``bias`` (degraded result minus native, mean) in DN (reflectance
+        x 10000); ``relative_rmse`` and ``relative_bias``, over the native band's mean; ``pixels``, the native pixels
+        compared: all for which the result holds every pixel that the Gaussian needs, valid.
+
+    Raises
+    ------
+    BandError
+        If `sr` holds no restored band of `ds`.
+    GridError
+        If the grids do not nest, the dates or the CRS differ, or no pixel can be compared.
+
+    Examples
+    --------
+    >>> from xr_s2sr import tutorial
+    >>> ds, _ = tutorial.synthetic_scene(size=120)
+    >>> ds.s2sr.upsample("B11").s2sr.consistency(ds).sizes["band"]
+    1
+    """
+    check_protocol(protocol, satellite, BLURS)
+    if not isinstance(sr, xr.Dataset | xr.DataArray):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
+    sr, ds = named(sr), arrange(ds).ds
+    info = look(ds, units, offset)
+    info.check_one_offset()
+    restored = _restored(sr, info)
+    if not restored:
+        raise BandError(
+            f"nothing to compare: the first Dataset ({', '.join(map(str, sr.data_vars)) or 'empty'}) holds no 20 m or "
+            f"60 m band restored to 10 m that the second ({', '.join(info.variables)}) holds natively; expected "
+            "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
+        )
+    unused = [name for band, name in info.variables.items() if BANDS[band].gsd > 10 and band not in restored]
+    info = look(ds.drop_vars(unused), units, offset, info)
+    info.check()
+    check_pixels(ds, info, list(restored))
+    rows = []
+    for key, name in restored.items():
+        band = info.held[key]
+        radiometry = resolve_radiometry(sr[name], units, offset)
+        sigma = sigma_of(key, band.factor, protocol, satellite)
+        spans = _shared(sr[name], ds[band.name], band, sigma)
+        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((fine.slice, coarse.slice) for fine, coarse in spans)
+        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], radiometry), radiometry)
+        truth = dn(measured(ds[band.name].values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
+        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
+        if rows[-1][-1] == 0:
+            raise GridError(
+                f"no native pixel of {band.name!r} can be compared; expected some without anything invalid around "
+                "them. Take a part of the scene with fewer invalid pixels"
+            )
+    keys = ("rmse", "bias", "relative_rmse", "relative_bias", "pixels")
+    return xr.Dataset(
+        {
+            key: ("band", list(column), {"units": "DN" if key in ("rmse", "bias") else "1"})
+            for key, column in zip(keys, zip(*rows, strict=True), strict=True)
+        },
+        {"band": list(restored)},
+        {"protocol": protocol if satellite is None else f"{protocol} ({satellite})"},
+    )
+
+
+def _restored(sr: xr.Dataset, info: Survey) -> dict[str, str]:
+    """Return the variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
+    names = Survey()
+    find_bands(sr, names)
+    restored = {}
+    for band, name in names.variables.items():
+        if BANDS[band].gsd > 10 and band in info.variables:
+            pitch = 10 * degraded_by(sr[name])
+            axis = read_axis(sr[name], spatial_dims(sr[name])[1], pitch)
+            if abs(abs(axis.step) - pitch) <= TOLERANCE * pitch:
+                restored[band] = name
+    return restored
+
+
+def _shared(sr: xr.DataArray, native: xr.DataArray, band: Held, sigma: float) -> list[tuple[Span, Span]]:
+    """Return the rows and columns of both that cover the same whole native pixels."""
+    if sr.shape[:-2] != native.shape[:-2]:
+        raise GridError(
+            f"{sr.name!r} has the leading dimensions {dict(zip(sr.dims[:-2], sr.shape[:-2], strict=True))} in the "
+            f"result and {dict(zip(native.dims[:-2], native.shape[:-2], strict=True))} in the scene; "
+            "expected the same. Select the dates of the result: ds.sel(time=sr.time)"
+        )
+    crs = [read_crs(da) for da in (sr, native)]
+    if None not in crs and crs[0] != crs[1]:
+        raise GridError(
+            f"{sr.name!r} is in {crs[0]} in the result and in {crs[1]} in the scene; expected one CRS. Compare before "
+            "reprojecting"
+        )
+    grid = read_grid(sr, 10, degraded=degraded_by(sr))
+    start = nest(grid, band.grid, band.factor, (str(sr.name), band.name))
+    spans = []
+    for n, m, at in zip(grid.shape, band.grid.shape, start, strict=True):
+        first, last = max(0, -(at // band.factor)), min(m, (n - at) // band.factor)
+        least = 2 * _reach(band.factor, sigma) + 1
+        if last - first < least:
+            raise GridError(
+                f"the result covers {max(0, last - first)} whole native pixels of {band.name!r} along one axis; "
+                f"expected {least} or more, as the Gaussian reaches over the outer ones. Take a larger part of the "
+                "same place"
+            )
+        spans.append((Span(at + first * band.factor, at + last * band.factor), Span(first, last)))
+    return spans
+
+
+def _reach(factor: int, sigma: float) -> int:
+    """Return how many native pixels at a border would hold mirrored ones."""
+    return -(-(len(gaussian_kernel(sigma)) // 2) // factor)
+
+
+def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
+    """Return RMSE, bias, both over the truth's mean, and the number of pixels."""
+    reach = _reach(factor, sigma)
+    inner = (..., slice(reach, -reach), slice(reach, -reach))
+    image, truth = image[inner], truth[inner]
+    valid = np.isfinite(image) & np.isfinite(truth)
+    if not valid.any():
+        return np.nan, np.nan, np.nan, np.nan, 0
+    error, mean = (image - truth)[valid], truth[valid].mean()
+    rmse, bias = float(np.sqrt((error**2).mean())), float(error.mean())
+    return rmse, bias, rmse / mean, bias / mean, int(valid.sum())

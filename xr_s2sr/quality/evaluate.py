@@ -1,0 +1,205 @@
+"""Degrade the user's scene, restore it, and compare with the bands as they were: ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr import api, arguments, models
+from xr_s2sr.bands import BANDS
+from xr_s2sr.errors import BandError, InputError, warn
+from xr_s2sr.layouts.normalize import Scene, arrange
+from xr_s2sr.models import BICUBIC, Model
+from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
+from xr_s2sr.quality.degradation import Protocol
+from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
+from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
+from xr_s2sr.quality.scores import Scores
+from xr_s2sr.quality.simulate import check_protocol
+from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.radiometry import Units
+
+#: Name of the packaged models among those that are compared.
+OURS = "xr_s2sr"
+
+
+def evaluate(
+    ds: Scene,
+    model: api.ModelLike | Sequence[api.ModelLike] | Mapping[str, Any] | None = None,
+    *,
+    protocol: Protocol = "sensor",
+    bands: str | Iterable[str] | None = None,
+    satellite: str | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+    tile: int = api.TILE,
+    units: Units | None = None,
+    offset: float | None = None,
+    progress: bool | Callable[[int, int], Any] = False,
+) -> Scores:
+    """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
+
+    The scene is degraded by 2 for the 20 m bands, by 6 for the 60 m bands (:func:`xr_s2sr.degrade`), upsampled
+    (:func:`xr_s2sr.upsample`), and compared with the native bands.
+
+    Parameters
+    ----------
+    ds : Dataset, DataArray or DataTree
+        As for :func:`xr_s2sr.upsample`: DN or reflectance, any leading dims (their pixels are pooled), with or
+        without 60 m bands, any slice of a scene of at least 60 pixels of 10 m a side (for 60 m bands: 180).
+    model : str, path, Model, sequence or mapping of them, optional
+        What ``upsample(model=...)`` takes; by default the packaged models, under the name "xr_s2sr". A mapping of
+        names to such values compares several models; None in it is the packaged models.
+    protocol : {"sensor", "paper", "mtf"}
+        How to degrade, see :func:`xr_s2sr.degrade`: by default with the blur and the noise of the sensor itself, which
+        comes closest to what the models do at 10 m; "paper" is what most publications report.
+    bands : str or iterable of str, optional
+        Bands to score; by default every 20 m and 60 m band of `ds` that the given models restore. A resolution
+        that cannot be evaluated is then left out with a warning.
+    satellite : {"S2A"}, optional
+        As for :func:`xr_s2sr.degrade`.
+    device, threads, tile, units, offset, progress
+        As for :func:`xr_s2sr.upsample`.
+
+    Returns
+    -------
+    Scores
+        A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (model, band), SAM (degrees) and ERGAS on
+        (model, gsd). See :class:`xr_s2sr.quality.scores.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+
+    Raises
+    ------
+    GridError
+        If nothing is left inside the border, besides the reasons of :func:`xr_s2sr.upsample`.
+    BandError, RadiometryError, ModelError, EngineError, LazyError
+        As for :func:`xr_s2sr.upsample`.
+    InputError
+        For an unknown protocol or satellite, or a mapping that cannot be used.
+
+    Notes
+    -----
+    A native pixel counts, for all models and bands of its resolution alike, where everything up to 12 native
+    pixels away, in all bands that any model reads, lies inside of the scene and holds no pixel that is invalid or
+    was degraded from one. Scores are in DN (reflectance x 10000) whatever the unit of `ds`.
+
+    Examples
+    --------
+    >>> from xr_s2sr import tutorial
+    >>> ds, _ = tutorial.synthetic_scene(size=120)
+    >>> scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"])
+    >>> scores["rmse"].dims, scores.attrs["protocol"]
+    (('model', 'band'), 'sensor')
+    """
+    check_protocol(protocol, satellite)
+    arguments.choice("device", device, ("auto", "cpu", "cuda"))
+    threads = None if threads is None else arguments.count("threads", threads)
+    options = RunOptions(arguments.count("tile", tile), None, device, threads)
+    report = arguments.progress(progress)
+    methods = _methods(model)
+    ds = arrange(ds).ds
+    info = look(ds, units, offset)
+    wanted = _scorable(info, bands, methods)
+    groups: list[Group] = []
+    problems: dict[int, InputError] = {}
+    for gsd in FACTORS:
+        targets = [band for band in wanted if BANDS[band].gsd == gsd]
+        if not targets:
+            continue
+        given = {name: _able(items, targets) for name, items in methods.items()}
+        try:
+            trial = prepared(
+                ds, info, targets, gsd, given, protocol=protocol, satellite=satellite, units=units, offset=offset
+            )
+        except InputError as problem:
+            if bands is not None:
+                raise
+            problems[gsd] = problem
+            continue
+        groups.append(trial.scored(given, options, report))
+    if not groups:
+        raise next(iter(problems.values()))
+    for gsd, reason in problems.items():
+        warn(f"the {gsd} m bands are not evaluated: {reason}")
+    return Scores(_dataset(groups, list(methods), protocol if satellite is None else f"{protocol} ({satellite})"))
+
+
+def _methods(model: Any) -> dict[str, Given]:
+    """Return the methods by name, bicubic first; model files are read here, so that a wrong one is refused at once."""
+    methods: dict[str, Given] = {BICUBIC: [BICUBIC]}
+    if isinstance(model, Mapping):
+        if not model:
+            raise InputError('model is an empty mapping; name some methods, such as {"mine": "my.onnx"}')
+        asked = {str(name): _loaded(item) for name, item in model.items()}
+    else:
+        items = _loaded(model)
+        named = [item.card.name for item in items or () if isinstance(item, Model)]
+        asked = {OURS if items is None else "+".join(named) or BICUBIC: items}
+    if asked.get(BICUBIC, [BICUBIC]) != [BICUBIC]:
+        raise InputError('the name "bicubic" is that of interpolation; give your method another: {"mine": ...}')
+    return methods | asked
+
+
+def _loaded(model: Any) -> Given:
+    if model is None:
+        return None
+    return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
+
+
+def _scorable(info: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:
+    """Return the ids of the bands to score: those asked for, or those that the given models restore."""
+    wanted = wanted_bands(info, bands)
+    fine = [band for band in wanted if BANDS[band].gsd == 10]
+    if fine:
+        raise BandError(
+            f"asked to evaluate {', '.join(fine)}, which nothing restores: 10 m bands are passed through. Ask for 20 m "
+            "and 60 m bands"
+        )
+    own = [items for name, items in methods.items() if name != BICUBIC]
+    if bands is not None or not own or any(items is None or BICUBIC in items for items in own):
+        return wanted
+    restored = {band for items in own for item in items or () if isinstance(item, Model) for band in item.card.targets}
+    able = [band for band in wanted if band in restored]
+    if not able:
+        raise BandError(
+            f"the models restore {', '.join(sorted(restored))}, of which the Dataset holds none ({', '.join(wanted)}). "
+            "Load such a band, or give another model"
+        )
+    return able
+
+
+def _able(items: Given, targets: Iterable[str]) -> Given:
+    """Return the given models that restore some of the targets; None for the packaged ones where none does."""
+    wanted = set(targets)
+    return [m for m in items or () if not isinstance(m, Model) or wanted & {*m.card.targets}] or None
+
+
+def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> xr.Dataset:
+    """Return the scores of all resolutions, with what they were made from."""
+    used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
+    return xr.Dataset(
+        {
+            metric.name: (
+                ("model", metric.dim),
+                np.concatenate([group.values[metric.name].reshape(len(methods), -1) for group in groups], axis=1),
+                {"long_name": metric.long_name, "units": metric.unit},
+            )
+            for metric in METRICS
+        },
+        {
+            "model": list(methods),
+            "band": [band for group in groups for band in group.bands],
+            "gsd": [group.gsd for group in groups],
+            "native_gsd": ("band", [group.gsd for group in groups for _ in group.bands]),
+            "factor": ("gsd", [FACTORS[group.gsd] for group in groups]),
+            "pixels": ("gsd", [group.pixels for group in groups]),
+        },
+        {
+            "protocol": protocol,
+            "border": SCORE_BORDER,
+            "factors": ", ".join(f"{FACTORS[group.gsd]} ({group.gsd} m bands)" for group in groups),
+            "models": "; ".join(f"{name}: {', '.join(items)}" for name, items in used.items()),
+        },
+    )

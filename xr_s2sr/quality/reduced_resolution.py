@@ -1,0 +1,201 @@
+"""Reduced-resolution assessment of one resolution: a simulated scene, its truth, the pixels that count, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.models import Model
+from xr_s2sr.planning import RunOptions, needed_bands, prepare
+from xr_s2sr.quality.degradation import Protocol
+from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
+from xr_s2sr.quality.simulate import measured_in, simulate
+from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.pixels import dn
+from xr_s2sr.scene.radiometry import Units
+from xr_s2sr.spans import Extent
+
+#: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
+FACTORS = {20: 2, 60: 6}
+
+#: The models of a method, or None for the packaged ones.
+Given = list[str | Path | Model] | None
+Report = bool | Callable[[int, int], Any]
+F64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Scores of one resolution: by metric, arrays (methods, bands) or (methods,); by method, the models it used."""
+
+    gsd: int
+    bands: list[str]
+    pixels: int
+    values: dict[str, NDArray[Any]]
+    models: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A simulated scene with its truth.
+
+    Attributes
+    ----------
+    simulated : Dataset
+    info : Survey
+        Of the native scene.
+    targets : list of str
+        Ids of the bands to score.
+    gsd, factor : int
+        Their native GSD, and how far the scene was degraded.
+    truth : ndarray of float64, shape (targets, dates * y, x)
+        In DN (reflectance x 10000). Dates are stacked along y, which no window crosses.
+    valid : ndarray of bool, shape (dates * y, x)
+        Pixels that count.
+    """
+
+    simulated: xr.Dataset
+    info: Survey
+    targets: list[str]
+    gsd: int
+    factor: int
+    truth: F64
+    valid: Mask
+
+    def scored(self, methods: Mapping[str, Given], options: RunOptions, report: Report) -> Group:
+        """Restore by every method, and compare."""
+        info = look(self.simulated, None, None)
+        values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
+        models = {}
+        for name, given in methods.items():
+            restored, models[name] = self._restored(info, given, options, report)
+            for metric in METRICS:
+                values[metric.name].append(metric.score(restored, self.truth, self.factor, 0, self.valid))
+        stacked = {key: np.array(rows) for key, rows in values.items()}
+        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models)
+
+    def _restored(self, info: Survey, given: Given, options: RunOptions, report: Report) -> tuple[F64, list[str]]:
+        """Return the targets in DN, shaped as the truth, and name the models that restored them."""
+        from xr_s2sr.inference import eager  # brings numba
+
+        info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info)
+        arrays = eager.restore(self.simulated, info, runs, covered, options, report)
+        images = (dn(arrays[band].astype(np.float64), self.info.held[band].radiometry) for band in self.targets)
+        by_band = {band: run.model for run in runs for band in run.targets}
+        labels = [_label(by_band[band]) for band in self.targets]
+        return stack_dates(images), list(dict.fromkeys(labels))
+
+
+def _label(model: Model) -> str:
+    digest = f" sha256:{model.sha256}" if model.sha256 else ""
+    return f"{model.card.name} {model.card.version}{digest}"
+
+
+def prepared(
+    ds: xr.Dataset,
+    info: Survey,
+    targets: list[str],
+    gsd: int,
+    methods: Mapping[str, Given],
+    *,
+    protocol: Protocol,
+    satellite: str | None,
+    units: Units | None,
+    offset: float | None,
+) -> Trial:
+    """Degrade what the methods read, and mask the pixels that do not count.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The native scene.
+    info : Survey
+        Of `ds`, with these `units` and `offset`.
+    targets : list of str
+        Ids of the bands to score, all of one `gsd`.
+    methods : mapping of str to models
+    protocol, satellite, units, offset
+        As for :func:`xr_s2sr.degrade`.
+
+    Raises
+    ------
+    GridError
+        If the scene is too small.
+    InputError
+        If no pixel counts.
+    """
+    factor = FACTORS[gsd]
+    names: dict[str, None] = {}
+    for given in methods.values():
+        read, _, chosen, _ = prepare(ds, targets, given, units, offset, info)
+        names |= dict.fromkeys(read.variables[band] for band in needed_bands(read, chosen, targets))
+    # in whole pixels of the scene's coarsest band, read or not: the area that ds.s2sr.degrade(factor) has
+    coarsest = max(info.held.values(), key=lambda band: band.factor)
+    ds = ds[list(names)]
+    info = look(ds, units, offset, info)
+    simulated, covered = simulate(ds, info, factor, protocol, satellite, coarsest=coarsest)
+    _check_size(covered, gsd, factor, coarsest.factor * factor)
+    bands = [info.held[band] for band in targets]
+    truth = stack_dates(dn(measured_in(ds, band, covered), band.radiometry) for band in bands)
+    shape = len(covered[0]) // factor, len(covered[1]) // factor
+    invalid = np.zeros((truth.shape[1] // shape[0], *shape), bool)
+    for band in info.held.values():
+        holes = np.isnan(simulated[band.name].values).reshape(-1, *(n // band.factor for n in shape))
+        invalid |= holes.repeat(band.factor, -2).repeat(band.factor, -1)
+    valid = interior_mask(invalid, SCORE_BORDER)
+    if not valid.any():
+        raise InputError(
+            f"no {gsd} m pixel can be scored; expected some of {shape[0]} x {shape[1]} to lie more than {SCORE_BORDER} "
+            "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
+            "with fewer invalid pixels"
+        )
+    return Trial(simulated, info, targets, gsd, factor, truth, valid.reshape(truth.shape[1:]))
+
+
+def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
+    """Refuse what the border uses up; `side` is the unit in which scenes are cut, in 10 m pixels."""
+    least = -(-(2 * SCORE_BORDER + 1) * gsd // 10 // side) * side
+    if min(len(covered[0]), len(covered[1])) < least:
+        raise GridError(
+            f"the scene is too small to evaluate {gsd} m bands: {len(covered[0])} x {len(covered[1])} pixels of 10 m "
+            f"can be degraded by {factor}; expected {least} or more, of which "
+            f"{SCORE_BORDER * gsd // 10} at each side are left out. Take a larger slice"
+        )
+
+
+def interior_mask(invalid: Mask, distance: int = SCORE_BORDER) -> Mask:
+    """Mask the pixels with nothing but valid ones, inside of the image, up to `distance` away, diagonals included.
+
+    Parameters
+    ----------
+    invalid : ndarray of bool, shape (..., y, x)
+    distance : int
+
+    Returns
+    -------
+    ndarray of bool, shape (..., y, x)
+    """
+    pad = [(0, 0)] * (invalid.ndim - 2) + [(distance, distance)] * 2
+    count = np.pad(invalid, pad, constant_values=True).astype(np.int32)
+    for axis in (-2, -1):
+        sums = np.cumsum(count, axis, dtype=np.int32)
+        start = np.zeros_like(np.take(sums, [0], axis))
+        n = invalid.shape[axis]
+        ends = np.take(sums, range(2 * distance, 2 * distance + n), axis)
+        starts = np.concatenate([start, np.take(sums, range(n - 1), axis)], axis)
+        count = (ends - starts > 0).astype(np.int32)
+    clear: Mask = count == 0
+    return clear
+
+
+def stack_dates(images: Iterable[F64]) -> F64:
+    """Return bands of shape (..., y, x) as one array (bands, dates * y, x)."""
+    return np.stack([image.reshape(-1, image.shape[-1]) for image in images])

@@ -1,0 +1,87 @@
+"""The scores that ``evaluate`` gives, readable as text and in a notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from xr_s2sr.quality.metrics import METRICS
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Scores:
+    """Scores of models on a scene: a Dataset that prints as a table.
+
+    Items and attributes are those of the Dataset: ``scores["rmse"]``, ``scores.sel(model="bicubic")``,
+    ``scores.sre.mean("band")``.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        On (model, band): ``rmse`` in DN, ``sre`` in dB, ``uiq``. On (model, gsd), since they take all bands of one
+        resolution together: ``sam`` in degrees, ``ergas``. Coordinates: ``native_gsd`` of each band in metres;
+        for each gsd the ``factor`` of the degradation, and how many ``pixels`` were compared. Attributes: the
+        ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256.
+    """
+
+    dataset: xr.Dataset
+
+    def __getitem__(self, key: Hashable) -> xr.DataArray:
+        return self.dataset[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copy and pickle ask before there is a Dataset
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
+        ds, rows = self.dataset, []
+        of_bands, of_resolutions = ([metric.name for metric in METRICS if metric.dim == dim] for dim in ("band", "gsd"))
+        for gsd in ds.gsd.values:
+            bands = ds.band.values[ds.native_gsd.values == gsd]
+            for band in bands:
+                rows.append((str(band), *self._texts(ds[of_bands].sel(band=band))))
+            means = ds[of_resolutions].sel(gsd=gsd).merge(ds[of_bands].sel(band=bands).mean("band"))
+            rows.append((f"{gsd} m", *self._texts(means)))
+        return rows
+
+    def _texts(self, ds: xr.Dataset) -> list[str]:
+        """Return the numbers of a row; empty where there is none."""
+        texts = []
+        for metric in METRICS:
+            for model in self.dataset.model.values:
+                value = float(ds[metric.name].sel(model=model)) if metric.name in ds else float("nan")
+                texts.append("" if value != value else format(value, metric.format))
+        return texts
+
+    def _table(self) -> pd.DataFrame:
+        models = [str(model) for model in self.dataset.model.values]
+        columns = pd.MultiIndex.from_product([[metric.heading for metric in METRICS], models], names=[None, "band"])
+        rows = self.rows()
+        return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
+
+    def _notes(self) -> list[str]:
+        attrs = self.dataset.attrs
+        counted = ", ".join(f"{n} of {gsd} m" for n, gsd in zip(self.pixels.values, self.gsd.values, strict=True))
+        return [
+            f'Wald\'s protocol, "{attrs["protocol"]}"; degraded by {attrs["factors"]}',
+            f"pixels compared: {counted}; borders of {attrs['border']} left out",
+            *re.sub(r"(sha256:\w{12})\w+", r"\1", attrs["models"]).split("; "),
+        ]
+
+    def __str__(self) -> str:
+        first, *others = self._notes()
+        table = [line.rstrip() for line in self._table().to_string().splitlines()]
+        return "\n".join([first, *table, *others])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"

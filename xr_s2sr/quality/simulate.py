@@ -1,0 +1,204 @@
+"""Simulate a Dataset as a sensor with larger pixels would have seen it (Wald's protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+
+from xr_s2sr import arguments
+from xr_s2sr.bands import MTF
+from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.layouts.normalize import Scene, arrange
+from xr_s2sr.planning import common_extent
+from xr_s2sr.quality import degradation
+from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
+from xr_s2sr.quality.sensor import NOMINAL_MTF
+from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.crs import georeference
+from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
+from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.pixels import measured
+from xr_s2sr.scene.plausibility import check_pixels
+from xr_s2sr.scene.radiometry import Units
+from xr_s2sr.spans import Extent, Span
+
+#: Attributes that describe the stored numbers of the input and not those of a simulated band.
+_STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_FillValue", "nodata", "missing_value")
+
+
+def degrade(
+    ds: Scene,
+    factor: int,
+    *,
+    protocol: Protocol = "sensor",
+    satellite: str | None = None,
+    units: Units | None = None,
+    offset: float | None = None,
+) -> xr.Dataset:
+    """Simulate the scene at lower resolution, for Wald's protocol.
+
+    Every band is blurred by a Gaussian and averaged over `factor` x `factor` of its pixels, so the 20 m bands of a
+    scene degraded by 2 are the known truth of what :func:`xr_s2sr.upsample` makes of it.
+
+    Parameters
+    ----------
+    ds : Dataset, DataArray or DataTree
+        As for :func:`xr_s2sr.upsample`; any slice of a scene will do.
+    factor : int
+        How many times larger the pixels become, 2 or more: 2 to evaluate 20 m bands, 6 for 60 m bands.
+    protocol : {"sensor", "paper", "mtf"}
+        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "sensor" also gives the noise back that
+        averaging took (:func:`xr_s2sr.quality.sensor.noise_given_back`, seeded: results repeat).
+    satellite : {"S2A"}, optional
+        For "sensor" and "mtf": use this satellite's MTF per band (:data:`xr_s2sr.bands.MTF`), not the nominal ones
+        (:data:`xr_s2sr.quality.sensor.NOMINAL_MTF` and 0.29).
+    units, offset
+        As for :func:`xr_s2sr.upsample`.
+
+    Returns
+    -------
+    Dataset
+        The bands, under their names and native dims, as float32 in the unit of the input (written down in
+        ``scale_factor`` and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of
+        the larger pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and
+        that nest at the new size, from the first whole pixel of the coarsest band on. What is not a band is left out.
+        With the attribute ``s2sr_degraded_by`` of each band, ``upsample``, ``validate`` and ``evaluate`` expect
+        larger pixels.
+
+    Raises
+    ------
+    BandError, GridError, RadiometryError, LazyError
+        As for :func:`xr_s2sr.upsample`; GridError also if the scene is smaller than one new pixel.
+    InputError
+        If `factor`, `protocol` or `satellite` is unknown.
+
+    Notes
+    -----
+    A simulated pixel is NaN where anything invalid (nodata, NaN, saturated) would have gone into it; the Gaussian
+    ends at four times its width. Beyond the borders, pixels are mirrored.
+
+    References
+    ----------
+    Wald, Ranchin, Mangolini 1997 (PE&RS 63); Lanaras et al. 2018, arXiv:1803.04271, section 3.2.
+
+    Examples
+    --------
+    >>> from xr_s2sr import tutorial
+    >>> ds, _ = tutorial.synthetic_scene(size=120)
+    >>> small = ds.s2sr.degrade(2)
+    >>> small.B11.shape, float(small.x_20m[1] - small.x_20m[0])
+    ((30, 30), 40.0)
+    """
+    factor = arguments.count("factor", factor, least=2)
+    check_protocol(protocol, satellite)
+    native = arrange(ds).ds
+    return simulate(native, look(native, units, offset), factor, protocol, satellite)[0]
+
+
+def simulate(
+    ds: xr.Dataset,
+    info: Survey,
+    factor: int,
+    protocol: Protocol,
+    satellite: str | None = None,
+    *,
+    coarsest: Held | None = None,
+) -> tuple[xr.Dataset, Extent]:
+    """Degrade a surveyed scene; also return the 10 m pixels of it that the result covers.
+
+    The area is made up of whole pixels of `coarsest`, by default the coarsest band of `ds`.
+    """
+    info.check()
+    info.check_one_offset()
+    check_pixels(ds, info, list(info.held))
+    covered = whole_pixels(info, coarsest or max(info.held.values(), key=lambda band: band.factor), factor)
+    rule = protocol if satellite is None else f"{protocol} ({satellite})"
+    variables: dict[Hashable, xr.DataArray] = {}
+    for band in info.held.values():
+        sigma = sigma_of(band.id, factor, protocol, satellite)
+        # NaN spreads exactly as far as the kernel reaches
+        image = degradation.degrade(measured_in(ds, band, covered), factor, protocol, sigma=sigma, band=band.id)
+        variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule)
+    t = info.grid.corner(covered[0].start, covered[1].start)
+    larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
+    in_order = {name: variables[name] for name in ds.data_vars if name in variables}
+    return georeference(xr.Dataset(in_order, attrs=ds.attrs), larger), covered
+
+
+def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTOCOLS) -> None:
+    """Refuse an unknown protocol or satellite."""
+    arguments.choice("protocol", protocol, choices)
+    if satellite is None:
+        return
+    arguments.choice("satellite", satellite, MTF)
+    if protocol == "paper":
+        raise InputError(
+            f"satellite={satellite!r} has an MTF, which protocol={protocol!r} does not use; expected "
+            'protocol="sensor" or "mtf"'
+        )
+
+
+def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
+    """Return the width of a band's Gaussian, in its own pixels."""
+    nominal = NOMINAL_MTF[band] if protocol == "sensor" else None
+    return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
+
+
+def whole_pixels(info: Survey, coarsest: Held, factor: int) -> Extent:
+    """Return the 10 m pixels to degrade: those that all bands cover, in whole degraded pixels of the coarsest band.
+
+    Raises
+    ------
+    GridError
+        If there is no such pixel.
+    """
+    covered = common_extent(info, list(info.held))
+    side = coarsest.factor * factor
+    spans = []
+    for span, anchor in zip(covered, coarsest.start, strict=True):
+        start = span.start + (anchor - span.start) % coarsest.factor
+        size = max(0, span.stop - start) // side * side
+        if size == 0:
+            raise GridError(
+                f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
+                f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. "
+                "Take a larger slice"
+            )
+        spans.append(Span(start, start + size))
+    return spans[0], spans[1]
+
+
+def measured_in(ds: xr.Dataset, band: Held, covered: Extent) -> NDArray[np.float64]:
+    """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
+    rows, cols = (
+        slice((span.start - start) // band.factor, (span.stop - start) // band.factor)
+        for span, start in zip(covered, band.start, strict=True)
+    )
+    return measured(ds[band.name].variable[..., rows, cols].values, band.radiometry)
+
+
+def _variable(
+    native: xr.DataArray, band: Held, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
+) -> xr.DataArray:
+    """Return a simulated band: the native one's name, dims, leading coords and attrs, on larger pixels."""
+    coords: dict[Hashable, Any] = {
+        key: coord for key, coord in native.coords.items() if not {*native.dims[-2:]} & {*coord.dims}
+    }
+    for axis, span, start, size in zip((band.grid.y, band.grid.x), covered, band.start, image.shape[-2:], strict=True):
+        first = axis.edge + (span.start - start) // band.factor * axis.step
+        centres = first + axis.step * factor * (np.arange(size) + 0.5)
+        coords[axis.dim] = (axis.dim, centres, native.coords[axis.dim].attrs)
+    scale, offset = band.radiometry.scale, band.radiometry.offset
+    attrs = {key: value for key, value in native.attrs.items() if key not in _STORAGE_ATTRS}
+    if (scale, offset) != (1.0, 0.0):
+        attrs |= {"scale_factor": scale, "add_offset": offset}
+    attrs |= {DEGRADED_BY: factor * degraded_by(native), "s2sr_degradation": rule}
+    da = xr.DataArray(image, coords, native.dims, band.name, attrs)
+    if "grid_mapping" in native.encoding:
+        da.encoding["grid_mapping"] = native.encoding["grid_mapping"]
+    return da

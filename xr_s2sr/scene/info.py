@@ -1,0 +1,272 @@
+"""Survey a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
+
+A survey collects problems instead of raising them. ``upsample`` then raises the first problem, ``validate`` shows all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import xarray as xr
+
+from xr_s2sr import arguments
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
+from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
+from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.crs import check_tile, read_crs
+from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
+from xr_s2sr.scene.offsets import offset_argument, radiometric_state
+from xr_s2sr.scene.radiometry import UNITS, Units
+
+Dims: TypeAlias = tuple[Hashable, ...]
+#: A grid, and the start of its first pixel on the 10 m grid.
+Place: TypeAlias = tuple[Grid, tuple[int, int]]
+
+CIRRUS_NOTE = "B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic"
+RADIOMETRY_NOTE = "radiometry"
+
+
+@dataclass
+class Survey:
+    """Findings about one Dataset.
+
+    Attributes
+    ----------
+    variables : dict of str to str
+        Band id to variable name, in the order of wavelength.
+    held : dict of str to Held
+        The bands without a problem.
+    reference : str or None
+        Id of the 10 m band whose coordinates the result takes.
+    crs : str or None
+    problems : list of S2SRError
+        Reasons why bands cannot be used.
+    notes : list of str
+        Assumptions, and variables that will be left out.
+    left_out : list of str
+        Bands that cannot be restored beside others that can, with the reason.
+    """
+
+    variables: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    reference: str | None = None
+    crs: str | None = None
+    problems: list[S2SRError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def fine(self) -> Held:
+        """The 10 m band whose coordinates the result takes."""
+        return self.held[self.reference or ""]
+
+    @property
+    def grid(self) -> Grid:
+        """The 10 m grid."""
+        return self.fine.grid
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Collect an error of this package instead of raising it."""
+        try:
+            yield
+        except S2SRError as problem:
+            self.problems.append(problem)
+
+    def part(self, names: Collection[Hashable]) -> Survey | None:
+        """Survey of the same Dataset with these variables only, or None where it must be surveyed for that.
+
+        It must be where there are problems, since a problem that bands share is reported for the first of them.
+        """
+        if self.problems or self.reference is None or self.variables[self.reference] not in names:
+            return None
+        variables = {band: name for band, name in self.variables.items() if name in names}
+        held = {band: state for band, state in self.held.items() if band in variables}
+        notes = [note for note in self.notes if not note.startswith(RADIOMETRY_NOTE)]
+        if CIRRUS not in variables:
+            notes = [note for note in notes if note != CIRRUS_NOTE]
+        notes += _radiometry_notes(held.values())
+        return replace(self, variables=variables, held=held, problems=[], notes=notes, left_out=[])
+
+    def check_one_offset(self) -> None:
+        """Refuse offsets that differ between dates, for methods that compare or degrade dates together.
+
+        Raises
+        ------
+        RadiometryError
+        """
+        for held in self.held.values():
+            if held.dates is not None:
+                raise RadiometryError(
+                    f"the offsets of {held.name!r} differ along {held.dates.dim!r} ({held.radiometry.source}); "
+                    f"expected one. Take the dates of one offset: ds.isel({held.dates.dim}=[...])"
+                )
+
+    def check(self) -> None:
+        """Raise the first problem, and say how many more there are."""
+        if not self.problems:
+            return
+        first, more = self.problems[0], len(self.problems) - 1
+        if more:
+            first = type(first)(f"{first} (and {more} more: see ds.s2sr.validate())")
+        raise first
+
+
+def look(ds: xr.Dataset, units: Any, offset: Any, known: Survey | None = None) -> Survey:
+    """Survey a Dataset after checking the arguments that say what its pixel values are.
+
+    `known` is the survey of a Dataset that has these variables and more; nothing is read again that it says.
+    """
+    part = None if known is None else known.part(ds.data_vars)
+    if part is not None:
+        return part
+    if units is not None:
+        arguments.choice("units", units, UNITS)
+    return survey(ds, units, offset_argument(offset))
+
+
+def find_bands(ds: xr.Dataset, survey: Survey) -> None:
+    """Resolve the names of all data variables."""
+    found: dict[str, str] = {}
+    for name in ds.data_vars:
+        band = resolve(name)
+        if band is None:
+            continue
+        if band in found:
+            survey.problems.append(
+                BandError(f"both {found[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+            )
+            continue
+        found[band] = str(name)
+    survey.variables = {band: found[band] for band in BANDS if band in found}
+    if not found:
+        names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
+        survey.problems.append(
+            BandError(
+                f"no Sentinel-2 band among the variables ({names}). Name them by band: "
+                'ds = ds.rename({"my_red": "B04", ...})'
+            )
+        )
+
+
+def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Survey:
+    """Look at names, coordinates and metadata; no pixel is read.
+
+    Parameters
+    ----------
+    ds : Dataset
+    units, offset
+        As in :func:`xr_s2sr.upsample`.
+
+    Returns
+    -------
+    Survey
+    """
+    result = Survey()
+    find_bands(ds, result)
+    if CIRRUS in result.variables:
+        result.notes.append(CIRRUS_NOTE)
+    fine = [band for band in BY_GSD[10] if band in result.variables]
+    if not fine:
+        if result.variables:
+            result.problems.append(
+                BandError(
+                    f"missing {', '.join(BY_GSD[10])}, the 10 m bands that guide every restoration (found: "
+                    f"{', '.join(result.variables)}). Load them too, or name the variables by band"
+                )
+            )
+        return result
+    # by GSD and dims, since what shares those shares its place, and its problem: told once
+    places: dict[tuple[int, Dims], Place | None] = {}
+    grid: Grid | None = None
+    degraded = 1
+    for band in fine:
+        da = ds[result.variables[band]]
+        if (10, da.dims[-2:]) in places:
+            continue
+        places[10, da.dims[-2:]] = None
+        with result.collecting():
+            degraded = degraded_by(da)
+            grid = read_grid(da, 10, degraded=degraded)
+            places[10, da.dims[-2:]] = grid, (0, 0)
+            result.reference = band
+            break
+    if grid is None or result.reference is None:
+        return result
+    reference = ds[result.variables[result.reference]]
+    if degraded > 1:
+        result.notes.append(f"a simulated scene, degraded by {degraded}: its pixels are {degraded} times larger")
+    crs = None
+    with result.collecting():
+        crs = read_crs(reference) or read_crs(ds)
+        result.crs = None if crs is None else crs.to_string()
+    dims = list(dict.fromkeys(dim for name in result.variables.values() for dim in ds[name].dims[-2:]))
+    for band, name in result.variables.items():
+        da, gsd = ds[name], BANDS[band].gsd
+        key = gsd, da.dims[-2:]
+        if key not in places:
+            places[key] = None
+            with result.collecting():
+                own = read_grid(da, gsd, like=grid, degraded=degraded)
+                check_tile(own, gsd, crs, name)
+                places[key] = own, nest(grid, own, BANDS[band].factor, (str(reference.name), name), dims)
+        place = places[key]
+        if place is None:
+            continue
+        with result.collecting():
+            _check_dims(da, reference, BANDS[band])
+            radiometry, dates = radiometric_state(da, units, offset)
+            axis = 0 if dates is None else da.dims.index(dates.dim)
+            result.held[band] = Held(band, name, *place, radiometry, dates, axis)
+    _check_cells(result)
+    result.notes += _radiometry_notes(result.held.values())
+    return result
+
+
+def _radiometry_notes(bands: Iterable[Held]) -> list[str]:
+    """Say where scale, offset and nodata come from, once for all bands that share it."""
+    by_source: dict[str, list[str]] = {}
+    for band in bands:
+        by_source.setdefault(band.radiometry.source, []).append(band.id)
+    several = len(by_source) > 1
+    return [
+        f"{RADIOMETRY_NOTE} of {', '.join(ids)}: {source}" if several else f"{RADIOMETRY_NOTE}: {source}"
+        for source, ids in by_source.items()
+    ]
+
+
+def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
+    """The 10 m bands share their dims, and all bands their leading ones."""
+    if band.is_fine and da.dims[-2:] != reference.dims[-2:]:
+        raise GridError(
+            f"the 10 m bands {reference.name!r} and {da.name!r} have dims of their own, {reference.dims[-2:]} and "
+            f"{da.dims[-2:]}; expected one 10 m grid. Load them together"
+        )
+    lead, expected = da.dims[:-2], reference.dims[:-2]
+    if lead != expected or any(da.sizes[d] != reference.sizes[d] for d in lead):
+        raise GridError(
+            f"{da.name!r} has the leading dimensions {dict(zip(lead, da.shape[:-2], strict=True))}, {reference.name!r} "
+            f"{dict(zip(expected, reference.shape[:-2], strict=True))}; expected the same. "
+            "Select one date, or expand the other: ds[...].expand_dims(...)"
+        )
+
+
+def _check_cells(survey: Survey) -> None:
+    """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
+    first: dict[int, Held] = {}
+    places = {(held.factor, held.start): held for held in reversed(survey.held.values())}
+    for held in sorted(places.values(), key=lambda h: h.factor):
+        for other in first.values():
+            if any((a - b) % other.factor for a, b in zip(held.start, other.start, strict=True)):
+                survey.problems.append(
+                    GridError(
+                        f"the {held.factor * 10} m grid of {held.name!r} does not fall on the {other.factor * 10} m "
+                        f"grid of {other.name!r}: they start at {held.start} and {other.start} (10 m pixels). "
+                        "Load both on the tile's own grid, without resampling"
+                    )
+                )
+                break
+        first.setdefault(held.factor, held)

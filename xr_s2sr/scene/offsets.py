@@ -1,0 +1,163 @@
+"""Offsets that differ between dates: what the items of a cube say of their processing baseline, or the user does.
+
+From processing baseline 04.00 on, reflectance = (DN - 1000) / 10000. Reprocessing (Collection 1) gives old dates the
+offset too, so a date alone tells nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from xr_s2sr.errors import RadiometryError
+from xr_s2sr.scene.radiometry import Radiometry, Units, resolve_radiometry
+
+#: DN added by processing baselines from 04.00 on (RADIO_ADD_OFFSET, BOA_ADD_OFFSET), and which those are.
+BASELINE_OFFSET, FIRST_BASELINE = -1000.0, 4.0
+
+#: Where items and their cubes keep the baseline.
+BASELINE_KEYS = ("s2:processing_baseline", "processing_baseline", "processing:version")
+#: Says whether Earth Search has taken the offset off; known to be wrong at times, so nothing follows from either.
+EARTH_SEARCH = "earthsearch:boa_offset_applied"
+
+
+@dataclass(frozen=True)
+class DateOffsets:
+    """Reflectance at value 0 by position along a leading dimension."""
+
+    dim: Hashable
+    values: tuple[float, ...]
+
+
+def radiometric_state(
+    da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None
+) -> tuple[Radiometry, DateOffsets | None]:
+    """What the values mean, resolved once: by arguments, attributes, encoding, processing baseline, assumption.
+
+    Returns
+    -------
+    Radiometry
+        With the first date's offset, where offsets differ.
+    DateOffsets or None
+        Where they do.
+    """
+    if isinstance(offset, xr.DataArray):
+        radiometry = resolve_radiometry(da, units)
+        told: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
+    else:
+        radiometry = resolve_radiometry(da, units, offset)
+        told = None if offset is not None else by_baseline(da, radiometry)
+    if told is None:
+        return radiometry, None
+    offsets, where = told
+    scale, _, nodata = radiometry.source.partition("; ")
+    scale = scale.removesuffix(", no offset")
+    first = offsets if isinstance(offsets, float) else offsets.values[0]
+    known = replace(radiometry, offset=first, source=f"{scale}, {where}; {nodata}")
+    return known, None if isinstance(offsets, float) else offsets
+
+
+def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> DateOffsets:
+    """A user's own offsets along a leading dimension, in the unit of the values.
+
+    Raises
+    ------
+    RadiometryError
+        If they do not fit the band's dates.
+    """
+    [dim], n = offset.dims, offset.size
+    if dim not in da.dims[:-2] or da.sizes[dim] != n:
+        lead = dict(zip(da.dims[:-2], da.shape[:-2], strict=True))
+        raise RadiometryError(
+            f"offset has {n} values along {dim!r}, {da.name!r} the leading dimensions {lead or 'none'}; expected one "
+            f"value a date: upsample(offset=xr.DataArray([...], dims={dim!r}))"
+        )
+    if dim in offset.coords and dim in da.coords and not (offset[dim].values == da[dim].values).all():
+        raise RadiometryError(
+            f"offset and {da.name!r} have other coordinates along {dim!r}; expected the same dates in the same order: "
+            f'offset = offset.sel({dim}=ds["{dim}"])'
+        )
+    return DateOffsets(dim, tuple(float(value) * radiometry.scale for value in offset.values))
+
+
+def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:
+    """What the processing baseline says of the offset, and where that was found; None if nothing does.
+
+    Only of DN whose offset nothing else tells. What one coordinate does not know of a date, another may.
+
+    Raises
+    ------
+    RadiometryError
+        If it is known of some dates and not of others.
+    """
+    if not radiometry.assumed_dn or EARTH_SEARCH in da.attrs:
+        return None
+    coords = {key: da.coords[key] for key in (*BASELINE_KEYS, EARTH_SEARCH) if key in da.coords}
+    coords = {key: coord for key, coord in coords.items() if coord.ndim <= 1 and {*coord.dims} <= {*da.dims[:-2]}}
+    if not coords:
+        return _by_attrs(da, radiometry)
+    dim: Hashable = next((coord.dims[0] for coord in coords.values() if coord.ndim), None)
+    size = 1 if dim is None else da.sizes[dim]
+    by_key = {key: np.broadcast_to(coord.values, size) for key, coord in coords.items() if {*coord.dims} <= {dim}}
+    unsure = ~np.asarray(xr.DataArray(by_key.pop(EARTH_SEARCH, np.full(size, None))).isnull().values)
+    offsets: list[float | None] = [None] * size
+    keys = []
+    for key, values in by_key.items():
+        own = [None if flagged else _offset(value) for value, flagged in zip(values, unsure, strict=True)]
+        filled = [b if a is None else a for a, b in zip(offsets, own, strict=True)]
+        if filled != offsets:
+            offsets = filled
+            keys.append(key)
+    known = [offset for offset in offsets if offset is not None]
+    if not known:
+        return None
+    if len(known) < size:
+        raise _unknown_dates(da, dim, [k for k, offset in enumerate(offsets) if offset is None], keys)
+    where = f"offset by processing baseline ({', '.join(keys)})"
+    found = tuple(offset * radiometry.scale for offset in known)
+    return (found[0] if len({*found}) == 1 else DateOffsets(dim, found)), where
+
+
+def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | None:
+    for key in BASELINE_KEYS:
+        if key in da.attrs:
+            offset = _offset(da.attrs[key])
+            where = f"offset by processing baseline (attrs {key})"
+            return None if offset is None else (offset * radiometry.scale, where)
+    return None
+
+
+def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: list[str]) -> RadiometryError:
+    """What to say where some dates lack what the others have."""
+    named = [str(da[dim].values[k])[:10] if dim in da.coords else str(k) for k in unknown]
+    listed = ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
+    return RadiometryError(
+        f"{da.name!r} has no processing baseline that tells the offset at {dim}={listed}, and one on the other "
+        f"dates ({', '.join(keys)}); expected one a date. Say the offsets, 0 or -1000 a date: upsample(offset="
+        f"xr.DataArray([...], dims={dim!r})). Or leave those dates out: ds = ds.drop_isel({dim}={unknown})"
+    )
+
+
+def _offset(baseline: Any) -> float | None:
+    """DN to add for a baseline such as "05.09", "N0400" or 5.09; None if it is none."""
+    found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)|(\d(?:\.\d+)?)", str(baseline).strip())
+    if found is None:
+        return None
+    number = float(found[3]) if found[3] else int(found[1]) + int(found[2]) / 100
+    return BASELINE_OFFSET if number >= FIRST_BASELINE else 0.0
+
+
+def offset_argument(value: object) -> float | xr.DataArray | None:
+    """`offset` as one number, or finite numbers along one dimension."""
+    from xr_s2sr import arguments
+
+    if isinstance(value, xr.DataArray) and value.ndim == 1 and value.dtype.kind in "iuf":
+        if not np.isfinite(value.values).all():
+            raise RadiometryError(f"offset holds {value.values.tolist()}; expected finite numbers, one a date")
+        return value
+    return None if value is None else arguments.number("offset", value)

@@ -1,0 +1,278 @@
+"""What a pixel value means: DN, reflectance or percent, its offset, its nodata and saturation marks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr.errors import RadiometryError
+from xr_s2sr.scene.pixels import Validity, possible
+
+Units: TypeAlias = Literal["dn", "reflectance", "percent"]
+
+#: Reflectance per unit.
+UNITS: dict[Units, float] = {"dn": 1e-4, "reflectance": 1.0, "percent": 1e-2}
+
+#: DN that marks a saturated pixel in Sentinel-2 products (Special_Values in the product metadata).
+SATURATED_DN = 65535
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How integers hold a variable's values: value = integer * step + base.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    step, base : float
+        1 and 0 where the variable itself holds the integers; else as xarray decoded it.
+    nodata : float
+        The integer that means "no data"; NaN if none does.
+    """
+
+    dtype: np.dtype[Any]
+    step: float
+    base: float
+    nodata: float
+
+    @property
+    def saturated(self) -> float:
+        """The value of a saturated pixel; inf where no integer marks it."""
+        if self.dtype != np.uint16 or self.nodata == SATURATED_DN:
+            return math.inf
+        return SATURATED_DN * self.step + self.base
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value of a valid pixel: the integers' own, without the marks.
+
+        In float32, so that clipping in float32 cannot step over them.
+        """
+        info = np.iinfo(self.dtype)
+        low, high = int(info.min), int(info.max) - math.isfinite(self.saturated)
+        if low <= self.nodata <= 0:  # reflectance is positive: nothing is lost below
+            low = int(self.nodata) + 1
+        elif 0 < self.nodata <= high:
+            high = int(self.nodata) - 1
+        # int(): numpy would compare a float32 and a Python number in float32
+        if int(np.float32(high)) > high:
+            high = int(np.nextafter(np.float32(high), np.float32(0)))
+        if int(np.float32(low)) < low:
+            low = int(np.nextafter(np.float32(low), np.float32(np.inf)))
+        return low * self.step + self.base, high * self.step + self.base
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How one variable's values and reflectance translate: reflectance = value * scale + offset.
+
+    Attributes
+    ----------
+    dtype : numpy dtype
+    scale, offset : float
+        Reflectance per unit of the value; reflectance at value 0.
+    nodata : float
+        The value that means "no data"; NaN if only NaN does.
+    top : float
+        Values from here on are saturated; inf if only inf is.
+    source : str
+        Where scale, offset and nodata come from, for people.
+    storage : Storage or None
+        The integers that hold the values, or will when the variable is written; None for plain floats.
+    """
+
+    dtype: np.dtype[Any]
+    scale: float
+    offset: float
+    nodata: float
+    top: float
+    source: str
+    storage: Storage | None = None
+
+    @property
+    def integer(self) -> bool:
+        return self.dtype.kind in "iu"
+
+    @property
+    def validity(self) -> Validity:
+        """Which values are valid."""
+        return possible(self.scale, self.offset, self.nodata, self.top)
+
+    @property
+    def assumed_dn(self) -> bool:
+        """Whether the values were taken for DN without an offset, for want of anything that says so."""
+        return self.scale == UNITS["dn"] and self.source.startswith("assumed")
+
+    @property
+    def blank(self) -> float:
+        """What an invalid pixel of the result becomes.
+
+        Floats whose attributes still name 0 as nodata (``ds.where(...)`` of a product) get NaN: as a reflectance, 0
+        would pass for a dark pixel.
+        """
+        return math.nan if not self.integer and self.nodata == 0 else self.nodata
+
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest value that a valid pixel may take, marks excluded; infinite for plain floats."""
+        return (-math.inf, math.inf) if self.storage is None else self.storage.bounds()
+
+    def storable(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Floats that will be written as integers, cut in place to what those hold: xarray would wrap them around."""
+        if self.integer or self.storage is None:
+            return data
+        low, high = self.bounds()
+        saturated = np.isposinf(data)
+        np.clip(data, low, high, out=data)
+        data[saturated] = self.storage.saturated if math.isfinite(self.storage.saturated) else high
+        return data
+
+    def __str__(self) -> str:
+        shift = f" {self.offset:+g}" if self.offset else ""
+        return f"{self.dtype} x {self.scale:g}{shift}, nodata {self.nodata:g}"
+
+
+def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: float | None = None) -> Radiometry:
+    """Work out a variable's radiometry from arguments, attributes, encoding and dtype, in this order.
+
+    Parameters
+    ----------
+    da : DataArray
+        One band.
+    units : {"dn", "reflectance", "percent"}, optional
+        What the values are, if it is known better than the metadata tell.
+    offset : float, optional
+        Added to the values before they are scaled, in their own unit: -1000 for DN of processing baseline
+        04.00 and later.
+
+    Returns
+    -------
+    Radiometry
+
+    Raises
+    ------
+    RadiometryError
+        For a dtype that holds no numbers, or metadata that make no sense.
+
+    Notes
+    -----
+    ``scale_factor`` and ``add_offset`` in ``attrs`` are not applied yet (rioxarray's ``open_rasterio``); in
+    ``encoding`` they are (xarray's decoding). Integers without either are taken as DN / 10000 with 0 as
+    nodata; floats as reflectance.
+    """
+    dtype = da.dtype
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise RadiometryError(
+            f"{da.name!r} has dtype {dtype}; a band must hold integers or floats of at most 64 bits. "
+            f'Convert it: ds["{da.name}"] = ds["{da.name}"].astype("float32")'
+        )
+    nodata, nodata_source = _nodata(da)
+    scale, shift, source = _scale(da)
+    if units is not None:
+        scale, shift, source = UNITS[units], 0.0, "units="
+    if offset is not None:
+        shift, source = offset * scale, f"{source}, offset="
+    if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):
+        raise RadiometryError(
+            f"{da.name!r} says scale_factor={scale!r}, add_offset={shift!r}; expected finite numbers, the first "
+            'above 0. Say what the values are: upsample(units="dn")'
+        )
+    storage = _storage(da, nodata)
+    # half a step below, for values that were decoded to float32
+    top = math.inf if storage is None else storage.saturated - (storage.step / 2 if dtype.kind == "f" else 0)
+    return Radiometry(dtype, scale, shift, nodata, top, f"{source}; {nodata_source}", storage)
+
+
+def _scale(da: xr.DataArray) -> tuple[float, float, str]:
+    for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
+        if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
+            found = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
+            if found == [1.0, 0.0]:
+                break  # GDAL writes the identity where nothing is known
+            return found[0], found[1], "attrs"
+    unit = str(da.attrs.get("units", "")).strip().lower()
+    if unit in ("%", "percent"):
+        return UNITS["percent"], 0.0, "attrs"
+    if unit in ("dn", "digital number", "digital numbers"):
+        return UNITS["dn"], 0.0, "attrs"
+    if da.dtype.kind == "f":
+        decoded = _decoding(da)
+        if decoded is not None and decoded[1:] == (1.0, 0.0):
+            return UNITS["dn"], 0.0, "assumed: floats read from integers are DN / 10000, no offset"
+        if decoded is not None or da.encoding.get("scale_factor") is not None:
+            return 1.0, 0.0, "encoding (decoded)"
+        return 1.0, 0.0, "assumed: floats are reflectance"
+    return UNITS["dn"], 0.0, "assumed: integers are DN / 10000, no offset"
+
+
+def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
+    """Integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
+    encoding = da.encoding
+    if da.dtype.kind != "f" or encoding.get("dtype") is None or np.dtype(encoding["dtype"]).kind not in "iu":
+        return None
+    step, base = encoding.get("scale_factor"), encoding.get("add_offset")
+    return np.dtype(encoding["dtype"]), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
+
+
+def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
+    if da.dtype.kind != "f":
+        return Storage(da.dtype, 1.0, 0.0, nodata)
+    decoded = _decoding(da)
+    if decoded is None or not decoded[1] > 0:
+        return None
+    fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
+    return Storage(*decoded, math.nan if fill is None else float(fill))
+
+
+def _number(da: xr.DataArray, key: str, default: float) -> float:
+    value = da.attrs.get(key, default)
+    try:
+        return float(np.asarray(value).reshape(-1)[0])
+    except (TypeError, ValueError, IndexError):
+        raise RadiometryError(
+            f"{da.name!r} has {key}={value!r} in its attrs; expected a number. Correct it, or say what the values "
+            'are: upsample(units="dn")'
+        ) from None
+
+
+def validity_in_any_unit(da: xr.DataArray) -> Validity:
+    """Which values are valid, as far as can be said before the unit of the pixels is settled.
+
+    Raises
+    ------
+    RadiometryError
+        If the attributes name a nodata value that is not a number.
+    """
+    nodata = _nodata(da)[0]
+    try:
+        scale = _scale(da)[0]
+    except RadiometryError:  # the survey tells it
+        return Validity(nodata)
+    # any of the units, with the offset of any processing baseline
+    smallest = min(scale, *UNITS.values())
+    return possible(smallest, 0.0, nodata, margin=0.1) if smallest > 0 else Validity(nodata)
+
+
+def _nodata(da: xr.DataArray) -> tuple[float, str]:
+    nodata, source = _nodata_told(da)
+    if da.dtype.kind == "f":
+        return nodata, source
+    info = np.iinfo(da.dtype)
+    if nodata.is_integer() and info.min <= nodata <= info.max:
+        return nodata, source
+    return 0.0, f"nodata 0 assumed: {nodata:g} ({source}) does not fit {da.dtype}"
+
+
+def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
+    for key in ("_FillValue", "nodata", "missing_value"):
+        if da.attrs.get(key) is not None:
+            return _number(da, key, math.nan), f"nodata from attrs {key}"
+    if da.dtype.kind == "f":
+        return math.nan, "nodata is NaN"
+    for key in ("_FillValue", "missing_value"):
+        if da.encoding.get(key) is not None:
+            return float(da.encoding[key]), f"nodata from encoding {key}"
+    return 0.0, "nodata 0 assumed"
