@@ -26,9 +26,9 @@ def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
 
 def offsets(ds: xr.Dataset) -> list[float]:
     """Reflectance at DN 0, by date, as the survey finds it."""
-    from xr_s2sr.scene.info import look
+    from xr_s2sr.scene.info import scene_info
 
-    held = look(ds, None, None).held["B05"]
+    held = scene_info(ds, None, None).bands["B05"]
     return [held.at((k,)).offset for k in range(3)]
 
 
@@ -181,7 +181,7 @@ def test_the_users_word_wins() -> None:
 def test_every_band_is_explained() -> None:
     ds = native((60, 60))
     ds["B05"].attrs |= {"scale_factor": 1e-4, "add_offset": -0.01}
-    notes = "\n".join(ds.s2sr.validate().survey.notes)
+    notes = "\n".join(ds.s2sr.validate().info.notes)
     assert "radiometry of B05: attrs; nodata 0 assumed" in notes
     assert "assumed: integers are DN / 10000, no offset; nodata 0 assumed" in notes
     assert all(band in notes for band in TWELVE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, native
 
 from xr_s2sr.errors import GridError, RadiometryError
-from xr_s2sr.layouts.normalize import arrange
+from xr_s2sr.layouts.normalize import to_native
 from xr_s2sr.layouts.replicated import native_grids, outer_edge
 from xr_s2sr.scene.grid import Axis
 
@@ -115,10 +115,10 @@ def test_mixed_with_native_bands_of_another_extent() -> None:
     """The names of the native dims are taken: others are found."""
     ds = native((60, 60))
     cube = ds.assign({"B05": at_10_m(ds).B05}).isel(x=slice(2, None))
-    layout = arrange(cube)
+    layout = to_native(cube)
     assert layout.ds.B05.dims == ("y_20m", "x_20m_")
     np.testing.assert_array_equal(layout.ds.B05, ds.B05[:, 1:])
-    assert arrange(ds.assign({"B05": at_10_m(ds).B05})).ds.B05.dims == ("y_20m", "x_20m")
+    assert to_native(ds.assign({"B05": at_10_m(ds).B05})).ds.B05.dims == ("y_20m", "x_20m")
 
 
 # -- where pixels cannot tell ----------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_a_constant_band_follows_the_others() -> None:
     cube = at_10_m(native((60, 60)), slice(3, None), slice(1, None))
     cube["B05"] = cube.B05 * 0 + 700
     cube["B09"] = cube.B09 * 0
-    layout = arrange(cube)
+    layout = to_native(cube)
     assert layout.ds.B05.shape == layout.ds.B06.shape == (29, 30)
     assert layout.ds.B09.shape == layout.ds.B01.shape == (10, 10)
     assert not layout.ds.B09.any()
@@ -219,7 +219,7 @@ def test_lazy_reads_nothing() -> None:
 
     with dask.config.set(scheduler=refuse):
         for form in (at_10_m(native((60, 60))).chunk(), at_10_m(native((60, 60))).chunk().to_array("band")):
-            arrange(form)
+            to_native(form)
 
 
 @pytest.mark.parametrize("crs", [None, "EPSG:3857"])

@@ -14,7 +14,7 @@ from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, coarsened, native
 
 import xr_s2sr
 from xr_s2sr.errors import ArgumentTypeError, BandError
-from xr_s2sr.layouts.normalize import arrange
+from xr_s2sr.layouts.normalize import to_native
 
 CUBIC = {"model": "bicubic"}
 #: Which bands a Level-2A product repeats at coarser pixels.
@@ -168,7 +168,7 @@ def test_lazily(store: Path) -> None:
         pytest.fail("computed")
 
     with dask.config.set(scheduler=refuse), xr.open_datatree(store, engine="zarr", chunks={}) as tree:
-        ds = arrange(tree).ds
+        ds = to_native(tree).ds
         assert ds.b05.chunks is not None
         assert ds.b05.dims == ("y_20m", "x_20m")
 

@@ -19,8 +19,9 @@ from test_real import DATA, real
 from toy_models import save
 
 import xr_s2sr
-from xr_s2sr import models, prepare, quality
+from xr_s2sr import models, quality
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, LazyError, ModelError, S2SRWarning
+from xr_s2sr.scene import info
 
 PEERS = DATA.parent / "peers" / "baselines.json"
 RESTORED = (*RED_EDGE, *SIXTY)
@@ -333,41 +334,41 @@ def test_nothing_of_the_input_changes(large: xr.Dataset) -> None:
 
 
 @pytest.fixture
-def surveyed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The variables of each Dataset that is surveyed from now on."""
+def looked_through(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The variables of each Dataset that is looked through from now on."""
     seen: list[list[str]] = []
-    survey = prepare.survey
+    inspect_scene = info.inspect_scene
 
     def recorded(ds: xr.Dataset, *args: Any) -> Any:
         seen.append([str(name) for name in ds.data_vars])
-        return survey(ds, *args)
+        return inspect_scene(ds, *args)
 
-    monkeypatch.setattr(prepare, "survey", recorded)
+    monkeypatch.setattr(info, "inspect_scene", recorded)
     return seen
 
 
-def test_a_scene_is_surveyed_once(large: xr.Dataset, toy: Path, surveyed: list[list[str]]) -> None:
+def test_a_scene_is_surveyed_once(large: xr.Dataset, toy: Path, looked_through: list[list[str]]) -> None:
     large.s2sr.evaluate({"mine": toy, "ours": None}, bands=["B05", "B11", "B01"])
-    native, at_20_m, at_60_m = surveyed
+    native, at_20_m, at_60_m = looked_through
     assert native == list(TWELVE)
     # of the simulated scenes: what the models read, and nothing else
     assert sorted(at_20_m) == sorted([*FINE, *RED_EDGE])
     assert sorted(at_60_m) == sorted(TWELVE)
-    surveyed.clear()
+    looked_through.clear()
     large.s2sr.degrade(2)
-    assert len(surveyed) == 1
+    assert len(looked_through) == 1
     sr = large.s2sr.upsample("B05", model="bicubic")
-    assert len(surveyed) == 2
+    assert len(looked_through) == 2
     sr.s2sr.consistency(large)
-    assert len(surveyed) == 3
+    assert len(looked_through) == 3
 
 
-def test_a_problem_of_a_band_that_is_not_read_stops_nothing(large: xr.Dataset, surveyed: list[list[str]]) -> None:
-    """Then the rest is surveyed by itself, and the problem is named where the band is asked for."""
+def test_a_problem_of_a_band_that_is_not_read_stops_nothing(large: xr.Dataset, looked_through: list[list[str]]) -> None:
+    """Then the rest is looked_through by itself, and the problem is named where the band is asked for."""
     want = large.s2sr.evaluate("bicubic", bands=["B05"])
     broken = large.assign_coords(x_60m=large.x_60m + 3)
-    surveyed.clear()
+    looked_through.clear()
     xr.testing.assert_identical(broken.s2sr.evaluate("bicubic", bands=["B05"]).dataset, want.dataset)
-    assert len(surveyed) == 1 + 1 + 1 + 1  # whole, for the model, for the degradation, simulated
+    assert len(looked_through) == 1 + 1 + 1 + 1  # whole, for the model, for the degradation, simulated
     with pytest.raises(GridError, match="does not nest"):
         broken.s2sr.evaluate("bicubic", bands=["B05", "B01"])

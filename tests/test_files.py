@@ -65,7 +65,7 @@ def test_geotiffs_by_band(folder: Path, scene: xr.Dataset) -> None:
     assert_scene(ds, scene)
     assert all(ds[band].dims == DIMS[GSD[band]] for band in TWELVE)
     assert ds.rio.transform() == scene.B02.rio.transform()
-    held = ds.s2sr.validate().survey.held
+    held = ds.s2sr.validate().info.bands
     assert {(h.radiometry.scale, h.radiometry.offset, h.radiometry.nodata) for h in held.values()} == {(1e-4, -0.1, 0)}
     expected = scene.s2sr.upsample(["B05", "B01"], offset=-1000)
     sr = ds.s2sr.upsample(["B05", "B01"])

@@ -13,7 +13,7 @@ from scenes import GSD, SIXTY, TWELVE, enlarged, native
 
 from xr_s2sr.errors import RadiometryError, S2SRWarning
 from xr_s2sr.scene import pixel_codes
-from xr_s2sr.scene.pixels import Validity
+from xr_s2sr.scene.validity import Validity
 
 FLOATS = {"dtype": "float32", "scale": 1e-4}
 #: Undeclared values, and how a scene of such pixels is made.

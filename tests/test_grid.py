@@ -265,7 +265,7 @@ def test_a_crop_that_really_is_shifted(gsd: int, sign: int, place: Any) -> None:
     report = part.s2sr.validate()
     assert report, report
     band = {20: "B05", 60: "B01"}[gsd]
-    assert report.survey.held[band].start == (sign * half, sign * half)
+    assert report.info.bands[band].start == (sign * half, sign * half)
 
 
 def test_a_real_shift_off_the_tiling_grid_is_proved_by_the_line() -> None:

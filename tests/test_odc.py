@@ -16,7 +16,7 @@ from test_real import real
 import xr_s2sr
 from xr_s2sr import tutorial
 from xr_s2sr.errors import GridError
-from xr_s2sr.layouts.normalize import arrange
+from xr_s2sr.layouts.normalize import to_native
 
 odc_stac = pytest.importorskip("odc.stac", reason="odc-stac is not installed")
 odc_geo = pytest.importorskip("odc.geo")
@@ -128,7 +128,7 @@ def test_lazy_load_is_laid_out_without_reading(items: list[Any]) -> None:
     cube = odc_stac.load(items, bands=list(TWELVE), resolution=10, chunks={"y": 60, "x": 60})
     report = cube.s2sr.validate()
     assert "assumed: the tiling grid of Sentinel-2" in str(report)
-    xr.testing.assert_equal(arrange(cube).ds.compute(), arrange(cube.compute()).ds)
+    xr.testing.assert_equal(to_native(cube).ds.compute(), to_native(cube.compute()).ds)
 
 
 def test_earth_search(items: list[Any], scene: xr.Dataset, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from scenes import enlarged, native
 
 from xr_s2sr.inference import kernels
 from xr_s2sr.plot import rgb
-from xr_s2sr.scene import pixels
+from xr_s2sr.scene import validity as rule
 from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
-from xr_s2sr.scene.pixels import LARGEST, Validity
 from xr_s2sr.scene.radiometry import resolve_radiometry
+from xr_s2sr.scene.validity import LARGEST, Validity
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 MARKS = (0.0, 1.0, 65535.0, -9999.0, -9999.9, -32768.0, -3.4e38, 1e20, 1e300, -1e300, math.nan, math.inf, -math.inf)
@@ -30,9 +30,9 @@ def codes_of_numba(image: np.ndarray, validity: Validity) -> np.ndarray:
 
 
 def codes_of_numpy(image: np.ndarray, validity: Validity) -> np.ndarray:
-    kept, saturated = pixels.classify(image, validity)
+    kept, saturated = rule.classify(image, validity)
     assert not (kept & saturated).any()
-    np.testing.assert_array_equal(pixels.invalid(image, validity), ~kept & ~saturated)
+    np.testing.assert_array_equal(rule.invalid(image, validity), ~kept & ~saturated)
     return np.select([kept, saturated], [VALID, SATURATED], INVALID).astype(np.uint8)
 
 

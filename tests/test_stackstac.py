@@ -15,7 +15,7 @@ from scenes import GSD, TWELVE, native
 import xr_s2sr
 from xr_s2sr import tutorial
 from xr_s2sr.errors import BandError, RadiometryError
-from xr_s2sr.layouts.normalize import arrange
+from xr_s2sr.layouts.normalize import to_native
 
 stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
 
@@ -136,7 +136,7 @@ def test_lazy_stack_is_laid_out_without_reading(items: list[Any]) -> None:
     da = stackstac.stack(items, resolution=10, epsg=32633)
     report = da.s2sr.validate()
     assert "assumed: the tiling grid of Sentinel-2" in str(report)
-    xr.testing.assert_equal(arrange(da).ds.compute(), arrange(da.compute()).ds)
+    xr.testing.assert_equal(to_native(da).ds.compute(), to_native(da.compute()).ds)
 
 
 # -- the form alone ---------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_cubo(cubo: xr.DataArray) -> None:
     assert "note: a DataArray: bands along 'band'" in str(report)
     sr = cubo.s2sr.upsample(**CUBIC)
     assert sr.attrs == cubo.attrs
-    assert arrange(cubo.chunk()).ds.B05.chunks is not None  # the CRS is enough to place the cells
+    assert to_native(cubo.chunk()).ds.B05.chunks is not None  # the CRS is enough to place the cells
 
 
 def test_a_dataset_that_holds_the_stack(cubo: xr.DataArray) -> None:

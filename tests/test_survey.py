@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from scenes import DIMS, FINE, RED_EDGE, SIXTY, TWELVE, native
 
-from xr_s2sr.scene.info import survey
+from xr_s2sr.scene.info import inspect_scene
 
 
 def with_cirrus() -> xr.Dataset:
@@ -38,20 +38,20 @@ SCENES = {
 @pytest.mark.parametrize("bands", [TWELVE, (*FINE, *SIXTY), ("B02", *RED_EDGE), (*FINE, "B11"), ("B02",)])
 def test_a_part_is_what_surveying_it_gives(name: str, bands: tuple[str, ...]) -> None:
     ds = SCENES[name]()
-    whole = survey(ds)
+    whole = inspect_scene(ds)
     before = repr(whole)
     part = whole.part(bands)
-    assert part == survey(ds[list(bands)])
+    assert part == inspect_scene(ds[list(bands)])
     part.notes.append("more")
     part.left_out.append("more")
-    part.held.clear()
+    part.bands.clear()
     assert repr(whole) == before
 
 
 def test_no_part_without_the_reference_or_beside_a_problem() -> None:
     ds = native()
-    assert survey(ds).part(["B03", "B05"]) is None  # coordinates are those of another band
-    assert survey(ds.drop_vars(list(FINE))).part(["B05"]) is None
-    broken = survey(ds.assign_coords(x_60m=ds.x_60m + 3))
+    assert inspect_scene(ds).part(["B03", "B05"]) is None  # coordinates are those of another band
+    assert inspect_scene(ds.drop_vars(list(FINE))).part(["B05"]) is None
+    broken = inspect_scene(ds.assign_coords(x_60m=ds.x_60m + 3))
     assert broken.problems
     assert broken.part([*FINE, "B05"]) is None

@@ -90,10 +90,10 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
         np.testing.assert_allclose(got[band].numpy(), inner, atol=2e-3)
 
 
-@pytest.mark.parametrize(("gsd", "size", "posed"), [(20, 12, False), (60, 4, False), (60, 4, True)])
-def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, size: int, posed: bool) -> None:
+@pytest.mark.parametrize(("gsd", "size", "proxy"), [(20, 12, False), (60, 4, False), (60, 4, True)])
+def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, size: int, proxy: bool) -> None:
     patches = data.Patches(scenes, gsd, np.random.default_rng(0))
-    inputs, truth, present = patches.batch(3, size, posed)
+    inputs, truth, present = patches.batch(3, size, proxy)
     factor = data.FACTOR[gsd]
     shapes = [tuple(x.shape) for x in inputs]
     expected = {
@@ -194,9 +194,9 @@ def test_a_checkpoint_of_the_first_trainings_still_fits() -> None:
     block = [f"blocks.0.{part}.{kind}" for part in ("first", "second") for kind in ("weight", "bias")]
     assert set(networks.Net20(8, 1).state_dict()) == {*ends, *block, "skip"}
     assert set(networks.Net60(8, 1).state_dict()) - {
-        "posed_coarsest.weight",
-        "posed_tail.weight",
-        "posed_tail.bias",
+        "proxy_coarsest.weight",
+        "proxy_tail.weight",
+        "proxy_tail.bias",
     } == {*ends, *block, "skip", "coarsest.weight", "lift"}
 
 
@@ -337,7 +337,7 @@ def test_weights_come_back_from_the_model_file(which: str, tmp_path: Path) -> No
     fresh = make(gsd, seed=1)
     export.start_from(fresh, path)
     for (name, a), b in zip(net.named_parameters(), fresh.parameters(), strict=True):
-        if not name.startswith("posed"):  # of use in training alone: not in the file
+        if not name.startswith("proxy"):  # of use in training alone: not in the file
             torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
     with pytest.raises(ModelError, match="do not fit the network to be trained"):
         export.start_from(networks.NETWORKS[20](16, 2), path)
@@ -390,7 +390,7 @@ def test_bands_that_play_others_leave_the_layers_of_b01_and_b09_alone() -> None:
     net(*inputs, True).square().mean().backward()
     assert net.tail.weight.grad is None
     assert net.coarsest.weight.grad is None
-    assert net.posed_tail.weight.grad is not None
+    assert net.proxy_tail.weight.grad is not None
     assert net.guide.weight.grad is not None
 
 
@@ -482,7 +482,7 @@ def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.Scene]) -> 
     b10 = scenes[0].b10.copy()
     b10[:, 100:140, 90:120] = np.nan
     holed = replace(scenes[0], b10=b10)
-    assert not holed.spotless
+    assert not holed.all_valid
     inputs, truth, _ = data.Patches([holed], 20, np.random.default_rng(0)).batch(32, 12)
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
     with pytest.raises(InputError, match="without invalid pixels"):
@@ -498,7 +498,7 @@ def test_a_dataset_is_a_scene() -> None:
     assert scene.b20.shape == (6, 57, 57)
     assert scene.b60 is not None
     assert scene.b60.shape == (2, 19, 19)
-    assert not scene.spotless
+    assert not scene.all_valid
     again = data.Patches([scene], 20, np.random.default_rng(0)).batch(1, 6)[1]
     assert torch.isfinite(again).all()
     with pytest.raises(BandError, match="missing B8A; training needs"):

@@ -11,12 +11,12 @@ import xarray as xr
 from xr_s2sr import arguments
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.datatree import into_tree
-from xr_s2sr.layouts.normalize import Scene, arrange, named
+from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, Device, RunOptions, model_list, prepare
 from xr_s2sr.scene import assemble
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
-from xr_s2sr.scene.info import Survey, find_bands, look
+from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.spans import Extent
@@ -136,7 +136,7 @@ def upsample(
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
-    layout = arrange(ds)
+    layout = to_native(ds)
     native = layout.ds
     info, wanted, runs, covered = prepare(native, bands, given, units, offset)
     _warn_of_omissions(native, info, covered, ancillary=keep == "fine" and bands is None)
@@ -160,11 +160,11 @@ def upsample(
         warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
     if is_lazy:
         result = lazy.aligned(result, restored, native)
-    result = layout.back(result)
+    result = layout.restore_form(result)
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
 
 
-def _warn_of_omissions(ds: xr.Dataset, info: Survey, covered: Extent, *, ancillary: bool) -> None:
+def _warn_of_omissions(ds: xr.Dataset, info: SceneInfo, covered: Extent, *, ancillary: bool) -> None:
     """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller."""
     for reason in info.left_out:
         warn(reason)
@@ -200,13 +200,13 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     """
     outcome = "upsample() would not run: see the problems"
     try:
-        layout = arrange(ds)
+        layout = to_native(ds)
     except ArgumentTypeError:
         raise
     except S2SRError as problem:
-        return Report(Survey(), outcome, (problem,))
+        return Report(SceneInfo(), outcome, (problem,))
     ds = layout.ds
-    info = look(ds, units, offset)
+    info = scene_info(ds, units, offset)
     info.notes[:0] = layout.notes
     problems = list(info.problems)
     try:
@@ -230,8 +230,8 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     BandError
         If two variables are the same band.
     """
-    info = Survey()
-    find_bands(named(ds), info)
+    info = SceneInfo()
+    find_bands(with_band_names(ds), info)
     if info.variables:
         info.check()
     return dict(info.variables)

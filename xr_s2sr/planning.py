@@ -15,7 +15,7 @@ from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
-from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.spans import Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -72,10 +72,10 @@ class ModelRun:
             origin["s2sr_missing_inputs"] = " ".join(band for band in BANDS if band in self.absent)
         return origin
 
-    def domain(self, info: Survey, covered: Extent) -> Extent:
+    def domain(self, info: SceneInfo, covered: Extent) -> Extent:
         """Return the smallest rectangle around an extent that holds whole pixels of every band that is read."""
         f = self.factor
-        anchor = next(band.start for band in info.held.values() if band.id in self.bands and band.factor == f)
+        anchor = next(band.start for band in info.bands.values() if band.id in self.bands and band.factor == f)
         rows, cols = (
             Span((s.start - a) // f * f + a, -((a - s.stop) // f) * f + a) for s, a in zip(covered, anchor, strict=True)
         )
@@ -88,8 +88,8 @@ def prepare(
     given: list[str | Path | Model] | None,
     units: Any,
     offset: Any,
-    info: Survey | None = None,
-) -> tuple[Survey, list[str], list[ModelRun], Extent]:
+    info: SceneInfo | None = None,
+) -> tuple[SceneInfo, list[str], list[ModelRun], Extent]:
     """Find the bands, choose their models, and refuse what cannot be restored.
 
     Parameters
@@ -100,12 +100,12 @@ def prepare(
         As in :func:`xr_s2sr.upsample`.
     given : list of str, Path or Model, optional
         The models that the user asked for.
-    info : Survey, optional
-        The survey of `ds`, where it was made before.
+    info : SceneInfo, optional
+        The description of `ds`, where it was made before.
 
     Returns
     -------
-    info : Survey
+    info : SceneInfo
         The bands that are involved, and what was left out.
     wanted : list of str
         Ids of the bands to return.
@@ -118,19 +118,19 @@ def prepare(
     BandError, GridError, RadiometryError, ModelError
         As :func:`xr_s2sr.upsample` says.
     """
-    info = look(ds, units, offset) if info is None else replace(info, left_out=[])
+    info = scene_info(ds, units, offset) if info is None else replace(info, left_out=[])
     wanted = wanted_bands(info, bands)
     runs = choose_models([band for band in wanted if not BANDS[band].is_fine], given)
     runs = require(info, runs, by_name=bands is not None)
     left_out = info.left_out
     wanted = [band for band in wanted if BANDS[band].is_fine or any(band in run.targets for run in runs)]
     # what is wrong with bands that are not involved is no reason to stop
-    info = look(ds.drop_vars(unused_variables(info, runs)), units, offset, info)
+    info = scene_info(ds.drop_vars(unused_variables(info, runs)), units, offset, info)
     info.check()
     info.left_out += left_out
     needed = needed_bands(info, runs, wanted)
     for band in needed:
-        plausibility.check_variable(ds[info.held[band].name], info.held[band])  # of dask arrays, in their tasks
+        plausibility.check_variable(ds[info.bands[band].name], info.bands[band])  # of dask arrays, in their tasks
     return info, wanted, runs, common_extent(info, needed)
 
 
@@ -153,7 +153,7 @@ def model_list(value: object) -> list[str | Path | Model]:
     return [item if isinstance(item, str | Model) else Path(item) for item in value]
 
 
-def wanted_bands(info: Survey, bands: Any) -> list[str]:
+def wanted_bands(info: SceneInfo, bands: Any) -> list[str]:
     """Return the ids of the bands that were asked for, or of every band that can be restored.
 
     Raises
@@ -215,12 +215,12 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
-def require(info: Survey, runs: Iterable[ModelRun], *, by_name: bool = True) -> list[ModelRun]:
+def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True) -> list[ModelRun]:
     """Return the runs that are possible, each with the optional inputs that the scene lacks.
 
     Parameters
     ----------
-    info : Survey
+    info : SceneInfo
         Its `left_out` is extended.
     runs : iterable of ModelRun
     by_name : bool
@@ -255,19 +255,19 @@ def require(info: Survey, runs: Iterable[ModelRun], *, by_name: bool = True) -> 
     return able
 
 
-def unused_variables(info: Survey, runs: Iterable[ModelRun]) -> list[str]:
+def unused_variables(info: SceneInfo, runs: Iterable[ModelRun]) -> list[str]:
     """Return the names of the variables at 20 m and 60 m that no model reads."""
     read = {band for run in runs for band in run.bands}
     return [name for band, name in info.variables.items() if not BANDS[band].is_fine and band not in read]
 
 
-def needed_bands(info: Survey, runs: Iterable[ModelRun], wanted: Iterable[str]) -> list[str]:
+def needed_bands(info: SceneInfo, runs: Iterable[ModelRun], wanted: Iterable[str]) -> list[str]:
     """Return the ids of the bands that are read, or whose coordinates the result takes."""
     passed = {band for band in wanted if BANDS[band].is_fine}
     return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})
 
 
-def common_extent(info: Survey, needed: Collection[str]) -> Extent:
+def common_extent(info: SceneInfo, needed: Collection[str]) -> Extent:
     """Return the rows and columns of the 10 m grid that all needed bands cover.
 
     Raises
@@ -275,13 +275,13 @@ def common_extent(info: Survey, needed: Collection[str]) -> Extent:
     GridError
         If there are none.
     """
-    extents = [info.held[band].extent for band in needed]
+    extents = [info.bands[band].extent for band in needed]
     rows, cols = ((max(e[axis].start for e in extents), min(e[axis].stop for e in extents)) for axis in (0, 1))
     if rows[0] >= rows[1] or cols[0] >= cols[1]:
         listed = "; ".join(
-            f"{held.name!r} rows {held.extent[0].start}:{held.extent[0].stop}, columns "
-            f"{held.extent[1].start}:{held.extent[1].stop}"
-            for held in {h.factor: h for b, h in info.held.items() if b in needed}.values()
+            f"{band.name!r} rows {band.extent[0].start}:{band.extent[0].stop}, columns "
+            f"{band.extent[1].start}:{band.extent[1].stop}"
+            for band in {h.factor: h for b, h in info.bands.items() if b in needed}.values()
         )
         raise GridError(
             f"the resolutions do not overlap, counted in 10 m pixels: {listed}. Select the same area in each: "

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
 from xr_s2sr.errors import InputError
-from xr_s2sr.scene.pixels import Validity, valid
+from xr_s2sr.scene.validity import Validity, valid
 
 RGB8: TypeAlias = NDArray[np.uint8]
 NODATA_COLOUR = (112, 64, 144)  # a violet that no grey image has

@@ -78,7 +78,7 @@ class Hidden:
     """A scene with a hidden band: guide, 20 m bands, the stand-in of the hidden band, and its truth."""
 
     name: str
-    spotless: bool
+    all_valid: bool
     fine: np.ndarray
     middle: np.ndarray
     hidden: np.ndarray
@@ -97,7 +97,7 @@ class Hidden:
         # the sensor's blur, and no noise: given back, it would flatter the recipe that expects it
         ratio = task.gsd // task.native
         clean = degrade(truth[0], ratio, "sensor", band=task.band, noise=False)[None]
-        return cls(scene.name, scene.spotless, fine, middle, clean.astype(np.float32), truth)
+        return cls(scene.name, scene.all_valid, fine, middle, clean.astype(np.float32), truth)
 
     @cached_property
     def noise(self) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from xr_s2sr import quality
 from xr_s2sr.inference import kernels
 from xr_s2sr.interpolation import cubic_taps
 from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
-from xr_s2sr.scene.pixels import LARGEST, Validity
+from xr_s2sr.scene.validity import LARGEST, Validity
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 Float32 = NDArray[np.float32]

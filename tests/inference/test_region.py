@@ -15,7 +15,7 @@ from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, chunk_axis, whole_axis
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import ModelRun
-from xr_s2sr.scene.info import survey
+from xr_s2sr.scene.info import inspect_scene
 from xr_s2sr.spans import Span
 
 dask = pytest.importorskip("dask")
@@ -62,8 +62,8 @@ def test_no_pixel_comes_from_elsewhere(lazy: bool, toys: list[Path], monkeypatch
 def test_axes_by_hand() -> None:
     """A 20 m band that starts 40 m after the 10 m bands; everything in pixels of 10 m but what is cut."""
     ds = native((60, 72), ("B02", "B05"))
-    info = survey(ds.isel(y_20m=slice(2, None)))
-    fine, coarse = info.held["B02"], info.held["B05"]
+    info = inspect_scene(ds.isel(y_20m=slice(2, None)))
+    fine, coarse = info.bands["B02"], info.bands["B05"]
     domain = Span(4, 60), Span(0, 72)
     # the band's first pixel is the domain's; of the 10 m band four are left out
     assert whole_axis(0, Span(5, 60), domain, [fine, coarse]) == RegionAxis(
@@ -83,7 +83,7 @@ def test_axes_by_hand() -> None:
 def test_a_domain_holds_whole_pixels_of_all_bands(toys: list[Path]) -> None:
     from xr_s2sr.models import load
 
-    info = survey(native((60, 72)))
+    info = inspect_scene(native((60, 72)))
     run = ModelRun(load(toys[1]), SIXTY)
     assert run.factor == 6
     assert run.domain(info, (Span(7, 59), Span(12, 31))) == (Span(6, 60), Span(12, 36))

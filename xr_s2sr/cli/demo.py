@@ -15,7 +15,7 @@ from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.cli import options
 from xr_s2sr.plot import before_after
 from xr_s2sr.quality import rmse
-from xr_s2sr.scene.pixels import Validity, valid
+from xr_s2sr.scene.validity import Validity, valid
 
 
 def add_parser(commands: options.Commands) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
 from xr_s2sr.planning import ModelRun, RunOptions
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import settled, writable
 from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.spans import Extent
@@ -26,7 +26,7 @@ from xr_s2sr.spans import Extent
 
 def restore(
     ds: xr.Dataset,
-    info: Survey,
+    info: SceneInfo,
     runs: Sequence[ModelRun],
     covered: Extent,
     options: RunOptions,
@@ -42,7 +42,7 @@ def restore(
     options = replace(options, threads=options.threads or default_threads())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
-    arrays = {b: np.empty(shape, writable(ds[info.held[b].name].dtype)) for run in runs for b in run.targets}
+    arrays = {b: np.empty(shape, writable(ds[info.bands[b].name].dtype)) for run in runs for b in run.targets}
     runners = [region.open_runner(run, options.device) for run in runs]
     specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
     regions = [_whole(spec, info, covered) for spec in specs]
@@ -55,10 +55,10 @@ def restore(
                 images = _images(ds, spec, axes, index)
                 region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick)
     undeclared.warn()
-    return {band: settled(array, info.held[band].radiometry) for band, array in arrays.items()}
+    return {band: settled(array, info.bands[band].radiometry) for band, array in arrays.items()}
 
 
-def _whole(spec: RegionSpec, info: Survey, covered: Extent) -> tuple[RegionAxis, RegionAxis]:
+def _whole(spec: RegionSpec, info: SceneInfo, covered: Extent) -> tuple[RegionAxis, RegionAxis]:
     """Return the axes of the region that holds all that the result covers."""
     domain = spec.run.domain(info, covered)
     groups = [spec.bands[band] for (band,) in spec.groups]

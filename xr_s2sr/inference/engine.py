@@ -157,8 +157,8 @@ def _check_ports(session: Any, model: Model) -> None:
     outputs = [port for port in session.get_outputs() if port.name == "sr"]
     found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
     # a size that the file leaves open has a name instead of a number
-    told = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
-    if told != expected:
+    declared = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
+    if declared != expected:
         raise ModelError(
             f"{model.path} has the inputs and output {found} (name: bands), its card says {expected}. Export it with "
             "the names and bands of its card, or correct the card"

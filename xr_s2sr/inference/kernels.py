@@ -35,7 +35,7 @@ def gather(
     gain, bias : float
         out = source * gain + bias.
     validity : (float, float, float, float)
-        See :class:`xr_s2sr.scene.pixels.Validity`.
+        See :class:`xr_s2sr.scene.validity.Validity`.
     out : float32 array, shape (h, w)
         Invalid pixels are left as 0.
     codes : uint8 array, shape (h, w)

@@ -24,7 +24,7 @@ from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import plausibility
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SMALLEST, LARGEST = 720, 2400
 
 def restore(
     ds: xr.Dataset,
-    info: Survey,
+    info: SceneInfo,
     runs: Sequence[ModelRun],
     covered: Extent,
     options: RunOptions,
@@ -56,24 +56,24 @@ def restore(
 
     sides = chunk_sides(ds[info.fine.name], covered, chunks)
     arrays: dict[str, da.Array] = {}
-    call = tokenize([ds[band.name].data.name for band in info.held.values() if ds[band.name].chunks is not None])
+    call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
     plausibility.forget(call)
     line = calling_line()
     for run in runs:
         # all that one run of the network gives, so that bands that are asked for apart share it
         able = replace(run, targets=tuple(band for band in run.model.card.targets if band in run.bands))
-        inputs = {band: one_date(ds[info.held[band].name]) for band in BANDS if band in run.bands}
+        inputs = {band: one_date(ds[info.bands[band].name]) for band in BANDS if band in run.bands}
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():
-            groups.setdefault((info.held[band].start, array.chunks), []).append(band)
+            groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
         spec = region_spec(able, info, groups.values(), options, call, line)
         arrays |= _graph(spec, info, inputs, covered, sides, run.targets)
     return arrays
 
 
-def is_lazy(ds: xr.Dataset, info: Survey, runs: Sequence[ModelRun]) -> bool:
+def is_lazy(ds: xr.Dataset, info: SceneInfo, runs: Sequence[ModelRun]) -> bool:
     """Tell whether a band that is read is a dask array."""
-    return any(ds[info.held[band].name].chunks is not None for run in runs for band in run.bands)
+    return any(ds[info.bands[band].name].chunks is not None for run in runs for band in run.bands)
 
 
 def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None) -> tuple[int, int]:
@@ -122,7 +122,7 @@ STORED = ("chunks", "preferred_chunks", "chunksizes", "shards", "contiguous", "o
 
 def _graph(
     spec: RegionSpec,
-    info: Survey,
+    info: SceneInfo,
     inputs: Mapping[str, da.Array],
     covered: Extent,
     sides: tuple[int, int],

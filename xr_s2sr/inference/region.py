@@ -20,8 +20,8 @@ from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
 from xr_s2sr.inference.windows import Plan, make_plan
 from xr_s2sr.planning import Device, ModelRun, RunOptions
-from xr_s2sr.scene.band import Held
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
@@ -34,7 +34,7 @@ class RegionSpec:
     Attributes
     ----------
     run : ModelRun
-    bands : mapping of str to Held
+    bands : mapping of str to SceneBand
         The bands that are read, by id.
     groups : tuple of tuples of str
         Ids of the bands that are cut alike.
@@ -46,7 +46,7 @@ class RegionSpec:
     """
 
     run: ModelRun
-    bands: Mapping[str, Held]
+    bands: Mapping[str, SceneBand]
     groups: tuple[tuple[str, ...], ...]
     options: RunOptions
     call: str = ""
@@ -79,18 +79,18 @@ class RegionAxis:
 
 def region_spec(
     run: ModelRun,
-    info: Survey,
+    info: SceneInfo,
     groups: Iterable[Sequence[str]],
     options: RunOptions,
     call: str = "",
     line: Line | None = None,
 ) -> RegionSpec:
     """Gather the settings that all regions of one model run share."""
-    bands = {band: info.held[band] for band in BANDS if band in run.bands}
+    bands = {band: info.bands[band] for band in BANDS if band in run.bands}
     return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line)
 
 
-def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held]) -> RegionAxis:
+def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[SceneBand]) -> RegionAxis:
     """Work out one axis of the region that is the whole domain.
 
     Parameters
@@ -100,7 +100,7 @@ def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held])
         The output, in pixels of the 10 m grid.
     domain : (Span, Span)
         Its edges mirror.
-    groups : sequence of Held
+    groups : sequence of SceneBand
         One band of each group.
     """
     whole = domain[axis]
@@ -109,7 +109,7 @@ def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[Held])
     return RegionAxis(len(whole), covered.shift(-whole.start), tuple(cuts))
 
 
-def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], plan: Plan) -> RegionAxis:
+def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBand], plan: Plan) -> RegionAxis:
     """Work out one axis of the region around one chunk of the result.
 
     Parameters
@@ -119,7 +119,7 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], p
         The output, in pixels of the 10 m grid.
     domain : (Span, Span)
         That of the whole result: its edges mirror, its corner is where the coarsest pixels start.
-    groups : sequence of Held
+    groups : sequence of SceneBand
         One band of each group.
     plan : Plan
         Over that domain, with the largest margin. If its windows are blended, the region runs those that touch its
@@ -143,13 +143,13 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[Held], p
     return RegionAxis(size, chunk.shift(-corner), tuple(cuts))
 
 
-def _inside(axis: int, band: Held, domain: Span) -> Span:
+def _inside(axis: int, band: SceneBand, domain: Span) -> Span:
     """Return the band's own pixels inside of the domain, beyond which they are mirrored."""
     start, f = band.start[axis], band.factor
     return Span(max(0, (domain.start - start) // f), min(band.grid.shape[axis], (domain.stop - start) // f))
 
 
-def _place(axis: int, band: Held, cut: Span, corner: int) -> int:
+def _place(axis: int, band: SceneBand, cut: Span, corner: int) -> int:
     """Return the place of a cut's first pixel in a domain that starts at `corner`, in the band's own pixels."""
     return (band.start[axis] + cut.start * band.factor - corner) // band.factor
 

@@ -196,8 +196,8 @@ def _keep_finest(companions: dict[str, Image], what: str, image: Image) -> None:
 
 def _physical_bands(main: Xml) -> dict[str, str]:
     """Band by the number that the metadata use for it; where they do not tell, ESA's own numbering."""
-    told = {e.get("bandId", ""): resolve(e.get("physicalBand")) for e in main.all("Spectral_Information")}
-    return {str(k): band for k, band in enumerate(BANDS)} | {k: band for k, band in told.items() if band is not None}
+    named = {e.get("bandId", ""): resolve(e.get("physicalBand")) for e in main.all("Spectral_Information")}
+    return {str(k): band for k, band in enumerate(BANDS)} | {k: band for k, band in named.items() if band is not None}
 
 
 def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[str]) -> dict[str, float]:

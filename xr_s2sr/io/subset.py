@@ -14,7 +14,7 @@ from xr_s2sr.bands import BY_GSD, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, DependencyError, InputError
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import Axis, read_axis
-from xr_s2sr.scene.info import Survey, survey
+from xr_s2sr.scene.info import SceneInfo, inspect_scene
 
 #: minx, miny, maxx, maxy in the CRS of the scene.
 Bounds: TypeAlias = tuple[float, float, float, float]
@@ -22,22 +22,22 @@ Bounds: TypeAlias = tuple[float, float, float, float]
 _CELL = 6
 
 
-def wanted_bands(held: Iterable[str], bands: Any, where: str) -> list[str]:
-    """Ids of the bands to open: all that are held, or those asked for and the 10 m bands that guide them.
+def wanted_bands(present: Iterable[str], bands: Any, where: str) -> list[str]:
+    """Ids of the bands to open: all that are there, or those asked for and the 10 m bands that guide them.
 
     Raises
     ------
     BandError
-        If a band is unknown or not held.
+        If a band is unknown or absent.
     """
-    held = list(held)
+    present = list(present)
     if bands is None:
-        return held
+        return present
     asked = resolve_requested(arguments.names("bands", bands))
-    absent = [band for band in asked if band not in held]
+    absent = [band for band in asked if band not in present]
     if absent:
-        raise BandError(f"asked for {', '.join(absent)}, but {where} holds {', '.join(held) or 'no band'}")
-    return [band for band in held if band in asked or band in BY_GSD[10]]
+        raise BandError(f"asked for {', '.join(absent)}, but {where} holds {', '.join(present) or 'no band'}")
+    return [band for band in present if band in asked or band in BY_GSD[10]]
 
 
 def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr.Dataset:
@@ -52,15 +52,15 @@ def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr
     where : str
         The file, for messages.
     """
-    found = survey(ds)
-    kept = wanted_bands(found.variables, bands, where)
-    ds = ds.drop_vars([name for band, name in found.variables.items() if band not in kept])
+    info = inspect_scene(ds)
+    kept = wanted_bands(info.variables, bands, where)
+    ds = ds.drop_vars([name for band, name in info.variables.items() if band not in kept])
     if bbox is not None:
-        ds = crop(ds, bbox, found, where)
-    return ds if chunks is None else chunked(ds, chunks, found)
+        ds = crop(ds, bbox, info, where)
+    return ds if chunks is None else chunked(ds, chunks, info)
 
 
-def crop(ds: xr.Dataset, bbox: Any, found: Survey, where: str) -> xr.Dataset:
+def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
     """Cut every resolution to a rectangle, snapped outwards to whole 60 m cells and cut at the scene's edge.
 
     Raises
@@ -69,15 +69,15 @@ def crop(ds: xr.Dataset, bbox: Any, found: Survey, where: str) -> xr.Dataset:
         If the rectangle is none, or has no pixel of the scene.
     """
     left, bottom, right, top = _rectangle(bbox)
-    if found.reference is None:
-        found.check()
+    if info.reference is None:
+        info.check()
         return ds
     # the coarsest band tells where cells begin; its grid nests in the 10 m one
-    coarsest = max(found.held.values(), key=lambda held: held.factor)
+    coarsest = max(info.bands.values(), key=lambda band: band.factor)
     spans = []
     for axis, start, ends in (
-        (found.grid.y, coarsest.start[0], (bottom, top)),
-        (found.grid.x, coarsest.start[1], (left, right)),
+        (info.grid.y, coarsest.start[0], (bottom, top)),
+        (info.grid.x, coarsest.start[1], (left, right)),
     ):
         # a thousandth of a pixel, so that an edge with float jitter takes no further cell
         first, last = sorted((end - axis.edge) / axis.step for end in ends)
@@ -85,21 +85,21 @@ def crop(ds: xr.Dataset, bbox: Any, found: Survey, where: str) -> xr.Dataset:
         last = math.ceil((last - 1e-3 - start) / _CELL) * _CELL + start
         first, last = max(first, 0), min(last, axis.size)
         if first >= last:
-            raise _outside(bbox, found, where)
+            raise _outside(bbox, info, where)
         spans.append((axis.edge + first * axis.step, axis.edge + last * axis.step))
     cuts: dict[Hashable, slice] = {}
     for variable in (v for v in ds.data_vars.values() if v.ndim >= 2):
-        for dim, span, like in zip(variable.dims[-2:], spans, (found.grid.y, found.grid.x), strict=True):
+        for dim, span, like in zip(variable.dims[-2:], spans, (info.grid.y, info.grid.x), strict=True):
             if dim not in cuts and dim in ds.coords:
                 cuts[dim] = _between(read_axis(variable, dim, like.step), span)
     ds = ds.isel(cuts)
-    return georeference(ds, found.grid.corner(*_corner(found, spans)))
+    return georeference(ds, info.grid.corner(*_corner(info, spans)))
 
 
-def _corner(found: Survey, spans: list[tuple[float, float]]) -> tuple[int, int]:
+def _corner(info: SceneInfo, spans: list[tuple[float, float]]) -> tuple[int, int]:
     """Row and column of the 10 m grid at which the rectangle begins."""
     row, col = (
-        round((span[0] - axis.edge) / axis.step) for axis, span in zip((found.grid.y, found.grid.x), spans, strict=True)
+        round((span[0] - axis.edge) / axis.step) for axis, span in zip((info.grid.y, info.grid.x), spans, strict=True)
     )
     return row, col
 
@@ -123,24 +123,24 @@ def _rectangle(bbox: Any) -> Bounds:
     return left, bottom, right, top
 
 
-def _outside(bbox: Any, found: Survey, where: str) -> InputError:
-    y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (found.grid.y, found.grid.x))
+def _outside(bbox: Any, info: SceneInfo, where: str) -> InputError:
+    y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (info.grid.y, info.grid.x))
     bounds = min(x), min(y), max(x), max(y)
     values = [float(value) for value in bbox]
     degrees = max(map(abs, values)) <= 180
     hint = ", and looks like degrees: give metres of that CRS" if degrees else ""
     return InputError(
         f"bbox={tuple(values)} lies outside of {where}{hint}; expected some of its bounds "
-        f"({', '.join(f'{value:.0f}' for value in bounds)}) in {found.crs or 'its CRS'}"
+        f"({', '.join(f'{value:.0f}' for value in bounds)}) in {info.crs or 'its CRS'}"
     )
 
 
-def chunked(ds: xr.Dataset, chunks: Any, found: Survey) -> xr.Dataset:
+def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
     """The same scene backed by dask, in chunks that nest."""
     if find_spec("dask") is None:
         raise DependencyError("chunks= needs dask, which is not installed: pip install dask")
     if isinstance(chunks, Mapping):
         return ds.chunk(chunks)
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
-    factors = {axis.dim: held.factor for held in found.held.values() for axis in (held.grid.y, held.grid.x)}
+    factors = {axis.dim: band.factor for band in info.bands.values() for axis in (band.grid.y, band.grid.x)}
     return ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in ds.dims})

@@ -164,8 +164,8 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
         attrs = [ds[name].attrs for name in out.descriptions]
         out.scales = [float(a.get("scale_factor", 1.0)) for a in attrs]
         out.offsets = [float(a.get("add_offset", 0.0)) for a in attrs]
-        for k, told in enumerate(attrs, 1):
-            out.update_tags(k, **{key: str(value) for key, value in told.items() if str(key).startswith("s2sr_")})
+        for k, provenance in enumerate(attrs, 1):
+            out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
 
 
 def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:

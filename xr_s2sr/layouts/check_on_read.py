@@ -11,8 +11,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import GridError
-from xr_s2sr.scene.pixels import Validity, numba_ready, writable
+from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
+from xr_s2sr.scene.validity import Validity
 
 
 def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -> Any:
@@ -75,13 +76,13 @@ def _decimated(
     GridError
         If valid pixels differ inside of a cell.
     """
-    from xr_s2sr.layouts.replicated_blocks import thin  # brings numba
+    from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
 
     begins = [begin for begin, _ in block_info[0]["array-location"][-2:]]
     row, col = (-((begin - start) % factor) for begin, start in zip(begins, corner, strict=True))
     out = np.empty(block_info[None]["chunk-shape"], writable(block.dtype))
     for index in np.ndindex(block.shape[:-2]):
-        differing, _ = thin(numba_ready(block[index]), factor, row, col, validity, out[index])
+        differing, _ = decimate(numba_ready(block[index]), factor, row, col, validity, out[index])
         if differing:
             raise GridError(
                 f"{band!r} was taken for copies of {gsd} m pixels on a finer grid, but pixels differ inside of a cell "

@@ -60,10 +60,10 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     relative = str(PurePosixPath(finest.path).relative_to(tree.path))
     node = out[relative]
     assert isinstance(node, xr.DataTree)
-    held = node.to_dataset(inherit=False)
-    for dim in {*held.dims} & {*result.dims}:
-        if held.sizes[dim] != result.sizes[dim]:
-            held = held.sel({dim: result[dim]})
-    fresh = result.drop_vars([name for name in result.data_vars if name in held])
-    node.dataset = held.assign(fresh.data_vars)
+    native = node.to_dataset(inherit=False)
+    for dim in {*native.dims} & {*result.dims}:
+        if native.sizes[dim] != result.sizes[dim]:
+            native = native.sel({dim: result[dim]})
+    fresh = result.drop_vars([name for name in result.data_vars if name in native])
+    node.dataset = native.assign(fresh.data_vars)
     return out

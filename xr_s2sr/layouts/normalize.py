@@ -19,8 +19,8 @@ from xr_s2sr.errors import ArgumentTypeError
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.layouts.replicated import native_grids
-from xr_s2sr.scene.pixels import invalid
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
+from xr_s2sr.scene.validity import invalid
 
 #: A scene as users hold it.
 Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
@@ -30,26 +30,26 @@ _COLS = re.compile(r"(x|lon|longitude|easting)(_.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A scene, ready to be surveyed.
+class NativeForm:
+    """A scene in native form: one variable a band, each resolution on dims of its own.
 
     Attributes
     ----------
     ds : Dataset
         One variable a band, rows and columns last, each resolution on dims of its own.
-    back : callable
+    restore_form : callable
         Brings a result on the 10 m grid into the form of the scene.
     notes : tuple of str
         What was recognised.
     """
 
     ds: xr.Dataset
-    back: Callable[[xr.Dataset], Any]
+    restore_form: Callable[[xr.Dataset], Any]
     notes: tuple[str, ...] = ()
 
 
-def arrange(scene: Any) -> Layout:
-    """Recognise how a scene is held.
+def to_native(scene: Any) -> NativeForm:
+    """Recognise the form of a scene, and bring it to native form.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def arrange(scene: Any) -> Layout:
     if isinstance(scene, xr.DataTree):
         ds, notes = read_tree(scene)
         inner = from_dataset(ds)
-        return Layout(inner.ds, inner.back, (*notes, *inner.notes))
+        return NativeForm(inner.ds, inner.restore_form, (*notes, *inner.notes))
     if isinstance(scene, xr.DataArray):
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
@@ -74,8 +74,8 @@ def arrange(scene: Any) -> Layout:
     )
 
 
-def named(scene: Scene) -> xr.Dataset:
-    """One variable a band, wherever its pixels lie: for their names only."""
+def with_band_names(scene: Scene) -> xr.Dataset:
+    """Return one variable a band, wherever its pixels lie: for their names only."""
     if isinstance(scene, xr.DataTree):
         return read_tree(scene)[0]
     if isinstance(scene, xr.DataArray):
@@ -83,15 +83,15 @@ def named(scene: Scene) -> xr.Dataset:
     return scene.rename(described(scene))
 
 
-def from_array(da: xr.DataArray) -> Layout:
+def from_array(da: xr.DataArray) -> NativeForm:
     """Bands stacked along a dimension (stackstac, cubo, a GeoTIFF)."""
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
     note = f"a DataArray: bands along {dim!r}"
-    return Layout(inner.ds, lambda result: stack(inner.back(result), da, dim, labels), (note, *inner.notes))
+    return NativeForm(inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes))
 
 
-def from_dataset(ds: xr.Dataset) -> Layout:
+def from_dataset(ds: xr.Dataset) -> NativeForm:
     """Variables by band; or one variable with bands stacked along a dimension."""
     new = described(ds)
     if not new and not any(resolve(name) for name in ds.data_vars):
@@ -99,20 +99,22 @@ def from_dataset(ds: xr.Dataset) -> Layout:
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
-            return Layout(inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.back), inner.notes)
+            return NativeForm(
+                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes
+            )
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
     named = ds.rename(new)
     upright, turned = _upright(named)
-    thinned = native_grids(upright)
+    decimated = native_grids(upright)
 
     def back(result: xr.Dataset) -> xr.Dataset:
-        result = _masked(result, upright, thinned.gaps)
+        result = _masked(result, upright, decimated.gaps)
         for name, dims in turned.items():
             if name in result:
                 result[name] = result[name].transpose(*_like(dims, result[name].dims))
         return result.rename({band: name for name, band in new.items() if band in result})
 
-    return Layout(thinned.ds, back, (*notes, *thinned.notes))
+    return NativeForm(decimated.ds, back, (*notes, *decimated.notes))
 
 
 def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any], result: xr.Dataset) -> xr.Dataset:

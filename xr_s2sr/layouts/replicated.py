@@ -1,4 +1,4 @@
-"""Bands held as nearest-neighbour copies on a finer grid, as one load at 10 m gives them: found, and thinned exactly.
+"""Bands replicated by nearest neighbour on a finer grid, as one load at 10 m gives them: recognised, decimated exactly.
 
 A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. Which pixel starts a cell, the phase, is told by
 the seams between unequal neighbours: all of them lie on the edges of cells. The pixels decide; the tiling grid of
@@ -76,7 +76,7 @@ class Thinned:
 def native_grids(ds: xr.Dataset) -> Thinned:
     """Put each band that is held as copies onto its native grid; the others are left as they are.
 
-    A band at a finer spacing that is no exact copy is left alone: the survey refuses it.
+    A band at a finer spacing that is no exact copy is left alone: it is refused by scene_info.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
             pitch = gsd * degraded_by(da)
             validity_in_any_unit(da)
         except S2SRError:
-            continue  # the survey tells it
+            continue  # scene_info says so
         factor = round(pitch / grid.gsd)
         square = abs(abs(grid.y.step) - grid.gsd) <= TOLERANCE * grid.gsd
         if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
@@ -140,7 +140,7 @@ def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
 
 def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
     """What the seams say, by axis; bands with seams inside of any cell are taken out of the group."""
-    from xr_s2sr.layouts.replicated_blocks import seams  # brings numba
+    from xr_s2sr.layouts.replicated_blocks import cell_edges  # brings numba
 
     seen: list[tuple[set[int], set[int]]] = []
     for name in list(group.names):
@@ -150,7 +150,7 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
         marks = tuple(np.zeros(size, bool) for size in group.grid.shape)
         validity = validity_in_any_unit(da)
         for _, image in _images(da):
-            seams(image, validity, *marks)
+            cell_edges(image, validity, *marks)
         rows, cols = ({int(at) % group.factor for at in np.flatnonzero(mark)} for mark in marks)
         if len(rows) > 1 or len(cols) > 1:
             group.names.remove(name)
@@ -231,11 +231,11 @@ def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, l
 
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
     """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
-    from xr_s2sr.layouts.replicated_blocks import thin  # brings numba
+    from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
 
     validity = validity_in_any_unit(da)
     out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))
-    counts = [thin(image, factor, *corner, validity, out[index]) for index, image in _images(da)]
+    counts = [decimate(image, factor, *corner, validity, out[index]) for index, image in _images(da)]
     return not any(wrong for wrong, _ in counts), out.astype(da.dtype, copy=False), any(gaps for _, gaps in counts)
 
 

@@ -11,14 +11,14 @@ from xr_s2sr.scene.pixel_codes import INVALID, classify, rounded
 
 
 @jit
-def seams(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: no cover
+def cell_edges(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: no cover
     """Mark the rows and columns that differ anywhere from the one before; invalid pixels differ from nothing.
 
     Parameters
     ----------
     image : array, shape (h, w)
     validity : (float, float, float, float)
-        See :class:`xr_s2sr.scene.pixels.Validity`.
+        See :class:`xr_s2sr.scene.validity.Validity`.
     rows, cols : bool arrays, shapes (h,) and (w,)
         Set to True where there is a seam, else left alone.
     """
@@ -39,7 +39,9 @@ def seams(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: n
 
 
 @jit
-def thin(image: Any, factor: int, row: int, col: int, validity: Any, out: Any) -> tuple[int, int]:  # pragma: no cover
+def decimate(
+    image: Any, factor: int, row: int, col: int, validity: Any, out: Any
+) -> tuple[int, int]:  # pragma: no cover
     """Take one pixel of each factor x factor cell: the first valid one.
 
     Parameters
@@ -49,7 +51,7 @@ def thin(image: Any, factor: int, row: int, col: int, validity: Any, out: Any) -
     row, col : int
         Where the first cell starts, in pixels of the image: 0 or less.
     validity : (float, float, float, float)
-        See :class:`xr_s2sr.scene.pixels.Validity`.
+        See :class:`xr_s2sr.scene.validity.Validity`.
     out : array, shape (h', w')
         The cells, also those of which the image holds a part only; an invalid pixel where none is valid.
 

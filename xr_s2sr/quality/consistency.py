@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
-from xr_s2sr.layouts.normalize import Scene, arrange, named
+from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
 from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
-from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
 from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
-from xr_s2sr.scene.info import Survey, find_bands, look
+from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units, resolve_radiometry
@@ -77,8 +77,8 @@ def consistency(
     check_protocol(protocol, satellite, BLURS)
     if not isinstance(sr, xr.Dataset | xr.DataArray):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
-    sr, ds = named(sr), arrange(ds).ds
-    info = look(ds, units, offset)
+    sr, ds = with_band_names(sr), to_native(ds).ds
+    info = scene_info(ds, units, offset)
     info.check_one_offset()
     restored = _restored(sr, info)
     if not restored:
@@ -88,12 +88,12 @@ def consistency(
             "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
         )
     unused = [name for band, name in info.variables.items() if BANDS[band].gsd > 10 and band not in restored]
-    info = look(ds.drop_vars(unused), units, offset, info)
+    info = scene_info(ds.drop_vars(unused), units, offset, info)
     info.check()
     check_pixels(ds, info, list(restored))
     rows = []
     for key, name in restored.items():
-        band = info.held[key]
+        band = info.bands[key]
         radiometry = resolve_radiometry(sr[name], units, offset)
         sigma = sigma_of(key, band.factor, protocol, satellite)
         spans = _shared(sr[name], ds[band.name], band, sigma)
@@ -117,9 +117,9 @@ def consistency(
     )
 
 
-def _restored(sr: xr.Dataset, info: Survey) -> dict[str, str]:
+def _restored(sr: xr.Dataset, info: SceneInfo) -> dict[str, str]:
     """Return the variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
-    names = Survey()
+    names = SceneInfo()
     find_bands(sr, names)
     restored = {}
     for band, name in names.variables.items():
@@ -131,7 +131,7 @@ def _restored(sr: xr.Dataset, info: Survey) -> dict[str, str]:
     return restored
 
 
-def _shared(sr: xr.DataArray, native: xr.DataArray, band: Held, sigma: float) -> list[tuple[Span, Span]]:
+def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: float) -> list[tuple[Span, Span]]:
     """Return the rows and columns of both that cover the same whole native pixels."""
     if sr.shape[:-2] != native.shape[:-2]:
         raise GridError(

@@ -11,7 +11,7 @@ import xarray as xr
 from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, InputError, warn
-from xr_s2sr.layouts.normalize import Scene, arrange
+from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
@@ -19,7 +19,7 @@ from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol
-from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.radiometry import Units
 
 #: Name of the packaged models among those that are compared.
@@ -99,8 +99,8 @@ def evaluate(
     options = RunOptions(arguments.count("tile", tile), None, device, threads)
     report = arguments.progress(progress)
     methods = _methods(model)
-    ds = arrange(ds).ds
-    info = look(ds, units, offset)
+    ds = to_native(ds).ds
+    info = scene_info(ds, units, offset)
     wanted = _scorable(info, bands, methods)
     groups: list[Group] = []
     problems: dict[int, InputError] = {}
@@ -148,7 +148,7 @@ def _loaded(model: Any) -> Given:
     return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
-def _scorable(info: Survey, bands: Any, methods: Mapping[str, Given]) -> list[str]:
+def _scorable(info: SceneInfo, bands: Any, methods: Mapping[str, Given]) -> list[str]:
     """Return the ids of the bands to score: those asked for, or those that the given models restore."""
     wanted = wanted_bands(info, bands)
     fine = [band for band in wanted if BANDS[band].gsd == 10]

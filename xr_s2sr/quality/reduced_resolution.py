@@ -17,7 +17,7 @@ from xr_s2sr.planning import RunOptions, needed_bands, prepare
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.simulate import measured_in, simulate
-from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import dn
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.spans import Extent
@@ -50,7 +50,7 @@ class Trial:
     Attributes
     ----------
     simulated : Dataset
-    info : Survey
+    info : SceneInfo
         Of the native scene.
     targets : list of str
         Ids of the bands to score.
@@ -63,7 +63,7 @@ class Trial:
     """
 
     simulated: xr.Dataset
-    info: Survey
+    info: SceneInfo
     targets: list[str]
     gsd: int
     factor: int
@@ -72,7 +72,7 @@ class Trial:
 
     def scored(self, methods: Mapping[str, Given], options: RunOptions, report: Report) -> Group:
         """Restore by every method, and compare."""
-        info = look(self.simulated, None, None)
+        info = scene_info(self.simulated, None, None)
         values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
         models = {}
         for name, given in methods.items():
@@ -82,13 +82,13 @@ class Trial:
         stacked = {key: np.array(rows) for key, rows in values.items()}
         return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models)
 
-    def _restored(self, info: Survey, given: Given, options: RunOptions, report: Report) -> tuple[F64, list[str]]:
+    def _restored(self, info: SceneInfo, given: Given, options: RunOptions, report: Report) -> tuple[F64, list[str]]:
         """Return the targets in DN, shaped as the truth, and name the models that restored them."""
         from xr_s2sr.inference import eager  # brings numba
 
         info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info)
         arrays = eager.restore(self.simulated, info, runs, covered, options, report)
-        images = (dn(arrays[band].astype(np.float64), self.info.held[band].radiometry) for band in self.targets)
+        images = (dn(arrays[band].astype(np.float64), self.info.bands[band].radiometry) for band in self.targets)
         by_band = {band: run.model for run in runs for band in run.targets}
         labels = [_label(by_band[band]) for band in self.targets]
         return stack_dates(images), list(dict.fromkeys(labels))
@@ -101,7 +101,7 @@ def _label(model: Model) -> str:
 
 def prepared(
     ds: xr.Dataset,
-    info: Survey,
+    info: SceneInfo,
     targets: list[str],
     gsd: int,
     methods: Mapping[str, Given],
@@ -117,7 +117,7 @@ def prepared(
     ----------
     ds : Dataset
         The native scene.
-    info : Survey
+    info : SceneInfo
         Of `ds`, with these `units` and `offset`.
     targets : list of str
         Ids of the bands to score, all of one `gsd`.
@@ -138,16 +138,16 @@ def prepared(
         read, _, chosen, _ = prepare(ds, targets, given, units, offset, info)
         names |= dict.fromkeys(read.variables[band] for band in needed_bands(read, chosen, targets))
     # in whole pixels of the scene's coarsest band, read or not: the area that ds.s2sr.degrade(factor) has
-    coarsest = max(info.held.values(), key=lambda band: band.factor)
+    coarsest = max(info.bands.values(), key=lambda band: band.factor)
     ds = ds[list(names)]
-    info = look(ds, units, offset, info)
+    info = scene_info(ds, units, offset, info)
     simulated, covered = simulate(ds, info, factor, protocol, satellite, coarsest=coarsest)
     _check_size(covered, gsd, factor, coarsest.factor * factor)
-    bands = [info.held[band] for band in targets]
+    bands = [info.bands[band] for band in targets]
     truth = stack_dates(dn(measured_in(ds, band, covered), band.radiometry) for band in bands)
     shape = len(covered[0]) // factor, len(covered[1]) // factor
     invalid = np.zeros((truth.shape[1] // shape[0], *shape), bool)
-    for band in info.held.values():
+    for band in info.bands.values():
         holes = np.isnan(simulated[band.name].values).reshape(-1, *(n // band.factor for n in shape))
         invalid |= holes.repeat(band.factor, -2).repeat(band.factor, -1)
     valid = interior_mask(invalid, SCORE_BORDER)

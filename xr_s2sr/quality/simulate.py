@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from xr_s2sr import arguments
 from xr_s2sr.bands import MTF
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.layouts.normalize import Scene, arrange
+from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.planning import common_extent
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.sensor import NOMINAL_MTF
-from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
-from xr_s2sr.scene.info import Survey, look
+from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units
@@ -96,30 +96,30 @@ def degrade(
     """
     factor = arguments.count("factor", factor, least=2)
     check_protocol(protocol, satellite)
-    native = arrange(ds).ds
-    return simulate(native, look(native, units, offset), factor, protocol, satellite)[0]
+    native = to_native(ds).ds
+    return simulate(native, scene_info(native, units, offset), factor, protocol, satellite)[0]
 
 
 def simulate(
     ds: xr.Dataset,
-    info: Survey,
+    info: SceneInfo,
     factor: int,
     protocol: Protocol,
     satellite: str | None = None,
     *,
-    coarsest: Held | None = None,
+    coarsest: SceneBand | None = None,
 ) -> tuple[xr.Dataset, Extent]:
-    """Degrade a surveyed scene; also return the 10 m pixels of it that the result covers.
+    """Degrade a scene; also return the 10 m pixels of it that the result covers.
 
     The area is made up of whole pixels of `coarsest`, by default the coarsest band of `ds`.
     """
     info.check()
     info.check_one_offset()
-    check_pixels(ds, info, list(info.held))
-    covered = whole_pixels(info, coarsest or max(info.held.values(), key=lambda band: band.factor), factor)
+    check_pixels(ds, info, list(info.bands))
+    covered = whole_pixels(info, coarsest or max(info.bands.values(), key=lambda band: band.factor), factor)
     rule = protocol if satellite is None else f"{protocol} ({satellite})"
     variables: dict[Hashable, xr.DataArray] = {}
-    for band in info.held.values():
+    for band in info.bands.values():
         sigma = sigma_of(band.id, factor, protocol, satellite)
         # NaN spreads exactly as far as the kernel reaches
         image = degradation.degrade(measured_in(ds, band, covered), factor, protocol, sigma=sigma, band=band.id)
@@ -149,7 +149,7 @@ def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) 
     return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
 
 
-def whole_pixels(info: Survey, coarsest: Held, factor: int) -> Extent:
+def whole_pixels(info: SceneInfo, coarsest: SceneBand, factor: int) -> Extent:
     """Return the 10 m pixels to degrade: those that all bands cover, in whole degraded pixels of the coarsest band.
 
     Raises
@@ -157,7 +157,7 @@ def whole_pixels(info: Survey, coarsest: Held, factor: int) -> Extent:
     GridError
         If there is no such pixel.
     """
-    covered = common_extent(info, list(info.held))
+    covered = common_extent(info, list(info.bands))
     side = coarsest.factor * factor
     spans = []
     for span, anchor in zip(covered, coarsest.start, strict=True):
@@ -173,7 +173,7 @@ def whole_pixels(info: Survey, coarsest: Held, factor: int) -> Extent:
     return spans[0], spans[1]
 
 
-def measured_in(ds: xr.Dataset, band: Held, covered: Extent) -> NDArray[np.float64]:
+def measured_in(ds: xr.Dataset, band: SceneBand, covered: Extent) -> NDArray[np.float64]:
     """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
     rows, cols = (
         slice((span.start - start) // band.factor, (span.stop - start) // band.factor)
@@ -183,7 +183,7 @@ def measured_in(ds: xr.Dataset, band: Held, covered: Extent) -> NDArray[np.float
 
 
 def _variable(
-    native: xr.DataArray, band: Held, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
+    native: xr.DataArray, band: SceneBand, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
 ) -> xr.DataArray:
     """Return a simulated band: the native one's name, dims, leading coords and attrs, on larger pixels."""
     coords: dict[Hashable, Any] = {

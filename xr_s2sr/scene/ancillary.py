@@ -11,20 +11,20 @@ import xarray as xr
 from xr_s2sr.bands import resolve
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.scene.grid import Axis, read_axis
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.info import SceneInfo
 
 #: The ancillary variables that come along: those on the 10 m grid, or all.
 Keep: TypeAlias = Literal["fine", "all"]
 KEEP: tuple[Keep, ...] = ("fine", "all")
 
 
-def off_grid(ds: xr.Dataset, found: Survey) -> list[str]:
+def off_grid(ds: xr.Dataset, found: SceneInfo) -> list[str]:
     """Return the names of the ancillary variables with dims of their own."""
     fine = {*ds[found.fine.name].dims}
     return [str(name) for name, da in ds.data_vars.items() if resolve(name) is None and not {*da.dims} <= fine]
 
 
-def brought(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:
+def to_fine_grid(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:
     """Bring a coarser variable to the 10 m grid by nearest neighbour; None if it does not cover the grid.
 
     A variable whose last two dims are not spatial comes back as it is.

@@ -8,10 +8,10 @@ from typing import Any
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
-from xr_s2sr.scene.ancillary import Keep, brought
+from xr_s2sr.scene.ancillary import Keep, to_fine_grid
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import Grid, degraded_by
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.spans import Extent
 
 #: Parts of an encoding that still describe the result; chunks, source and compression of the input file do not.
@@ -38,7 +38,7 @@ def cut(da: xr.DataArray, covered: Extent, grid: Grid) -> xr.DataArray:
 
 
 def restored_variable(
-    ds: xr.Dataset, info: Survey, covered: Extent, band: str, data: Any, provenance: Mapping[str, str]
+    ds: xr.Dataset, info: SceneInfo, covered: Extent, band: str, data: Any, provenance: Mapping[str, str]
 ) -> xr.DataArray:
     """Return a restored band with its native variable's name, attrs and encoding, on the 10 m grid's coordinates.
 
@@ -46,7 +46,7 @@ def restored_variable(
     ----------
     ds : Dataset
         The input.
-    info : Survey
+    info : SceneInfo
     covered : (Span, Span)
         The part of the 10 m grid that the result covers.
     band : str
@@ -70,7 +70,7 @@ def restored_variable(
 
 def dataset(
     ds: xr.Dataset,
-    info: Survey,
+    info: SceneInfo,
     covered: Extent,
     restored: dict[str, xr.DataArray],
     wanted: list[str] | None,
@@ -99,7 +99,7 @@ def dataset(
             if wanted is None or band in wanted or (extra and keep == "all"):
                 variables[name] = cut(variable, covered, info.grid)
         elif extra and keep == "all":
-            near = brought(variable, reference)
+            near = to_fine_grid(variable, reference)
             if near is not None:
                 variables[name] = near
     transform = info.grid.corner(covered[0].start, covered[1].start)

@@ -12,7 +12,7 @@ from xr_s2sr.spans import Extent, Span
 
 
 @dataclass(frozen=True)
-class Held:
+class SceneBand:
     """A band of a Dataset.
 
     Attributes
@@ -48,7 +48,7 @@ class Held:
         )
 
     @property
-    def told(self) -> str:
+    def radiometry_text(self) -> str:
         """Its radiometry in words."""
         if self.dates is None:
             return str(self.radiometry)

@@ -1,6 +1,6 @@
-"""Survey a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
+"""SceneInfo a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
 
-A survey collects problems instead of raising them. ``upsample`` then raises the first problem, ``validate`` shows all.
+Problems are collected instead of raised. ``upsample`` then raises the first problem, ``validate`` shows all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xarray as xr
 from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
-from xr_s2sr.scene.band import Held
+from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import check_tile, read_crs
 from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
@@ -30,14 +30,14 @@ RADIOMETRY_NOTE = "radiometry"
 
 
 @dataclass
-class Survey:
+class SceneInfo:
     """Findings about one Dataset.
 
     Attributes
     ----------
     variables : dict of str to str
         Band id to variable name, in the order of wavelength.
-    held : dict of str to Held
+    bands : dict of str to SceneBand
         The bands without a problem.
     reference : str or None
         Id of the 10 m band whose coordinates the result takes.
@@ -51,7 +51,7 @@ class Survey:
     """
 
     variables: dict[str, str] = field(default_factory=dict)
-    held: dict[str, Held] = field(default_factory=dict)
+    bands: dict[str, SceneBand] = field(default_factory=dict)
     reference: str | None = None
     crs: str | None = None
     problems: list[S2SRError] = field(default_factory=list)
@@ -59,9 +59,9 @@ class Survey:
     left_out: list[str] = field(default_factory=list)
 
     @property
-    def fine(self) -> Held:
+    def fine(self) -> SceneBand:
         """The 10 m band whose coordinates the result takes."""
-        return self.held[self.reference or ""]
+        return self.bands[self.reference or ""]
 
     @property
     def grid(self) -> Grid:
@@ -76,20 +76,20 @@ class Survey:
         except S2SRError as problem:
             self.problems.append(problem)
 
-    def part(self, names: Collection[Hashable]) -> Survey | None:
-        """Survey of the same Dataset with these variables only, or None where it must be surveyed for that.
+    def part(self, names: Collection[Hashable]) -> SceneInfo | None:
+        """Return the same for these variables only, or None if the Dataset must be read again for that.
 
         It must be where there are problems, since a problem that bands share is reported for the first of them.
         """
         if self.problems or self.reference is None or self.variables[self.reference] not in names:
             return None
         variables = {band: name for band, name in self.variables.items() if name in names}
-        held = {band: state for band, state in self.held.items() if band in variables}
+        bands = {key: band for key, band in self.bands.items() if key in variables}
         notes = [note for note in self.notes if not note.startswith(RADIOMETRY_NOTE)]
         if CIRRUS not in variables:
             notes = [note for note in notes if note != CIRRUS_NOTE]
-        notes += _radiometry_notes(held.values())
-        return replace(self, variables=variables, held=held, problems=[], notes=notes, left_out=[])
+        notes += _radiometry_notes(bands.values())
+        return replace(self, variables=variables, bands=bands, problems=[], notes=notes, left_out=[])
 
     def check_one_offset(self) -> None:
         """Refuse offsets that differ between dates, for methods that compare or degrade dates together.
@@ -98,11 +98,11 @@ class Survey:
         ------
         RadiometryError
         """
-        for held in self.held.values():
-            if held.dates is not None:
+        for band in self.bands.values():
+            if band.dates is not None:
                 raise RadiometryError(
-                    f"the offsets of {held.name!r} differ along {held.dates.dim!r} ({held.radiometry.source}); "
-                    f"expected one. Take the dates of one offset: ds.isel({held.dates.dim}=[...])"
+                    f"the offsets of {band.name!r} differ along {band.dates.dim!r} ({band.radiometry.source}); "
+                    f"expected one. Take the dates of one offset: ds.isel({band.dates.dim}=[...])"
                 )
 
     def check(self) -> None:
@@ -115,20 +115,20 @@ class Survey:
         raise first
 
 
-def look(ds: xr.Dataset, units: Any, offset: Any, known: Survey | None = None) -> Survey:
-    """Survey a Dataset after checking the arguments that say what its pixel values are.
+def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None = None) -> SceneInfo:
+    """SceneInfo a Dataset after checking the arguments that say what its pixel values are.
 
-    `known` is the survey of a Dataset that has these variables and more; nothing is read again that it says.
+    `known` describes a Dataset that has these variables and more; nothing that it says is read again.
     """
     part = None if known is None else known.part(ds.data_vars)
     if part is not None:
         return part
     if units is not None:
         arguments.choice("units", units, UNITS)
-    return survey(ds, units, offset_argument(offset))
+    return inspect_scene(ds, units, offset_argument(offset))
 
 
-def find_bands(ds: xr.Dataset, survey: Survey) -> None:
+def find_bands(ds: xr.Dataset, info: SceneInfo) -> None:
     """Resolve the names of all data variables."""
     found: dict[str, str] = {}
     for name in ds.data_vars:
@@ -136,15 +136,15 @@ def find_bands(ds: xr.Dataset, survey: Survey) -> None:
         if band is None:
             continue
         if band in found:
-            survey.problems.append(
+            info.problems.append(
                 BandError(f"both {found[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
             )
             continue
         found[band] = str(name)
-    survey.variables = {band: found[band] for band in BANDS if band in found}
+    info.variables = {band: found[band] for band in BANDS if band in found}
     if not found:
         names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
-        survey.problems.append(
+        info.problems.append(
             BandError(
                 f"no Sentinel-2 band among the variables ({names}). Name them by band: "
                 'ds = ds.rename({"my_red": "B04", ...})'
@@ -152,7 +152,7 @@ def find_bands(ds: xr.Dataset, survey: Survey) -> None:
         )
 
 
-def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Survey:
+def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> SceneInfo:
     """Look at names, coordinates and metadata; no pixel is read.
 
     Parameters
@@ -163,9 +163,9 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
 
     Returns
     -------
-    Survey
+    SceneInfo
     """
-    result = Survey()
+    result = SceneInfo()
     find_bands(ds, result)
     if CIRRUS in result.variables:
         result.notes.append(CIRRUS_NOTE)
@@ -220,13 +220,13 @@ def survey(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataAr
             _check_dims(da, reference, BANDS[band])
             radiometry, dates = radiometric_state(da, units, offset)
             axis = 0 if dates is None else da.dims.index(dates.dim)
-            result.held[band] = Held(band, name, *place, radiometry, dates, axis)
+            result.bands[band] = SceneBand(band, name, *place, radiometry, dates, axis)
     _check_cells(result)
-    result.notes += _radiometry_notes(result.held.values())
+    result.notes += _radiometry_notes(result.bands.values())
     return result
 
 
-def _radiometry_notes(bands: Iterable[Held]) -> list[str]:
+def _radiometry_notes(bands: Iterable[SceneBand]) -> list[str]:
     """Say where scale, offset and nodata come from, once for all bands that share it."""
     by_source: dict[str, list[str]] = {}
     for band in bands:
@@ -254,19 +254,19 @@ def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
         )
 
 
-def _check_cells(survey: Survey) -> None:
+def _check_cells(info: SceneInfo) -> None:
     """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
-    first: dict[int, Held] = {}
-    places = {(held.factor, held.start): held for held in reversed(survey.held.values())}
-    for held in sorted(places.values(), key=lambda h: h.factor):
+    first: dict[int, SceneBand] = {}
+    places = {(band.factor, band.start): band for band in reversed(info.bands.values())}
+    for band in sorted(places.values(), key=lambda h: h.factor):
         for other in first.values():
-            if any((a - b) % other.factor for a, b in zip(held.start, other.start, strict=True)):
-                survey.problems.append(
+            if any((a - b) % other.factor for a, b in zip(band.start, other.start, strict=True)):
+                info.problems.append(
                     GridError(
-                        f"the {held.factor * 10} m grid of {held.name!r} does not fall on the {other.factor * 10} m "
-                        f"grid of {other.name!r}: they start at {held.start} and {other.start} (10 m pixels). "
+                        f"the {band.factor * 10} m grid of {band.name!r} does not fall on the {other.factor * 10} m "
+                        f"grid of {other.name!r}: they start at {band.start} and {other.start} (10 m pixels). "
                         "Load both on the tile's own grid, without resampling"
                     )
                 )
                 break
-        first.setdefault(held.factor, held)
+        first.setdefault(band.factor, band)

@@ -1,4 +1,4 @@
-"""Codes of valid, invalid and saturated pixels, in compiled loops: the rule of :mod:`xr_s2sr.scene.pixels` for numba.
+"""Codes of valid, invalid and saturated pixels, in compiled loops: the rule of :mod:`xr_s2sr.scene.validity` for numba.
 
 Loops in other modules compile these into themselves and are cached by their own file: after a change here, delete the
 caches of numba below ``__pycache__``.
@@ -25,7 +25,7 @@ def rounded(validity: Any) -> Any:  # pragma: no cover
 
 @jit
 def classify(value: Any, bounds: Any) -> int:  # pragma: no cover
-    """Code of a pixel, all in float32; :func:`xr_s2sr.scene.pixels.classify` is the same in numpy."""
+    """Code of a pixel, all in float32; :func:`xr_s2sr.scene.validity.classify` is the same in numpy."""
     nodata, low, high, top = bounds
     state = VALID if (low <= value) & (value <= high) else INVALID  # NaN and -inf lie nowhere
     if value >= top:

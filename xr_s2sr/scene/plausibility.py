@@ -15,12 +15,13 @@ import xarray as xr
 
 from xr_s2sr.errors import LazyError, Line, RadiometryError, warn
 from xr_s2sr.scene.offsets import BASELINE_OFFSET
-from xr_s2sr.scene.pixels import LARGEST, numba_ready, possible, valid
+from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units
+from xr_s2sr.scene.validity import LARGEST, possible, valid
 
 if TYPE_CHECKING:
-    from xr_s2sr.scene.band import Held
-    from xr_s2sr.scene.info import Survey
+    from xr_s2sr.scene.band import SceneBand
+    from xr_s2sr.scene.info import SceneInfo
 
 #: No surface is this bright, and none so dark: atmospheric correction may go a little below 0, not its median so far.
 BRIGHTEST, DARKEST = 5.0, -0.03
@@ -29,7 +30,7 @@ BRIGHTEST, DARKEST = 5.0, -0.03
 FILL_VALUES = 3
 
 
-def check_variable(da: xr.DataArray, held: Held) -> None:
+def check_variable(da: xr.DataArray, native: SceneBand) -> None:
     """Refuse pixels whose median contradicts the metadata, on any date.
 
     Of pixels that are still in a file, the middle of the image is looked at; dask arrays are not.
@@ -51,7 +52,7 @@ def check_variable(da: xr.DataArray, held: Held) -> None:
     for index in np.ndindex(*data.shape[:-2]):
         told = {dim: da[dim].values[i] for dim, i in zip(da.dims, index, strict=False) if dim in da.coords}
         date = ", ".join(f"{dim}={str(value)[:10]}" for dim, value in told.items()) or f"index {index}"
-        check(data[(*index, rows, cols)], held.at(index), str(da.name), f" at {date}" if index else "")
+        check(data[(*index, rows, cols)], native.at(index), str(da.name), f" at {date}" if index else "")
 
 
 def _middle(size: int) -> slice:
@@ -173,7 +174,7 @@ class Undeclared:
         )
 
 
-def check_pixels(ds: xr.Dataset, found: Survey, needed: Iterable[str]) -> None:
+def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> None:
     """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata.
 
     Raises
@@ -185,16 +186,16 @@ def check_pixels(ds: xr.Dataset, found: Survey, needed: Iterable[str]) -> None:
     """
     undeclared = Undeclared()
     for band in needed:
-        held = found.held[band]
-        if ds[held.name].chunks is not None:
+        native = info.bands[band]
+        if ds[native.name].chunks is not None:
             raise LazyError(
-                f"{held.name!r} is a dask array; this method computes in memory. Take a part of the scene and load it: "
-                "ds = ds.isel(...).load()"
+                f"{native.name!r} is a dask array; this method computes in memory. Take a part of the scene and load "
+                "it: ds = ds.isel(...).load()"
             )
-        check_variable(ds[held.name], held)
-        pixels = numba_ready(ds[held.name].values)
+        check_variable(ds[native.name], native)
+        pixels = numba_ready(ds[native.name].values)
         for index in np.ndindex(pixels.shape[:-2]):
-            undeclared.look(pixels[index], held.at(index), held.name, index)
+            undeclared.look(pixels[index], native.at(index), native.name, index)
     undeclared.warn()
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.scene.pixels import Validity, possible
+from xr_s2sr.scene.validity import Validity, possible
 
 Units: TypeAlias = Literal["dn", "reflectance", "percent"]
 
@@ -249,7 +249,7 @@ def validity_in_any_unit(da: xr.DataArray) -> Validity:
     nodata = _nodata(da)[0]
     try:
         scale = _scale(da)[0]
-    except RadiometryError:  # the survey tells it
+    except RadiometryError:  # scene_info says so
         return Validity(nodata)
     # any of the units, with the offset of any processing baseline
     smallest = min(scale, *UNITS.values())

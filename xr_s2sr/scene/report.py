@@ -1,4 +1,4 @@
-"""The report of ``validate``: a survey, readable as text and in a notebook."""
+"""The report of ``validate``: the content of a scene, readable as text and in a notebook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError
-from xr_s2sr.scene.info import Survey
+from xr_s2sr.scene.info import SceneInfo
 
 _COLUMNS = ("variable", "GSD", "size", "starts at", "values")
 
@@ -20,13 +20,13 @@ class Report:
 
     Attributes
     ----------
-    survey : Survey
+    info : SceneInfo
     outcome : str
         Of ``upsample()``, if it were called.
     problems : tuple of S2SRError
     """
 
-    survey: Survey
+    info: SceneInfo
     outcome: str
     problems: tuple[S2SRError, ...]
 
@@ -40,14 +40,14 @@ class Report:
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row a band: id, variable, GSD, size, corner in 10 m pixels, radiometry."""
         rows: list[tuple[str, ...]] = []
-        for key, name in self.survey.variables.items():
+        for key, name in self.info.variables.items():
             gsd = f"{BANDS[key].gsd} m"
-            band = self.survey.held.get(key)
+            band = self.info.bands.get(key)
             if band is None:
                 rows.append((key, name, gsd, "", "", "see problems"))
                 continue
             size = f"{band.grid.shape[0]} x {band.grid.shape[1]}"
-            rows.append((key, name, gsd, size, f"{band.start[0]}, {band.start[1]}", band.told))
+            rows.append((key, name, gsd, size, f"{band.start[0]}, {band.start[1]}", band.radiometry_text))
         return rows
 
     def _table(self) -> pd.DataFrame:
@@ -59,8 +59,8 @@ class Report:
     def _lines(self) -> list[str]:
         """Return what follows the table."""
         return [
-            f"CRS: {self.survey.crs or 'none found'}",
-            *(f"note: {note}" for note in self.survey.notes),
+            f"CRS: {self.info.crs or 'none found'}",
+            *(f"note: {note}" for note in self.info.notes),
             *(f"problem: {problem}" for problem in self.problems),
             self.outcome,
         ]

@@ -26,7 +26,7 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     @property
-    def spotless(self) -> bool: ...
+    def all_valid(self) -> bool: ...
 
     @property
     def noise(self) -> Mapping[str, Array]: ...
@@ -80,7 +80,7 @@ class Cutter:
                 array[:, y * k : (y + cells) * k + 2 * m, x * k : (x + cells) * k + 2 * m]
                 for array, k, m in zip(arrays, per_cell, margins, strict=True)
             ]
-            if scene.spotless or all(np.isfinite(patch).all() for patch in cut):
+            if scene.all_valid or all(np.isfinite(patch).all() for patch in cut):
                 return cut
         raise InputError(
             f"the scene {scene.name!r} has hardly a square of {cells * per_cell[0] * 10} m without invalid pixels; "

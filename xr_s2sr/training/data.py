@@ -82,14 +82,14 @@ class Patches:
     ) -> None:
         self.augmentation = augmentation or Augmentation()
         self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
-        self.posing = scenes  # for the 60 m task any scene can lend 20 m bands that pose as 60 m bands
+        self.proxy_scenes = scenes  # for the 60 m task any scene can lend 20 m bands in the place of 60 m bands
         self.gsd, self.rng = gsd, rng
         self.cutter = Cutter(rng)
         #: Which patches of the last batch have the sensor's blur and noise, (N, 1).
         self.sensor = torch.zeros(0, 1, dtype=torch.bool)
 
-    def batch(self, n: int, size: int, posed: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Draw n patches; with `posed`, of 20 m bands that play B01 and B09.
+    def batch(self, n: int, size: int, proxy: bool = False) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Draw n patches; with `proxy`, of 20 m bands that play B01 and B09.
 
         Returns
         -------
@@ -100,10 +100,10 @@ class Patches:
         present : Tensor
             (N, targets), 1 where the band is there to be restored, 0 where it was dropped.
         """
-        if posed:
-            return self._drop(*self._augment(*self._posing60(n, size)))
+        if proxy:
+            return self._drop(*self._augment(*self._proxy60(n, size)))
         cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
-        fine, factor = (cut, 2) if self.gsd == 20 else (self._through_air(*cut), 6)
+        fine, factor = (cut, 2) if self.gsd == 20 else (self._atmospheric_gain(*cut), 6)
         bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
         inputs = simulated(fine, levels, bands, factor, self._sensor_like(n), self.rng)
         m = margin(factor)
@@ -120,20 +120,20 @@ class Patches:
         scenes = large_enough(self.scenes, 6 * size)
         return self.cutter.cut(scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
 
-    def _posing60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
+    def _proxy60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """The 60 m task played with other bands: two 20 m bands, degraded by 6, are restored to 20 m.
 
         The 10 m and 20 m bands are degraded by 2; in the 20 m stack the two bands that pose are overwritten by
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
         cells = 6 * size
-        (b10, b20), (level10, level20) = self.cutter.cut(self.posing, n, cells, (2, 1), (12, 12), ("b10", "b20"))
+        (b10, b20), (level10, level20) = self.cutter.cut(self.proxy_scenes, n, cells, (2, 1), (12, 12), ("b10", "b20"))
         # which bands pose: any two, in the order of their wavelengths
         pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
         rows = torch.arange(n)[:, None]
         chosen = rows, torch.from_numpy(pair)
-        posed, like = b20[chosen], self._sensor_like(n)
-        (low60,) = simulated([posed], [level20[chosen]], [BY_GSD[20][2:4]], 6, like, self.rng)
+        truth, like = b20[chosen], self._sensor_like(n)
+        (low60,) = simulated([truth], [level20[chosen]], [BY_GSD[20][2:4]], 6, like, self.rng)
         trim = 12 - margin(2)
         near = [x[..., trim:-trim, trim:-trim] for x in (b10, b20)]
         low10, low20 = simulated(near, [level10, level20], [BY_GSD[10], BY_GSD[20]], 2, like, self.rng)
@@ -141,7 +141,7 @@ class Patches:
             left = [k for k in range(6) if k not in (a, b)]
             for k in (a, b):
                 low20[i, k] = low20[i, min(left, key=lambda j: (abs(j - k), j))]
-        return [low10, low20, low60], posed[..., 12:-12, 12:-12]
+        return [low10, low20, low60], truth[..., 12:-12, 12:-12]
 
     # -- what happens to them ---------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Patches:
         self.sensor = sensor_like(self.rng, n, self.augmentation.sensor)
         return self.sensor
 
-    def _through_air(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
+    def _atmospheric_gain(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Random gains of B01's and B09's own."""
         most = np.reshape(self.augmentation.air, (1, 2, 1, 1))
         log = self.rng.uniform(-1, 1, (len(b60), 2, 1, 1)) * most * (self.rng.random((len(b60), 1, 1, 1)) < 0.7)

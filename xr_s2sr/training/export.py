@@ -91,9 +91,9 @@ def start_from(net: Network, init: str | Path) -> None:
     """
     if Path(init).suffix == ".pt":
         lacking, _ = net.load_state_dict(torch.load(init, weights_only=True)["average"], strict=False)
-        if isinstance(net, Net60) and any(name.startswith("posed") for name in lacking):
-            net.teach_posed()  # a checkpoint from when they had none of their own
-        if any(not name.startswith("posed") for name in lacking):
+        if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
+            net.teach_proxy()  # a checkpoint from when they had none of their own
+        if any(not name.startswith("proxy") for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
         return
     model = registry.load(init)
@@ -119,7 +119,7 @@ def start_from(net: Network, init: str | Path) -> None:
             if layer.bias is not None and conv.bias is not None:
                 layer.bias.copy_(torch.from_numpy(conv.bias.copy()))
     if isinstance(net, Net60):
-        net.teach_posed()
+        net.teach_proxy()
 
 
 def trained(name: str | Path) -> Network:

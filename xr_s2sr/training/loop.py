@@ -46,7 +46,7 @@ class Recipe:
     warmup: int = 300
     decay: float = 1e-4
     average: float = 0.999
-    posing: float = 0.0  # share of the batches with other bands in the place of B01 and B09
+    proxy: float = 0.0  # share of the batches with other bands in the place of B01 and B09
     taught: float = 0.5  # share of the loss that is the distance to a teacher's result, where there is a teacher
     full_precision: float = 0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16
     seed: int = 0
@@ -78,7 +78,7 @@ class Recipe:
                 "size": (5, 9),
                 "batch": (24, 8),
                 "border": 12,
-                "posing": 0.6,
+                "proxy": 0.6,
                 "augmentation": Augmentation(shifted=0.8, dropped=0.25),
             }
         return cls(**(base | changes))
@@ -145,8 +145,8 @@ def train(
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
-        for optimiser, held in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(held)
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         step = state["step"]
         log(f"resumed at step {step}")
         before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
@@ -166,11 +166,11 @@ def train(
                 group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
         number, size, border = recipe.patches(step)
-        posed = [True] if patches.rng.random() < recipe.posing else []
-        inputs, truth, present = patches.batch(number, size, bool(posed))
-        restored = inner(net(*inputs, *posed), border)
+        proxy = [True] if patches.rng.random() < recipe.proxy else []
+        inputs, truth, present = patches.batch(number, size, bool(proxy))
+        restored = inner(net(*inputs, *proxy), border)
         loss = mean_error(restored, inner(truth, border), present)
-        if teacher is not None and not posed:
+        if teacher is not None and not proxy:
             lesson = lessons(teacher, inputs, patches.rng)
             if clean_teacher is not None and not bool(patches.sensor.all()):
                 clean = ~patches.sensor[:, 0]
@@ -197,8 +197,8 @@ def train(
             log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} left out")
             if good is not None and mean_loss > 2 * good[0]:
                 log("  the loss has doubled: back to the checkpoint before")
-                for part, held in zip(parts, good[1], strict=True):
-                    part.load_state_dict(held)
+                for part, saved in zip(parts, good[1], strict=True):
+                    part.load_state_dict(saved)
             else:
                 good = mean_loss, [copy.deepcopy(part.state_dict()) for part in parts]
             loss_sum, loss_n, started = 0.0, 0, time.monotonic()

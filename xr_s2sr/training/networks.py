@@ -162,17 +162,17 @@ class Net60(CoarseNet):
         self.register_buffer("lift", bilinear_phases(2, 3))
         self.back = BackProjection(2, 6)
         # B01 and B09 lie apart from all other bands: those that play them enter and leave by layers of their own
-        self.posed_coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
-        self.posed_tail = nn.Conv2d(width, 2 * self.scale**2, 3, padding=1)
-        self.teach_posed()
+        self.proxy_coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
+        self.proxy_tail = nn.Conv2d(width, 2 * self.scale**2, 3, padding=1)
+        self.teach_proxy()
 
-    def teach_posed(self) -> None:
+    def teach_proxy(self) -> None:
         """Give the layers of the bands that play B01 and B09 the weights of the real ones, as a start."""
-        self.posed_coarsest.load_state_dict(self.coarsest.state_dict())
-        self.posed_tail.load_state_dict(self.tail.state_dict())
+        self.proxy_coarsest.load_state_dict(self.coarsest.state_dict())
+        self.proxy_tail.load_state_dict(self.tail.state_dict())
 
-    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, posed: bool = False) -> Tensor:
-        coarsest, tail = (self.posed_coarsest, self.posed_tail) if posed else (self.coarsest, self.tail)
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, proxy: bool = False) -> Tensor:
+        coarsest, tail = (self.proxy_coarsest, self.proxy_tail) if proxy else (self.coarsest, self.tail)
         x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
         z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
         return z if self.back is None else self.back(z, b60)
@@ -232,8 +232,8 @@ class DSen2(Network):
         self.register_buffer("phases20", bilinear_phases(6, 2), persistent=False)
         self.register_buffer("phases60", bilinear_phases(2, 6), persistent=False)
 
-    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor | None = None, posed: bool = False) -> Tensor:
-        # the authors' network has no layers of their own for bands that play others: posed changes nothing
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor | None = None, proxy: bool = False) -> Tensor:
+        # the authors' network has no layers of their own for bands that play others: proxy changes nothing
         fine = [b10, upsample(b20, self.phases20, 2)]
         if b60 is not None:
             fine.append(upsample(b60, self.phases60, 6))
