@@ -41,7 +41,7 @@ class Validity(NamedTuple):
 def possible(
     scale: float, offset: float, nodata: float = math.nan, top: float = math.inf, margin: float = 0.0
 ) -> Validity:
-    """Return the bounds of values that become reflectance by `scale` and `offset`; `margin` widens them, in reflectance."""
+    """Return the bounds of values that `scale` and `offset` make reflectance; `margin` (reflectance) widens them."""
     low, high = (DARKEST - margin - offset) / scale, (BRIGHTEST + margin - offset) / scale
     return Validity(nodata, max(low, -LARGEST), min(high, LARGEST), top)
 
