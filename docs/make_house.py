@@ -64,7 +64,7 @@ def imports() -> dict[str, set[str]]:
 
 def _room_of(top: str) -> str:
     """Return the room of a name below the package; functions and __version__ are those of the face."""
-    if (PACKAGE / top).is_dir() or (PACKAGE / f"{top}.py").is_file():
+    if top and ((PACKAGE / top).is_dir() or (PACKAGE / f"{top}.py").is_file()):
         return room(PACKAGE / f"{top}.py")
     return "face"
 
