@@ -17,7 +17,7 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 #: Modules at the top level that are one room.
 ROOMS = {
     "ground": ("errors", "bands", "spans", "arguments", "interpolation", "jit"),
-    "face": ("__init__", "accessor", "plot"),
+    "face": ("__init__", "accessor", "plot", "importers"),
 }
 CONTENT = {
     "ground": "errors, bands, spans, arguments, interpolation, jit",
