@@ -11,11 +11,12 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
+from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.info import SceneInfo, scene_info
+from xr_s2sr.scene.uncertainty import ErrorForm
 from xr_s2sr.spans import Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -45,12 +46,20 @@ class ModelRun:
         Optional inputs that the scene lacks.
     given : bool
         True if the user asked for this model.
+    uncertainty : {"float32", "uint16", "band"}, optional
+        Form of the standard errors of the targets, where they are wanted too.
     """
 
     model: Model
     targets: tuple[str, ...]
     absent: frozenset[str] = frozenset()
     given: bool = False
+    uncertainty: ErrorForm | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The targets, then their standard errors if wanted."""
+        return (*self.targets, *(map(uncertainty_of, self.targets) if self.uncertainty else ()))
 
     @property
     def bands(self) -> set[str]:

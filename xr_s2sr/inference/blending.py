@@ -64,7 +64,7 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
     """
     rows, cols = task.covered
     top = rows.start  # the first row that is not finished
-    total = np.zeros((len(task.card.targets), 0, len(cols)), np.float32)
+    total = np.zeros((len(task.planes), 0, len(cols)), np.float32)
     for window, restored in ordered(lambda w: (w, task.restore(w)), iter(windows), threads):
         keep = kept(task, window)
         if keep[0].start > top:

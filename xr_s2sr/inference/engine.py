@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.models import Model
+from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
+from xr_s2sr.models.protobuf import without_output
 from xr_s2sr.planning import Device
 
 Float32: TypeAlias = NDArray[np.float32]
@@ -40,14 +42,18 @@ class Runner(Protocol):
         """The device that it runs on: "cpu" or "cuda"."""
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
-        """Take inputs (bands, y, x) by name, float32; return (targets, y, x) on the 10 m grid. Thread-safe."""
+        """Take inputs (bands, y, x) by name, float32; return (targets, y, x) on the 10 m grid. Thread-safe.
+
+        A runner that was opened for standard errors returns these as well, after the targets.
+        """
 
 
 class OrtRunner:
     """A model in an ONNX Runtime session."""
 
-    def __init__(self, session: Any, device: str) -> None:
+    def __init__(self, session: Any, device: str, outputs: tuple[str, ...] = (RESTORED,)) -> None:
         self._session = session
+        self._outputs = outputs
         self._device = device
         # a GPU session serialises its runs anyway; one at a time keeps its memory that of one window
         self._gate = threading.Lock() if device == "cuda" else contextlib.nullcontext()
@@ -59,15 +65,16 @@ class OrtRunner:
     def run(self, inputs: dict[str, Float32]) -> Float32:
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
         with self._gate:
-            out: Float32 = self._session.run(["sr"], feed)[0]
+            outputs = self._session.run(list(self._outputs), feed)
+        out: Float32 = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
         return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
-_runners: dict[tuple[int, str, str], OrtRunner] = {}
+_runners: dict[tuple[int, str, str, bool], OrtRunner] = {}
 _lock = threading.RLock()
 
 
-def runner(model: Model, device: Device = "auto", weights: bytes | None = None) -> OrtRunner:
+def runner(model: Model, device: Device = "auto", weights: bytes | None = None, uncertainty: bool = False) -> OrtRunner:
     """Return this process's session for a model and device; it is made at first use.
 
     Parameters
@@ -77,6 +84,8 @@ def runner(model: Model, device: Device = "auto", weights: bytes | None = None) 
         "auto" takes CUDA where it works, else the CPU.
     weights : bytes, optional
         The model's file, for a process that may not see it.
+    uncertainty : bool
+        Standard errors are wanted too; if not, the nodes that only these need are not in the session.
 
     Raises
     ------
@@ -86,29 +95,36 @@ def runner(model: Model, device: Device = "auto", weights: bytes | None = None) 
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
     # after a fork, a parent's session is of no use: hence the pid
-    key = (os.getpid(), model.sha256, device)
+    key = (os.getpid(), model.sha256, device, uncertainty)
     with _lock:
         if key not in _runners:
-            _runners[key] = _open_best(model, weights) if device == "auto" else _open(model, device, weights)
+            _runners[key] = (
+                _open_best(model, weights, uncertainty)
+                if device == "auto"
+                else _open(model, device, weights, uncertainty)
+            )
         return _runners[key]
 
 
-def _open_best(model: Model, weights: bytes | None) -> OrtRunner:
+def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRunner:
     problem = cuda_problem()
     if problem is None:
         try:
-            best = runner(model, "cuda", weights)
+            best = runner(model, "cuda", weights, uncertainty)
             log.info("device: cuda")
             return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:
         log.info("device: cpu (%s)", problem)
-    return runner(model, "cpu", weights)
+    return runner(model, "cpu", weights, uncertainty)
 
 
-def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
+def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -> OrtRunner:
     ort = import_onnxruntime()
+    outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
+    if model.card.uncertainty and not uncertainty and model.path is not None:
+        weights = without_output(model.path.read_bytes() if weights is None else weights, STANDARD_ERROR)
     options = ort.SessionOptions()
     # one thread per run, no spinning: windows are spread over Python threads, which is faster and steadier
     options.intra_op_num_threads = 1
@@ -137,9 +153,9 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
             f'device="cuda" was asked for, but ONNX Runtime fell back to {active}: its CUDA libraries could not be '
             'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
         )
-    _check_ports(session, model)
-    _probe(session, model, device)
-    return OrtRunner(session, device)
+    _check_ports(session, model, outputs)
+    _probe(session, model, device, outputs)
+    return OrtRunner(session, device, outputs)
 
 
 @lru_cache(maxsize=1)
@@ -150,11 +166,11 @@ def _share_arena() -> None:
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
 
 
-def _check_ports(session: Any, model: Model) -> None:
-    """Refuse a file whose inputs and output are not those of its card, or have other numbers of bands."""
+def _check_ports(session: Any, model: Model, names: tuple[str, ...]) -> None:
+    """Refuse a file whose inputs and outputs are not those of its card, or have other numbers of bands."""
     card = model.card
-    expected = {**{name: len(bands) for name, bands in card.inputs.items()}, "sr": len(card.targets)}
-    outputs = [port for port in session.get_outputs() if port.name == "sr"]
+    expected = {name: len(bands) for name, bands in card.inputs.items()} | dict.fromkeys(names, len(card.targets))
+    outputs = [port for port in session.get_outputs() if port.name in names]
     found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
     # a size that the file leaves open has a name instead of a number
     declared = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
@@ -165,7 +181,7 @@ def _check_ports(session: Any, model: Model) -> None:
         )
 
 
-def _probe(session: Any, model: Model, device: str) -> None:
+def _probe(session: Any, model: Model, device: str, names: tuple[str, ...]) -> None:
     """Refuse a model whose output on a small window has another shape or dtype than its card promises."""
     card = model.card
     inputs = {
@@ -173,7 +189,7 @@ def _probe(session: Any, model: Model, device: str) -> None:
         for name, bands in card.inputs.items()
     }
     try:
-        output = session.run(["sr"], inputs)[0]
+        outputs = session.run(list(names), inputs)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         # on a GPU it may be the device's fault; "auto" then goes to the CPU
         raise (ModelError if device == "cpu" else EngineError)(
@@ -181,12 +197,13 @@ def _probe(session: Any, model: Model, device: str) -> None:
             "sizes of rows and columns"
         ) from error
     expected = (1, len(card.targets), PROBE, PROBE)
-    if output.shape != expected or output.dtype != np.float32:
-        raise ModelError(
-            f"{model.path} gives {output.dtype} of the shape {output.shape} for {PROBE} x {PROBE} pixels of 10 m; "
-            f"expected float32 of {expected} (1, targets, y, x), as its card says. Export it with padding, or "
-            "correct the card"
-        )
+    for name, output in zip(names, outputs, strict=True):
+        if output.shape != expected or output.dtype != np.float32:
+            raise ModelError(
+                f"{model.path} gives {output.dtype} of the shape {output.shape} as {name!r} for {PROBE} x {PROBE} "
+                f"pixels of 10 m; expected float32 of {expected} (1, targets, y, x), as its card says. Export it with "
+                "padding, or correct the card"
+            )
 
 
 @lru_cache(maxsize=1)

@@ -158,7 +158,7 @@ def open_runner(run: ModelRun, device: Device, weights: bytes | None = None) -> 
     """Open the session of a model's file, or of its bytes; interpolation needs none."""
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
-    return runner(run.model, device, weights)
+    return runner(run.model, device, weights, run.uncertainty is not None)
 
 
 def restore_region(
@@ -183,7 +183,7 @@ def restore_region(
     images : iterable of (str, ndarray)
         Each band's pixels (y, x) inside of the cuts of `axes`.
     outputs : mapping of str to ndarray
-        Arrays (y, x) of the size that `axes` cover, by target, filled in place.
+        Arrays (y, x) of the size that `axes` cover, by the outputs of the run, filled in place.
     runner : Runner
     undeclared : Undeclared
         Gathers fill values that nothing declares.
@@ -199,5 +199,5 @@ def restore_region(
     }
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
-    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered))
+    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), spec.run.uncertainty)
     execute(task, spec.plan((rows.size, cols.size), fill_reach(task)), spec.options.threads or 1, tick)

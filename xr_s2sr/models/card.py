@@ -93,8 +93,8 @@ class ModelCard:
 
         if not isinstance(self.uncertainty, bool):
             raise ModelError(
-                f"the card of {self.name!r} has uncertainty={self.uncertainty!r}; expected true if the file has an output "
-                "of that name, else false"
+                f"the card of {self.name!r} has uncertainty={self.uncertainty!r}; expected true if the file has an "
+                "output of that name, else false"
             )
 
     @property

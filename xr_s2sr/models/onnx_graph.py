@@ -165,7 +165,12 @@ class Graph:
 
 
 def add_uncertainty(
-    source: str | Path, layers: tuple[Conv, Conv], gain: Float32, bounds: tuple[float, float], card: ModelCard, path: Path
+    source: str | Path,
+    layers: tuple[Conv, Conv],
+    gain: Float32,
+    bounds: tuple[float, float],
+    card: ModelCard,
+    path: Path,
 ) -> None:
     """Add a head to one of our own networks: standard errors from the features that its last convolution sees.
 

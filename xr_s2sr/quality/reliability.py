@@ -12,6 +12,15 @@ from xr_s2sr.errors import InputError
 
 F64: TypeAlias = NDArray[np.float64]
 
+#: What :func:`error_scores` gives: its long name, unit, and whether it has a value for each bin.
+ERROR_SCORES: dict[str, tuple[str, str, bool]] = {
+    "within_1": ("share of pixels within one standard error", "1", False),
+    "within_2": ("share of pixels within two standard errors", "1", False),
+    "spearman": ("Spearman's rank correlation of predicted with absolute error", "1", False),
+    "predicted_rmse": ("root mean square of the predicted standard errors", "DN", True),
+    "observed_rmse": ("root mean square error", "DN", True),
+}
+
 #: Bins of a reliability table, of equal numbers of pixels.
 BINS = 10
 
@@ -75,6 +84,32 @@ def reliability_table(error: NDArray[Any], predicted: NDArray[Any], bins: int = 
         if part.size:
             out[:, k] = [np.sqrt((x[part] ** 2).mean()) for x in (s, e)]
     return out[0], out[1]
+
+
+def error_scores(error: F64, predicted: F64 | None, valid: NDArray[np.bool_]) -> dict[str, F64]:
+    """Scores of predicted standard errors, by band.
+
+    Parameters
+    ----------
+    error : ndarray, shape (bands, y, x)
+    predicted : ndarray of the same shape and unit, optional
+        Without it, all scores are NaN.
+    valid : ndarray of bool, shape (y, x)
+        Pixels that count.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By the keys of :data:`ERROR_SCORES`: (bands,) or (bands, :data:`BINS`).
+    """
+    n = len(error)
+    if predicted is None:
+        return {key: np.full((n, BINS) if binned else n, np.nan) for key, (_, _, binned) in ERROR_SCORES.items()}
+    rows = []
+    for e, s in zip(error[:, valid], predicted[:, valid], strict=True):
+        one, two = (coverage(e, s, times) for times in (1, 2))
+        rows.append((one, two, rank_correlation(s, np.abs(e)), *reliability_table(e, s)))
+    return {key: np.array(column) for key, column in zip(ERROR_SCORES, zip(*rows, strict=True), strict=True)}
 
 
 def _checked(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.quality.degradation import PROTOCOLS
-from xr_s2sr.quality.metrics import SCORE_BORDER
-from xr_s2sr.quality.reliability import coverage, rank_correlation
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
-from xr_s2sr.training.export import weights
-from xr_s2sr.training.loop import Recipe, inner, learning_rate, simulate
+from xr_s2sr.training.loop import Recipe, inner, learning_rate
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.scenes import Scene
 
@@ -46,6 +42,7 @@ class Head(nn.Module):
     """
 
     gain: Tensor
+    size: Tensor
 
     def __init__(self, width: int, targets: int, scale: int, hidden: int = 32) -> None:
         super().__init__()
@@ -53,9 +50,10 @@ class Head(nn.Module):
         self.first = nn.Conv2d(width, hidden, 3, padding=1)
         self.last = nn.Conv2d(hidden, targets * scale * scale, 1)
         self.register_buffer("gain", torch.full((targets,), START))
+        self.register_buffer("size", torch.ones(width))
 
     def forward(self, features: Tensor) -> Tensor:
-        x = F.pixel_shuffle(self.last(torch.relu(self.first(features))), self.scale)
+        x = F.pixel_shuffle(self.last(torch.relu(self.first(features / self.size[:, None, None]))), self.scale)
         positive = torch.relu(x) + 1 / (1 + torch.relu(-x))  # as in the exported graph
         return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
 
@@ -84,7 +82,14 @@ class HeadRecipe:
     hidden: int = 32
     calibration: int = 150
     tail: float = 5.0
-    augmentation: Augmentation = Augmentation(dropped=0.25)
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
+
+    @classmethod
+    def default(cls, gsd: int, **changes: Any) -> HeadRecipe:
+        """The recipe for 20 m or 60 m bands."""
+        own = Augmentation(dropped=0.25) if gsd == 20 else Augmentation(shifted=0.8, dropped=0.25)
+        base: dict[str, Any] = {"gsd": gsd, "augmentation": own}
+        return cls(**(base | changes))
 
     def patches(self, step: int) -> tuple[int, int, int]:
         """Number, side and border of the patches of a step: large ones, whose zero padding is not scored."""
@@ -146,6 +151,8 @@ def train_head(
         number, size, border = recipe.patches(step)
         inputs, truth, present = patches.batch(number, size)
         restored, features = frozen(inputs, exact=False)
+        if step == 0:  # channels of one size learn at one rate
+            head.size.copy_(features.square().mean(dim=(0, 2, 3)).sqrt().clamp(min=1e-6))
         error = inner(restored - truth, border)
         loss = likelihood(error, inner(head(features), border), present, recipe.tail)
         optimiser.zero_grad(set_to_none=True)
@@ -180,45 +187,3 @@ def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Scene
         ratio = inner(restored - truth, border) / inner(head(features), border)
         squares += ratio.abs().clamp(max=recipe.tail).square().double().mean(dim=(0, 2, 3))
     head.gain *= (squares / recipe.calibration).sqrt().float()
-
-
-@torch.no_grad()
-def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[Scene]) -> dict[str, dict[str, Any]]:
-    """Pool whole scenes under each protocol, and return the scores of each band.
-
-    Returns
-    -------
-    dict
-        By protocol: lists over the bands of the shares within one and two standard errors, and of Spearman's rank
-        correlation of predicted with absolute error.
-    """
-    frozen, out = Frozen(net), {}
-    for protocol in PROTOCOLS:
-        errors, scales = [], []
-        for scene in scenes:
-            if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
-                continue
-            degraded, truth = simulate(scene, gsd, protocol)
-            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
-            restored, features = frozen(inputs)
-            cut = (..., slice(SCORE_BORDER, -SCORE_BORDER), slice(SCORE_BORDER, -SCORE_BORDER))
-            errors.append((restored[0].numpy() * SCALE - truth)[cut].reshape(len(truth), -1))
-            scales.append((head(features)[0].numpy() * SCALE)[cut].reshape(len(truth), -1))
-        if errors:
-            error, scale = np.concatenate(errors, axis=1), np.concatenate(scales, axis=1)
-            out[protocol] = {
-                "within 1": np.round([coverage(e, s, 1) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "within 2": np.round([coverage(e, s, 2) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "Spearman": np.round([rank_correlation(s, abs(e)) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-            }
-    return out
-
-
-def layers(head: Head) -> tuple[Any, Any]:
-    """Return the convolutions of a head as arrays."""
-    return weights(head.first), weights(head.last)
-
-
-def flat(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return scores under one name each, for a card."""
-    return {f"{name}, {protocol}": value for protocol, own in scores.items() for name, value in own.items()}
