@@ -112,7 +112,7 @@ def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset
         if variable.chunks is None:
             continue
         sr[name] = variable.chunk({dim: size for dim, size in sizes.items() if dim in variable.dims})
-        if sr[name].chunks != ds[name].chunks:  # those of a file would contradict
+        if name not in ds or sr[name].chunks != ds[name].chunks:  # those of a file would contradict
             sr[name].encoding = {k: v for k, v in variable.encoding.items() if k not in STORED}
     return sr
 

@@ -158,7 +158,8 @@ def open_runner(run: ModelRun, device: Device, weights: bytes | None = None) -> 
     """Open the session of a model's file, or of its bytes; interpolation needs none."""
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
-    return runner(run.model, device, weights, run.uncertainty is not None)
+    wanted = {"uncertainty": True} if run.uncertainty else {}
+    return runner(run.model, device, weights, **wanted)
 
 
 def restore_region(
