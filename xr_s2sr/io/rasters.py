@@ -23,9 +23,6 @@ DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 def jpeg2000() -> str:
     """Name of GDAL's driver for JPEG 2000.
 
-    A product's images are opened by no other: GDAL tells a file by its content, and a VRT that calls itself .jp2 would
-    read any other file, or an address.
-
     Raises
     ------
     DependencyError
@@ -42,25 +39,24 @@ def jpeg2000() -> str:
     )
 
 
-def open_image(path: str, driver: str | None = None) -> xr.DataArray:
-    """A raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+def open_image(path: str) -> xr.DataArray:
+    """A GeoTIFF or JPEG 2000 file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
 
-    Parameters
-    ----------
-    path : str
-    driver : str, optional
-        Name of the GDAL driver that may open it; by default any.
+    Only the driver that the file's name calls for may open it. GDAL by itself goes by the content, and a VRT that calls
+    itself .jp2 or .tif would read any other file, or an address.
 
     Raises
     ------
     ProductError
-        If GDAL cannot read the file.
+        If the driver cannot read the file.
     InputError
         If it has several bands.
+    DependencyError
+        If GDAL was built without the driver.
     """
-    options: dict[str, Any] = {"driver": driver} if driver else {}
+    driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
-        image = rioxarray.open_rasterio(path, cache=False, **options)
+        image = rioxarray.open_rasterio(path, cache=False, driver=driver)
     except OSError as error:
         raise unreadable(path, error) from error
     if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:
@@ -71,7 +67,10 @@ def open_image(path: str, driver: str | None = None) -> xr.DataArray:
 def unreadable(path: str, error: Exception) -> ProductError:
     """What to say of a file that GDAL refuses, at once or when its pixels are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
-    return ProductError(f"{path} cannot be read: {reason}; expected a whole raster file. Download or copy it again")
+    return ProductError(
+        f"{path} cannot be read: {reason}; expected a whole raster file of the kind that its name says. Download or "
+        "copy it again"
+    )
 
 
 class _Pixels(BackendArray):
