@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
+from rasterio.vrt import WarpedVRT
 from safe_products import EPSG, Product, corner, write_jp2, write_product, zipped
 from scenes import DIMS, FINE, GSD, TWELVE
 
@@ -173,6 +175,20 @@ def test_an_image_that_is_not_what_its_name_says(folder: Path, tmp_path: Path, s
     else:
         with pytest.raises(ProductError, match=f"{name} cannot be read: .* of the kind that its name says"):
             open_any(folder)
+
+
+def test_mask_files(folder: Path, tmp_path: Path, scene: xr.Dataset) -> None:
+    """GDAL opens them by their content, whichever driver opens the image: a warped VRT opens what it names at once."""
+    mask = next(folder.glob("*_B05_20m.tif")).with_suffix(".tif.MSK")
+    with rasterio.open(next(folder.glob("*_B06_20m.tif"))) as source, WarpedVRT(source) as warped:
+        rasterio.shutil.copy(warped, mask, driver="VRT")
+    with pytest.raises(ProductError, match=r"_B05_20m.tif.MSK is not a TIFF, and could name any other file; expected"):
+        open_any(folder)
+    write_tif(mask, scene.B05, scene, 20)
+    assert_scene(open_any(folder), scene)
+    mask.write_bytes(b"")
+    with pytest.raises(ProductError, match=r"MSK is not a TIFF"):
+        open_any(folder)
 
 
 def test_folders_without_bands(tmp_path: Path) -> None:

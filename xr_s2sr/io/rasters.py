@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xr_s2sr.errors import DependencyError, InputError, ProductError
+
+#: First bytes of TIFF and BigTIFF files, of either order of bytes.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
@@ -62,6 +66,22 @@ def open_image(path: str) -> xr.DataArray:
     if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:
         raise InputError(f"{path} holds several bands; expected a file for each band")
     return image.isel(band=0, drop=True)
+
+
+def check_mask_file(path: Path) -> None:
+    """Refuse a mask file that is not a TIFF: GDAL opens what lies beside an image as .msk by its content.
+
+    Raises
+    ------
+    ProductError
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in _TIFF:
+        raise ProductError(
+            f"{path} is not a TIFF, and could name any other file; expected a mask as GDAL writes it. Remove it: masks "
+            "beside an image are not used"
+        )
 
 
 def unreadable(path: str, error: Exception) -> ProductError:
