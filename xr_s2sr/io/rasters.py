@@ -25,7 +25,7 @@ DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 
 @lru_cache(maxsize=1)
 def jpeg2000() -> str:
-    """Name of GDAL's driver for JPEG 2000.
+    """Return the name of GDAL's driver for JPEG 2000.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def jpeg2000() -> str:
 
 
 def open_image(path: str) -> xr.DataArray:
-    """A GeoTIFF or JPEG 2000 file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+    """Open a GeoTIFF or JPEG 2000 file of one band, on (y, x), with coordinates, CRS and tags; no pixel is read.
 
     Only the driver that the file's name calls for may open it. GDAL by itself goes by the content, and a VRT that calls
     itself .jp2 or .tif would read any other file, or an address.
