@@ -1,7 +1,7 @@
 """Make ``_static/house.svg``: the rooms of the package and which imports which, read from the source.
 
-Run it after a change of the rooms: ``python docs/make_house.py``. Imports inside of functions count as well. Drawn are
-the imports that do not follow from others: where A imports B and B imports C, an arrow from A to C is left out.
+Run it after a change of the rooms: ``python docs/make_house.py``. Imports inside functions count as well. Imports that
+follow from others are not drawn: where A imports B and B imports C, an arrow from A to C is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONTENT = {
     "face": "xr_s2sr.upsample, .s2sr, plot",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",
-    "layouts": "forms that users hold, to native form and back",
+    "layouts": "the forms of other libraries, to native form and back",
     "models": "cards, registry, ONNX files, Keras import",
     "planning": "which model restores which band, from what",
     "inference": "windows, kernels, engine, eager, lazy",
@@ -34,7 +34,8 @@ CONTENT = {
     "tutorial": "the built-in scene",
     "cli": "xr-s2sr demo, info, upsample, evaluate, train ...",
 }
-WIDTH, HEIGHT, GAP, RISE = 250, 46, 26, 46
+#: Of a box, the distances between boxes, and what is left free beside them for arrows; in pixels.
+WIDTH, HEIGHT, GAP, RISE, SIDE = 280, 46, 26, 36, 70
 
 
 def room(path: Path) -> str:
@@ -78,28 +79,52 @@ def reduced(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     return {name: {b for b in below if not any(b in reach(o) for o in below - {b})} for name, below in graph.items()}
 
 
-def picture(graph: dict[str, set[str]]) -> str:
-    """Return the SVG: a room stands above all that it imports."""
-    level: dict[str, int] = {}
+def places(graph: dict[str, set[str]]) -> tuple[dict[str, int], dict[str, tuple[float, float]]]:
+    """Return the floor of each room, above all that it imports, and the upper left corner of its box."""
+    floor: dict[str, int] = {}
     for name in TopologicalSorter(graph).static_order():
-        level[name] = 1 + max((level[below] for below in graph[name]), default=-1)
+        floor[name] = 1 + max((floor[below] for below in graph[name]), default=-1)
     floors: dict[int, list[str]] = defaultdict(list)
-    for name in sorted(level):
-        floors[level[name]].append(name)
-    across = max(map(len, floors.values()))
-    width, height = across * (WIDTH + GAP) + GAP, (max(floors) + 1) * (HEIGHT + RISE)
-    place = {}
-    for floor, names in floors.items():
-        left = (width - len(names) * (WIDTH + GAP) + GAP) / 2
+    for name in sorted(floor):
+        floors[floor[name]].append(name)
+    middle = SIDE + max(map(len, floors.values())) * (WIDTH + GAP) / 2
+    place: dict[str, tuple[float, float]] = {}
+    for level in sorted(floors):
+        # over what they import, so that few arrows cross
+        names = sorted(floors[level], key=lambda name: _mean([place[below][0] for below in graph[name]]))
+        left = middle - (len(names) * (WIDTH + GAP) - GAP) / 2
         for i, name in enumerate(names):
-            place[name] = left + i * (WIDTH + GAP), height - (floor + 1) * (HEIGHT + RISE) + RISE / 2
+            place[name] = left + i * (WIDTH + GAP), (max(floors) - level) * (HEIGHT + RISE) + RISE / 2
+    return floor, place
+
+
+def _mean(numbers: list[float]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0
+
+
+def arrow(start: tuple[float, float], stop: tuple[float, float], between: list[tuple[float, float]]) -> str:
+    """Return the path from a box to a lower one; boxes in the way are passed on their right."""
+    (x0, y0), (x1, y1) = (start[0] + WIDTH / 2, start[1] + HEIGHT), (stop[0] + WIDTH / 2, stop[1] - 5)
+    if any(x <= x0 <= x + WIDTH for x, _ in between):
+        x0, y0, x1, y1 = start[0] + WIDTH, start[1] + HEIGHT / 2, stop[0] + WIDTH + 5, stop[1] + HEIGHT / 2
+        out = max(x + WIDTH for x, _ in (start, stop, *between)) + SIDE * 0.9
+        return f"M{x0:.0f},{y0:.0f} C{out:.0f},{y0:.0f} {out:.0f},{y1:.0f} {x1:.0f},{y1:.0f}"
+    last = max((y + HEIGHT for _, y in between), default=y0)
+    bend = f"{x0:.0f},{last + RISE * 0.7:.0f} {x1:.0f},{y1 - RISE * 0.7:.0f}"
+    return f"M{x0:.0f},{y0:.0f} L{x0:.0f},{last:.0f} C{bend} {x1:.0f},{y1:.0f}"
+
+
+def picture(graph: dict[str, set[str]]) -> str:
+    """Return the SVG."""
+    floor, place = places(graph)
+    width = max(x for x, _ in place.values()) + WIDTH + SIDE
+    height = (max(floor.values()) + 1) * (HEIGHT + RISE)
     lines = []
     for name, below in reduced(graph).items():
         for other in sorted(below):
-            (x0, y0), (x1, y1) = place[name], place[other]
-            start, stop = f"{x0 + WIDTH / 2:.0f},{y0 + HEIGHT:.0f}", f"{x1 + WIDTH / 2:.0f},{y1 - 5:.0f}"
-            bend = f"{x0 + WIDTH / 2:.0f},{y0 + HEIGHT + RISE * 0.7:.0f} {x1 + WIDTH / 2:.0f},{y1 - RISE * 0.7:.0f}"
-            lines.append(f'<path d="M{start} C{bend} {stop}" class="arrow" marker-end="url(#head)"/>')
+            between = [place[room] for room in place if floor[other] < floor[room] < floor[name]]
+            path = arrow(place[name], place[other], between)
+            lines.append(f'<path d="{path}" class="arrow" marker-end="url(#head)"/>')
     for name, (x, y) in place.items():
         lines.append(f'<rect x="{x:.0f}" y="{y:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="5" class="room"/>')
         middle = f'x="{x + WIDTH / 2:.0f}" text-anchor="middle"'
@@ -112,10 +137,10 @@ def picture(graph: dict[str, set[str]]) -> str:
     head = '<marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}">',
             f"<style>{style}</style>",
             f'<defs>{head}<path d="M0,0 L8,4 L0,8 z" fill="#777"/></marker></defs>',
-            f'<rect width="{width}" height="{height}" fill="white"/>',
+            f'<rect width="{width:.0f}" height="{height}" fill="white"/>',
             *lines,
             "</svg>",
             "",

@@ -94,8 +94,8 @@ class Drawn:
     encodings: dict[str, Encoding]
     story: str
 
-    def __repr__(self) -> str:
-        return self.story
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.story)  # hypothesis would print all pixels
 
 
 @st.composite
@@ -108,6 +108,7 @@ def scenes(draw: st.DrawFn) -> Drawn:
     replicated = draw(st.sets(st.sampled_from([20, 60])))
     held = {gsd: draw(st.sampled_from(sorted(ENCODINGS))) for gsd in (10, 20, 60)}
     missing = draw(st.sets(st.sampled_from([band for band in TWELVE if band not in FINE]), max_size=5))
+    polygons = draw(st.integers(0, 2)) if replicated else 0
     trims = {gsd: [draw(st.integers(0, most)) for _ in range(4)] for gsd, most in ((10, 9), (20, 4), (60, 1))}
     bands = [band for band in TWELVE if band not in missing]
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
@@ -128,6 +129,17 @@ def scenes(draw: st.DrawFn) -> Drawn:
             mark, code = list(encodings[band].marks.items())[pick % len(encodings[band].marks)]
             marked[band][at], codes[band][at] = mark, code
 
+    held_at = {band: 10 if GSD[band] in replicated else GSD[band] for band in bands}
+    for pixels in (whole, marked, codes):
+        for band in bands:
+            pixels[band] = enlarged(pixels[band], GSD[band] // held_at[band])
+    for _ in range(polygons):  # masked after they had been repeated: cells with valid and invalid pixels
+        group = [band for band in bands if GSD[band] != held_at[band] and draw(st.booleans())]
+        rows, cols = (slice(*draw(_parts(n // 6))) for n in shape)
+        for band in group:
+            mark = next(iter(encodings[band].marks))
+            marked[band][-1, rows, cols], codes[band][-1, rows, cols] = mark, MISSING
+
     covers, coords, windows = {}, {}, {}
     flips = slice(None), slice(None, None, -1 if up else 1), slice(None, None, -1 if left else 1)
     dims = {own: {"t": "time", "y": rows, "x": cols} for own, (rows, cols) in DIMS.items()}
@@ -145,8 +157,8 @@ def scenes(draw: st.DrawFn) -> Drawn:
     for pixels in (marked, whole):
         variables = {}
         for band in bands:
-            own = 10 if GSD[band] in replicated else GSD[band]
-            values = enlarged(pixels[band], GSD[band] // own)[:, *windows[own]][flips]
+            own = held_at[band]
+            values = pixels[band][:, *windows[own]][flips]
             values = values.transpose(["tyx".index(key) for key in order]) if dates else values[0]
             if not dates and order.index("x") < order.index("y"):
                 values = values.T
@@ -163,7 +175,7 @@ def scenes(draw: st.DrawFn) -> Drawn:
         f"without {sorted(missing)}, trims {trims}, missing and saturated "
         + str({band: [int((code == kind).sum()) for kind in (1, 2)] for band, code in codes.items() if code.any()})
     )
-    fine = {band: enlarged(code, GSD[band] // 10) for band, code in codes.items()}
+    fine = {band: enlarged(code, held_at[band] // 10) for band, code in codes.items()}
     return Drawn(*datasets, fine, covers, encodings, story)
 
 

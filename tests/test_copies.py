@@ -211,6 +211,21 @@ def test_lazy_cells_are_those_of_the_tile(south: bool, row: int, col: int) -> No
     assert "assumed: the tiling grid of Sentinel-2" in lazy.notes[0]
 
 
+@pytest.mark.parametrize("chunk", [7, 25, 60])
+def test_lazy_cells_that_were_masked_in_part(chunk: int) -> None:
+    """A polygon that cuts through cells: each keeps its value, and the pixels outside of the polygon their gap."""
+    cube = at_10_m(native((60, 72), dtype="float32", scale=1e-4), slice(1, None), slice(2, None))
+    mask = np.zeros((59, 70), bool)
+    mask[10:21, 7:30] = mask[0, 5] = mask[-1, -1] = True
+    coarse = [*RED_EDGE, *SIXTY]
+    cube = cube.assign({band: cube[band].where(xr.DataArray(~mask, dims=("y", "x"))) for band in coarse})
+    eager, lazy = cube.s2sr.upsample(**CUBIC), cube.chunk(y=chunk, x=chunk + 1).s2sr.upsample(**CUBIC)
+    assert all(lazy[band].chunks is not None for band in coarse)
+    xr.testing.assert_identical(lazy.compute(), eager)
+    for band in coarse:
+        np.testing.assert_array_equal(np.isnan(eager[band]), mask)
+
+
 def test_lazy_reads_nothing() -> None:
     import dask
 

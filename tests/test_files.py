@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
+from rasterio.vrt import WarpedVRT
 from safe_products import EPSG, Product, corner, write_jp2, write_product, zipped
 from scenes import DIMS, FINE, GSD, TWELVE
 
 import xr_s2sr
 from xr_s2sr import cli
-from xr_s2sr.errors import BandError, GridError, InputError
+from xr_s2sr.errors import BandError, GridError, InputError, ProductError
 from xr_s2sr.io.open_any import open_any
 
 
@@ -147,6 +149,45 @@ def test_a_damaged_file(folder: Path) -> None:
     file = next(folder.glob("*B05*"))
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match=r"_B05_20m.tif cannot be read: .*; expected a whole raster file"):
+        open_any(folder)
+
+
+@pytest.mark.parametrize("name", ["B05.tif", "B05_20m.TIFF", "B05.jp2"])
+def test_an_image_that_is_not_what_its_name_says(folder: Path, tmp_path: Path, scene: xr.Dataset, name: str) -> None:
+    """A VRT is a file of names and addresses: GDAL would read what it names."""
+    inside = next(folder.glob("*_B05_20m.tif"))
+    secret = inside.rename(tmp_path / "secret.tif")
+    height, width = scene.B05.shape
+    (folder / name).write_text(
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><GeoTransform>0, 20, 0, 0, 0, -20</GeoTransform>'
+        f'<VRTRasterBand dataType="UInt16" band="1">'
+        f"<SimpleSource><SourceFilename>{secret}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with rasterio.open(folder / name) as opened:  # GDAL by itself would
+        assert opened.driver == "VRT"
+        np.testing.assert_array_equal(opened.read(1), scene.B05)
+    with pytest.raises(ProductError, match=rf"{name} cannot be read: .*; expected .* of the kind that its name says"):
+        open_any(folder)
+    write_jp2(folder / "B05.jp2", scene.B05.values, 20, scene)
+    (folder / "B05.jp2").replace(folder / name)  # GDAL would read it; the name is wrong for two of the three
+    if name == "B05.jp2":
+        assert_scene(open_any(folder), scene)
+    else:
+        with pytest.raises(ProductError, match=f"{name} cannot be read: .* of the kind that its name says"):
+            open_any(folder)
+
+
+def test_mask_files(folder: Path, tmp_path: Path, scene: xr.Dataset) -> None:
+    """GDAL opens them by their content, whichever driver opens the image: a warped VRT opens what it names at once."""
+    mask = next(folder.glob("*_B05_20m.tif")).with_suffix(".tif.MSK")
+    with rasterio.open(next(folder.glob("*_B06_20m.tif"))) as source, WarpedVRT(source) as warped:
+        rasterio.shutil.copy(warped, mask, driver="VRT")
+    with pytest.raises(ProductError, match=r"_B05_20m.tif.MSK is not a TIFF, and could name any other file; expected"):
+        open_any(folder)
+    write_tif(mask, scene.B05, scene, 20)
+    assert_scene(open_any(folder), scene)
+    mask.write_bytes(b"")
+    with pytest.raises(ProductError, match=r"MSK is not a TIFF"):
         open_any(folder)
 
 

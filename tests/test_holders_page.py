@@ -1,4 +1,4 @@
-"""The snippets of the page "How is your data held?" run, with the objects that they speak of put in place."""
+"""The snippets of the page "Forms of data" run, with the objects that they speak of put in place."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_circles_are_seen() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {frozenset("abc")}
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
     assert points_up("errors", "bands")
-    assert points_up("lazy", "write")
+    assert points_up("inference.lazy", "io.write")
     assert points_up("models.card", "api")
     assert not points_up("models.download", "models.registry")
     assert not points_up("cli.main", "")
@@ -218,38 +218,36 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
     assert internal(parse("xr_s2sr.scene.pixel_codes")) == {"xr_s2sr.jit"}
 
 
-CELLAR = {
+#: Formulas and arithmetic: all that they may import.
+FORMULAS = {
     "errors": set(),
     "bands": {"errors"},
     "spans": {"errors"},
     "jit": set(),
-    "scheduling": set(),
     "interpolation": set(),
-    "metrics": {"errors"},
-    "sensor": {"errors"},
-    "degradation": {"errors", "sensor"},
-    "quality": {"degradation", "interpolation", "metrics", "sensor"},
+    "io.scheduling": set(),
+    "scene.validity": set(),
+    "quality.metrics": {"errors"},
+    "quality.sensor": {"errors"},
+    "quality.degradation": {"errors", "quality.sensor"},
+    "quality": {"quality.degradation", "interpolation", "quality.metrics", "quality.sensor"},
 }
 
 
-@pytest.mark.parametrize("low", CELLAR)
-def test_the_cellar_stays_below(low: str) -> None:
-    assert internal(parse(f"xr_s2sr.{low}")) <= {f"xr_s2sr.{below}" for below in CELLAR[low]}
+@pytest.mark.parametrize("low", FORMULAS)
+def test_formulas_know_of_nothing_above(low: str) -> None:
+    assert graph()[low] <= FORMULAS[low]
 
 
-@pytest.mark.parametrize(
-    "low", ["layout", "tree", "merging", "names", "copies", "crs", "rasters", "safe_files", "safe_xml", "safe_metadata"]
-)
-def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
-    known = {other for other in graph()[low] if (low, other) not in KNOWN}
-    above = {"survey", "planning", "inference", "models", "assemble", "api"}
-    assert not known & above
+@pytest.mark.parametrize("name", [short(name) for name in MODULES if ".layouts" in name or ".scene" in name])
+def test_recognising_a_scene_knows_nothing_of_models(name: str) -> None:
+    assert not [other for other in graph()[name] if other.partition(".")[0] == "models"]
 
 
-@pytest.mark.parametrize("low", ["planning", "simulate", "agreement", "reduced_resolution"])
-def test_what_api_and_evaluate_stand_on(low: str) -> None:
-    above = {"api", "evaluation"} if low == "reduced_resolution" else {"api", "evaluation", "reduced_resolution"}
-    assert not internal(parse(f"xr_s2sr.{low}")) & {f"xr_s2sr.{room}" for room in above}
+@pytest.mark.parametrize("low", ["simulate", "consistency", "reduced_resolution"])
+def test_what_evaluate_stands_on(low: str) -> None:
+    above = {"api", "quality.evaluate"} | ({"quality.reduced_resolution"} - {f"quality.{low}"})
+    assert not graph()[f"quality.{low}"] & above
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "xr_s2sr.tutorial"])

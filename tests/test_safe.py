@@ -641,6 +641,16 @@ def test_an_image_that_is_no_jpeg_2000_is_not_opened(make: Callable[..., Path], 
         xr_s2sr.open_safe(zipped(root, tmp_path / "product.zip") if in_zip else root)
 
 
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_a_mask_file_beside_an_image(make: Callable[..., Path], tmp_path: Path, in_zip: bool) -> None:
+    """GDAL would open it by its content, whichever driver opens the image."""
+    root = make()
+    image = next(root.rglob("*_B11_20m.jp2"))
+    image.with_suffix(".jp2.Msk").write_text("<VRTDataset/>")
+    with pytest.raises(ProductError, match=r"holds the mask file GRANULE/.*_B11_20m\.jp2\.Msk, which ESA's products"):
+        xr_s2sr.open_safe(zipped(root, tmp_path / "product.zip") if in_zip else root)
+
+
 def test_an_image_of_another_tile(make: Callable[..., Path]) -> None:
     for change, message in (
         ({"crs": "EPSG:32634"}, "is in EPSG:32634; expected EPSG:32633, as the tile's metadata say"),

@@ -45,4 +45,4 @@ def test_evaluate_a_part_of_a_product(tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == f"{part.s2sr.evaluate('bicubic', bands='B05')}\n"
     with pytest.raises(SystemExit, match="2"):
         cli.main([*line, "--bbox", "here"])
-    assert "invalid bounds value: 'here'" in capsys.readouterr().err
+    assert "'here' is not a bounding box" in capsys.readouterr().err

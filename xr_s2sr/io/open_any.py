@@ -12,7 +12,7 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.io.rasters import DIMS, axis_coords, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.safe_files import is_product
 from xr_s2sr.io.safe_metadata import identify
@@ -72,6 +72,8 @@ def _open_folder(path: Path) -> xr.Dataset:
     """Files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
     for file in sorted(path.iterdir()):
+        if file.suffix.lower() == ".msk":
+            check_mask_file(file)
         what = _named(file.stem) if file.suffix.lower() in _RASTERS else None
         if what is not None:
             named.setdefault(what, []).append(file)

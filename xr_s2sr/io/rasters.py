@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,16 @@ from xarray.core import indexing
 
 from xr_s2sr.errors import DependencyError, InputError, ProductError
 
+#: First bytes of TIFF and BigTIFF files, of either order of bytes.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 
 
 @lru_cache(maxsize=1)
 def jpeg2000() -> str:
-    """Name of GDAL's driver for JPEG 2000.
-
-    A product's images are opened by no other: GDAL tells a file by its content, and a VRT that calls itself .jp2 would
-    read any other file, or an address.
+    """Return the name of GDAL's driver for JPEG 2000.
 
     Raises
     ------
@@ -42,25 +43,24 @@ def jpeg2000() -> str:
     )
 
 
-def open_image(path: str, driver: str | None = None) -> xr.DataArray:
-    """A raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+def open_image(path: str) -> xr.DataArray:
+    """Open a GeoTIFF or JPEG 2000 file of one band, on (y, x), with coordinates, CRS and tags; no pixel is read.
 
-    Parameters
-    ----------
-    path : str
-    driver : str, optional
-        Name of the GDAL driver that may open it; by default any.
+    Only the driver that the file's name calls for may open it. GDAL by itself goes by the content, and a VRT that calls
+    itself .jp2 or .tif would read any other file, or an address.
 
     Raises
     ------
     ProductError
-        If GDAL cannot read the file.
+        If the driver cannot read the file.
     InputError
         If it has several bands.
+    DependencyError
+        If GDAL was built without the driver.
     """
-    options: dict[str, Any] = {"driver": driver} if driver else {}
+    driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
-        image = rioxarray.open_rasterio(path, cache=False, **options)
+        image = rioxarray.open_rasterio(path, cache=False, driver=driver)
     except OSError as error:
         raise unreadable(path, error) from error
     if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:
@@ -68,10 +68,29 @@ def open_image(path: str, driver: str | None = None) -> xr.DataArray:
     return image.isel(band=0, drop=True)
 
 
+def check_mask_file(path: Path) -> None:
+    """Refuse a mask file that is not a TIFF: GDAL opens what lies beside an image as .msk by its content.
+
+    Raises
+    ------
+    ProductError
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in _TIFF:
+        raise ProductError(
+            f"{path} is not a TIFF, and could name any other file; expected a mask as GDAL writes it. Remove it: masks "
+            "beside an image are not used"
+        )
+
+
 def unreadable(path: str, error: Exception) -> ProductError:
     """What to say of a file that GDAL refuses, at once or when its pixels are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
-    return ProductError(f"{path} cannot be read: {reason}; expected a whole raster file. Download or copy it again")
+    return ProductError(
+        f"{path} cannot be read: {reason}; expected a whole raster file of the kind that its name says. Download or "
+        "copy it again"
+    )
 
 
 class _Pixels(BackendArray):

@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import ArgumentTypeError, ProductError, warn
-from xr_s2sr.io.rasters import DIMS, axis_coords, centres, jpeg2000, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.rasters import DIMS, axis_coords, centres, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe_files import Files, locate
 from xr_s2sr.io.safe_metadata import Image, Product, read_product
 from xr_s2sr.io.subset import subset, wanted_bands
@@ -153,7 +153,7 @@ def _variable(
     product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
 ) -> xr.Variable:
     path = files.path(image.name or image.said)
-    pixels = open_image(path, jpeg2000())
+    pixels = open_image(path)
     expected = product.shapes[image.gsd]
     if pixels.shape != expected:
         raise ProductError(
@@ -163,7 +163,7 @@ def _variable(
     _check_place(product, pixels, image.gsd, path)
     if mask is None or mask.name is None:
         return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
-    detectors = open_image(files.path(mask.name), jpeg2000())
+    detectors = open_image(files.path(mask.name))
     if detectors.shape != expected:
         warn(
             f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "

@@ -46,6 +46,14 @@ class Files:
     archive: Path | None = None
     inside: str = ""
 
+    def __post_init__(self) -> None:
+        masks = [name for name in self.names if name.lower().endswith(".msk")]
+        if masks:  # GDAL opens what lies beside an image as .msk by its content, whichever driver opens the image
+            raise ProductError(
+                f"{self.root} holds the mask file {masks[0]}, which ESA's products do not have and which could name "
+                "any other file; expected the files of a SAFE product. Remove it"
+            )
+
     def path(self, name: str) -> str:
         """A file as GDAL opens it."""
         return f"{self.root}/{name}"

@@ -109,6 +109,23 @@ class Patches:
         m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
 
+    def native(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
+        """Draw n patches at the scale where a network is used, for which there is no truth.
+
+        Returns
+        -------
+        inputs : list of Tensor
+            (N, bands, y, x), the bands as they are, with gain and offset, and noise at times.
+        present : Tensor
+            (N, targets), as in :meth:`batch`.
+        """
+        per_cell, names = ((2, 1), ("b10", "b20")) if self.gsd == 20 else ((6, 3, 1), ("b10", "b20", "b60"))
+        scenes = self.scenes if self.gsd == 20 else large_enough(self.scenes, size)
+        bands, _ = self.cutter.cut(scenes, n, size, per_cell, (0,) * len(names), names)
+        inputs, truth = self._augment(bands, bands[-1])
+        inputs, _, present = self._drop(inputs, truth)
+        return inputs, present
+
     # -- where patches come from ------------------------------------------------------------------------------
 
     def _cut20(self, n: int, size: int) -> Cut:

@@ -48,6 +48,7 @@ class Recipe:
     average: float = 0.999
     proxy: float = 0.0  # share of the batches with other bands in the place of B01 and B09
     taught: float = 0.5  # share of the loss that is the distance to a teacher's result, where there is a teacher
+    unlabelled: float = 0.0  # share of the batches at the true scale, which have no truth but the teacher's result
     full_precision: float = 0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16
     seed: int = 0
     architecture: str = "coarse"
@@ -165,17 +166,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
-        number, size, border = recipe.patches(step)
-        proxy = [True] if patches.rng.random() < recipe.proxy else []
-        inputs, truth, present = patches.batch(number, size, bool(proxy))
-        restored = inner(net(*inputs, *proxy), border)
-        loss = mean_error(restored, inner(truth, border), present)
-        if teacher is not None and not proxy:
-            lesson = lessons(teacher, inputs, patches.rng)
-            if clean_teacher is not None and not bool(patches.sensor.all()):
-                clean = ~patches.sensor[:, 0]
-                lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], patches.rng)
-            loss = (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
+        loss = error_of_a_batch(net, recipe, patches, step, teacher, clean_teacher)
         net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
@@ -217,6 +208,33 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
     adam = torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
     return [Muon(blocks, recipe.rate), adam]
+
+
+def error_of_a_batch(
+    net: Network,
+    recipe: Recipe,
+    patches: Patches,
+    step: int,
+    teacher: Network | None,
+    clean_teacher: Network | None,
+) -> Tensor:
+    """Draw the patches of a step, restore them, and compare with the truth, a teacher's results, or both."""
+    number, size, border = recipe.patches(step)
+    rng = patches.rng
+    if teacher is not None and rng.random() < recipe.unlabelled:
+        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
+        return mean_error(inner(net(*inputs), border), inner(lessons(teacher, inputs, rng), border), present)
+    proxy = [True] if rng.random() < recipe.proxy else []
+    inputs, truth, present = patches.batch(number, size, bool(proxy))
+    restored = inner(net(*inputs, *proxy), border)
+    loss = mean_error(restored, inner(truth, border), present)
+    if teacher is None or proxy:
+        return loss
+    lesson = lessons(teacher, inputs, rng)
+    if clean_teacher is not None and not bool(patches.sensor.all()):
+        clean = ~patches.sensor[:, 0]
+        lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], rng)
+    return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
 
 
 @torch.no_grad()
