@@ -273,6 +273,14 @@ def test_a_dataarray_of_numbered_bands_goes_on_counting(constant: list[Path]) ->
     assert sr.band.values.tolist() == [5, 6]
 
 
+def test_integers_of_another_nodata_value_are_never_0(folder: Path, plain: list[Path]) -> None:
+    da = at_10m(native((60, 72))).astype("int16").assign_attrs(_FillValue=-9999)
+    da[:, :2, :2] = -9999
+    model = with_errors(plain[0], folder / "tiny.onnx", 1e-7)  # 0.0002 DN
+    error = da.s2sr.upsample("B05", model=model, uncertainty=True).sel(band="B05_uncertainty")
+    assert np.unique(error).tolist() == [-9999, 1]
+
+
 def test_a_dataarray_has_one_dtype(constant: list[Path]) -> None:
     with pytest.raises(InputError, match="stacked in one array; expected uncertainty=True"):
         at_10m(native((60, 72))).s2sr.upsample("B05", model=constant[0], uncertainty="uint16")
