@@ -44,7 +44,7 @@ class Head(nn.Module):
     gain: Tensor
     size: Tensor
 
-    def __init__(self, width: int, targets: int, scale: int, hidden: int = 32) -> None:
+    def __init__(self, width: int, targets: int, scale: int, hidden: int = 48) -> None:
         super().__init__()
         self.scale = scale
         self.first = nn.Conv2d(width, hidden, 3, padding=1)
@@ -77,9 +77,9 @@ class HeadRecipe:
 
     gsd: int = 20
     steps: int = 2000
-    rate: float = 2e-3
+    rate: float = 1e-2
     seed: int = 0
-    hidden: int = 32
+    hidden: int = 48
     calibration: int = 150
     tail: float = 5.0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
