@@ -10,16 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from twin_codes import DTYPES, Codes, Float32, twin_codes
 
 from xr_s2sr import quality
 from xr_s2sr.inference import kernels
 from xr_s2sr.interpolation import cubic_taps
 from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.scene.validity import LARGEST, Validity
-
-DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
-Float32 = NDArray[np.float32]
-Codes = NDArray[np.uint8]
 
 
 def random_band(rng: np.random.Generator, shape: tuple[int, int], dtype: str) -> NDArray[np.generic]:
@@ -34,14 +31,6 @@ def random_band(rng: np.random.Generator, shape: tuple[int, int], dtype: str) ->
     where = rng.random(shape) < 0.3
     band[where] = rng.choice(marks, shape)[where]
     return band
-
-
-def twin_codes(values: Float32, validity: Validity) -> Codes:
-    with np.errstate(over="ignore"):
-        missing = np.isnan(values) | np.isneginf(values) | (values == np.float32(validity.nodata))
-    saturated = np.isposinf(values) | (values >= validity.top)
-    impossible = (values < np.float32(validity.low)) | (values > np.float32(validity.high))
-    return np.select([missing, saturated, impossible], [INVALID, SATURATED, INVALID], VALID).astype(np.uint8)
 
 
 def twin_gather(

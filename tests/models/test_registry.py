@@ -9,9 +9,10 @@ import pytest
 from onnx import helper
 from toy_models import CARD_20, relabel, save, write
 
-from xr_s2sr import engine, models
+from xr_s2sr import models
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
+from xr_s2sr.inference import engine
 from xr_s2sr.models import load, registry
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_kernels import DTYPES, twin_codes
-from xr_s2sr.kernels import INVALID
+from twin_codes import DTYPES, twin_codes
 
 from xr_s2sr.layouts import replicated_blocks
+from xr_s2sr.scene.pixel_codes import INVALID
 from xr_s2sr.scene.validity import LARGEST, Validity, single
 
 Image = NDArray[np.generic]

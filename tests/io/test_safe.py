@@ -18,9 +18,9 @@ import rasterio
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
+from real_scenes import real
 from safe_products import COMPANIONS, EPSG, ORDER, Product, companion, detector_mask, write_product, zipped
 from scenes import FINE, GSD, RED_EDGE, TWELVE
-from test_real import real
 
 import xr_s2sr
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ProductError, S2SRWarning

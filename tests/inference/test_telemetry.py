@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from xr_s2sr import engine
+from xr_s2sr.inference import engine
 
 #: Where one of these is set, ONNX Runtime sends nothing anyway.
 SWITCHES = ("ORT_DISABLE_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD")
