@@ -122,7 +122,7 @@ def resolve_requested(names: Iterable[object]) -> list[str]:
     BandError
         For a name that is no band.
     """
-    found: list[str] = []
+    ids: list[str] = []
     for name in names:
         band = resolve(name)
         if band is None:
@@ -134,6 +134,6 @@ def resolve_requested(names: Iterable[object]) -> list[str]:
                 else f'ask for some of {", ".join(BANDS)}, or "swir16" and the like'
             )
             raise BandError(f"{name!r} is not a Sentinel-2 band; {hint}")
-        if band not in found:
-            found.append(band)
-    return found
+        if band not in ids:
+            ids.append(band)
+    return ids

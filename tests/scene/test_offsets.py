@@ -18,8 +18,8 @@ def offsets(ds: xr.Dataset) -> list[float]:
     """Reflectance at DN 0, by date, as the survey finds it."""
     from xr_s2sr.scene.info import scene_info
 
-    held = scene_info(ds, None, None).bands["B05"]
-    return [held.at((k,)).offset for k in range(3)]
+    band = scene_info(ds, None, None).bands["B05"]
+    return [band.at((k,)).offset for k in range(3)]
 
 
 @pytest.mark.parametrize("baselines", [["02.14", "04.00", "05.09"], ["N0214", "N0400", "N0509"], [2.14, 4.0, 5.09]])

@@ -46,7 +46,9 @@ def open_any(
     elif path.is_dir():
         ds = _open_folder(path)
     else:
-        raise InputError(f"{path} {'is no scene that is read' if path.exists() else 'does not exist'}; {_EXPECTED}")
+        raise InputError(
+            f"{path} {'is not a scene that can be read' if path.exists() else 'does not exist'}; {_EXPECTED}"
+        )
     return subset(ds, bands, bbox, chunks, str(path))
 
 

@@ -188,7 +188,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
     """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
     t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
     left, upper = product.corner
-    found, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
+    actual, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
     if crs is None and t.a == 1:  # an image without georeference
         return
     if crs is not None and crs != _crs(product):
@@ -196,7 +196,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
             f"{path} is in {crs.to_string()}; expected {product.crs}, as the tile's metadata say. The image is of "
             "another tile: download the product again"
         )
-    if max(abs(a - b) for a, b in zip(found, expected, strict=True)) > 0.01 * gsd:
+    if max(abs(a - b) for a, b in zip(actual, expected, strict=True)) > 0.01 * gsd:
         raise ProductError(
             f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
             f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"

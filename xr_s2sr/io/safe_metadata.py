@@ -177,10 +177,10 @@ def _images(listed: Iterable[str], granule: str, there: Mapping[str, str]) -> tu
     bands: dict[str, Image] = {}
     companions: dict[str, Image] = {}
     for said in listed:
-        found = identify(PurePosixPath(said).name)
-        if found is None:
+        identified = identify(PurePosixPath(said).name)
+        if identified is None:
             continue
-        what, gsd = found
+        what, gsd = identified
         if what not in BANDS:
             _keep_finest(companions, what, _image(gsd or 0, said, granule, there))
         elif gsd in (None, BANDS[what].gsd):

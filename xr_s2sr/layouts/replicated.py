@@ -57,7 +57,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Thinned:
+class NativeGrids:
     """A Dataset whose bands are on grids of their own.
 
     Attributes
@@ -73,7 +73,7 @@ class Thinned:
     notes: tuple[str, ...]
 
 
-def native_grids(ds: xr.Dataset) -> Thinned:
+def native_grids(ds: xr.Dataset) -> NativeGrids:
     """Put each band that is held as copies onto its native grid; the others are left as they are.
 
     A band at a finer spacing that is no exact copy is left alone: it is refused by scene_info.
@@ -85,29 +85,29 @@ def native_grids(ds: xr.Dataset) -> Thinned:
     """
     groups = _groups(ds)
     if not groups:
-        return Thinned(ds, (), ())
+        return NativeGrids(ds, (), ())
     phases = [_phase_of_pixels(ds, group) for group in groups]
     out = ds
     gaps: list[str] = []
     notes: list[str] = []
-    for group, told in zip(groups, phases, strict=True):
+    for group, measured in zip(groups, phases, strict=True):
         if not group.names:
             continue
-        phase, assumed = _settled(ds, group, told, list(zip(groups, phases, strict=True)))
-        out, masked, done = _thinned(out, group, phase)
+        phase, assumed = _settled(ds, group, measured, list(zip(groups, phases, strict=True)))
+        out, masked, done = _on_native_grid(out, group, phase)
         gaps += masked
         if done:
             listed = ", ".join(repr(name) for name in done)
             notes.append(
-                f"{listed}: copies of {group.gsd} m pixels on a finer grid, thinned; the first whole one starts at "
+                f"{listed}: copies of {group.gsd} m pixels on a finer grid, decimated; the first whole one starts at "
                 f"row {phase[0]}, column {phase[1]}" + (f" (assumed: {assumed})" if assumed else "")
             )
-    return Thinned(out, tuple(gaps), tuple(notes))
+    return NativeGrids(out, tuple(gaps), tuple(notes))
 
 
 def _groups(ds: xr.Dataset) -> list[Group]:
     """Bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
-    found: dict[tuple[Dims, int], Group] = {}
+    groups: dict[tuple[Dims, int], Group] = {}
     for name, da in ds.data_vars.items():
         band = resolve(name)
         if band is None or BANDS[band].gsd == 10 or da.dtype.kind not in "iuf" or "s2sr_model" in da.attrs:
@@ -115,7 +115,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
         gsd = BANDS[band].gsd
         try:
             rows, cols = spatial_dims(da)
-            known = found.get(((rows, cols), gsd))
+            known = groups.get(((rows, cols), gsd))
             grid = known.grid if known else Grid(read_axis(da, rows), read_axis(da, cols))
             pitch = gsd * degraded_by(da)
             validity_in_any_unit(da)
@@ -125,10 +125,10 @@ def _groups(ds: xr.Dataset) -> list[Group]:
         square = abs(abs(grid.y.step) - grid.gsd) <= TOLERANCE * grid.gsd
         if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
             continue
-        group = found.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
+        group = groups.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
         group.names.append(str(name))
         group.lazy |= da.chunks is not None
-    return sorted(found.values(), key=lambda group: -group.gsd)
+    return sorted(groups.values(), key=lambda group: -group.gsd)
 
 
 def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
@@ -158,18 +158,18 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
             seen.append((rows, cols))
     phase = []
     for axis in (0, 1):
-        told = {at for pair in seen for at in pair[axis]}
-        if len(told) > 1:  # each might be a copy, but not of one grid
+        starts = {at for pair in seen for at in pair[axis]}
+        if len(starts) > 1:  # each might be a copy, but not of one grid
             group.names = [name for name in group.names if ds[name].chunks is not None]
-        phase.append(told.pop() if len(told) == 1 else None)
+        phase.append(starts.pop() if len(starts) == 1 else None)
     return phase[0], phase[1]
 
 
-def _settled(ds: xr.Dataset, group: Group, told: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
+def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
     """The phase, and what was assumed for it where the pixels of this group do not tell."""
     settled: list[int] = []
     assumed: list[str] = []
-    for axis, own in enumerate(told):
+    for axis, own in enumerate(measured):
         known = [(other.factor, phase[axis]) for other, phase in others if other.dims == group.dims]
         coarser = [at for factor, at in known if at is not None and factor > group.factor]
         finer = [(factor, at) for factor, at in known if at is not None and factor < group.factor]
@@ -203,7 +203,7 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
     return 0, "cells start with the first pixel"
 
 
-def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
+def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
     """The group's bands on their native grid; which had gaps, and which really were copies."""
     row, col = (at - group.factor if at else 0 for at in phase)
     y, x = (_coarser(axis, group.factor, at) for axis, at in zip((group.grid.y, group.grid.x), (row, col), strict=True))

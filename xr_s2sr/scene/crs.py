@@ -27,13 +27,13 @@ def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
     with suppress(*_NO_CRS):
         if obj.rio.crs is not None:
             return obj.rio.crs
-    told = [getattr(index, "crs", None) for index in obj.xindexes.values()]  # xproj, rasterix
-    told.append(getattr(obj.attrs.get("area"), "crs", None))  # satpy
+    candidates = [getattr(index, "crs", None) for index in obj.xindexes.values()]  # xproj, rasterix
+    candidates.append(getattr(obj.attrs.get("area"), "crs", None))  # satpy
     for key in ("proj:epsg", "proj:code", "epsg", "crs"):  # EOPF and stackstac, cubo, xee
-        told.append(obj.attrs.get(key))
+        candidates.append(obj.attrs.get(key))
         if key in obj.coords and obj.coords[key].ndim == 0:
-            told.append(obj.coords[key].item())
-    for value in told:
+            candidates.append(obj.coords[key].item())
+    for value in candidates:
         if value is not None and value != "":
             with suppress(*_NO_CRS):
                 return crs_from_user_input(value)

@@ -130,19 +130,21 @@ def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None 
 
 def find_bands(ds: xr.Dataset, info: SceneInfo) -> None:
     """Resolve the names of all data variables."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name in ds.data_vars:
         band = resolve(name)
         if band is None:
             continue
-        if band in found:
+        if band in variables:
             info.problems.append(
-                BandError(f"both {found[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+                BandError(
+                    f"both {variables[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})"
+                )
             )
             continue
-        found[band] = str(name)
-    info.variables = {band: found[band] for band in BANDS if band in found}
-    if not found:
+        variables[band] = str(name)
+    info.variables = {band: variables[band] for band in BANDS if band in variables}
+    if not variables:
         names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
         info.problems.append(
             BandError(

@@ -48,13 +48,13 @@ def radiometric_state(
     """
     if isinstance(offset, xr.DataArray):
         radiometry = resolve_radiometry(da, units)
-        told: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
+        dated: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
     else:
         radiometry = resolve_radiometry(da, units, offset)
-        told = None if offset is not None else by_baseline(da, radiometry)
-    if told is None:
+        dated = None if offset is not None else by_baseline(da, radiometry)
+    if dated is None:
         return radiometry, None
-    offsets, where = told
+    offsets, where = dated
     scale, _, nodata = radiometry.source.partition("; ")
     scale = scale.removesuffix(", no offset")
     first = offsets if isinstance(offsets, float) else offsets.values[0]
@@ -119,8 +119,8 @@ def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets |
     if len(known) < size:
         raise _unknown_dates(da, dim, [k for k, offset in enumerate(offsets) if offset is None], keys)
     where = f"offset by processing baseline ({', '.join(keys)})"
-    found = tuple(offset * radiometry.scale for offset in known)
-    return (found[0] if len({*found}) == 1 else DateOffsets(dim, found)), where
+    offset_values = tuple(offset * radiometry.scale for offset in known)
+    return (offset_values[0] if len({*offset_values}) == 1 else DateOffsets(dim, offset_values)), where
 
 
 def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | None:
@@ -145,10 +145,10 @@ def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: li
 
 def _offset(baseline: Any) -> float | None:
     """DN to add for a baseline such as "05.09", "N0400" or 5.09; None if it is none."""
-    found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)|(\d(?:\.\d+)?)", str(baseline).strip())
-    if found is None:
+    match = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)|(\d(?:\.\d+)?)", str(baseline).strip())
+    if match is None:
         return None
-    number = float(found[3]) if found[3] else int(found[1]) + int(found[2]) / 100
+    number = float(match[3]) if match[3] else int(match[1]) + int(match[2]) / 100
     return BASELINE_OFFSET if number >= FIRST_BASELINE else 0.0
 
 

@@ -189,10 +189,10 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
 def _scale(da: xr.DataArray) -> tuple[float, float, str]:
     for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
         if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
-            found = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
-            if found == [1.0, 0.0]:
+            pair = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
+            if pair == [1.0, 0.0]:
                 break  # GDAL writes the identity where nothing is known
-            return found[0], found[1], "attrs"
+            return pair[0], pair[1], "attrs"
     unit = str(da.attrs.get("units", "")).strip().lower()
     if unit in ("%", "percent"):
         return UNITS["percent"], 0.0, "attrs"
