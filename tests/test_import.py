@@ -196,7 +196,7 @@ def test_circles_are_seen() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == {frozenset("abc")}
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == set()
     assert points_up("errors", "bands")
-    assert points_up("lazy", "write")
+    assert points_up("inference.lazy", "io.write")
     assert points_up("models.card", "api")
     assert not points_up("models.download", "models.registry")
     assert not points_up("cli.main", "")
@@ -223,12 +223,12 @@ CELLAR = {
     "bands": {"errors"},
     "spans": {"errors"},
     "jit": set(),
-    "scheduling": set(),
+    "io.scheduling": set(),
     "interpolation": set(),
-    "metrics": {"errors"},
-    "sensor": {"errors"},
-    "degradation": {"errors", "sensor"},
-    "quality": {"degradation", "interpolation", "metrics", "sensor"},
+    "quality.metrics": {"errors"},
+    "quality.sensor": {"errors"},
+    "quality.degradation": {"errors", "quality.sensor"},
+    "quality": {"quality.degradation", "interpolation", "quality.metrics", "quality.sensor"},
 }
 
 
@@ -237,19 +237,30 @@ def test_the_cellar_stays_below(low: str) -> None:
     assert internal(parse(f"xr_s2sr.{low}")) <= {f"xr_s2sr.{below}" for below in CELLAR[low]}
 
 
-@pytest.mark.parametrize(
-    "low", ["layout", "tree", "merging", "names", "copies", "crs", "rasters", "safe_files", "safe_xml", "safe_metadata"]
-)
+RECOGNISING = [
+    "layouts.normalize",
+    "layouts.datatree",
+    "layouts.combine",
+    "layouts.band_names",
+    "layouts.replicated",
+    "scene.crs",
+    "io.rasters",
+    "io.safe_files",
+    "io.safe_xml",
+    "io.safe_metadata",
+]
+
+
+@pytest.mark.parametrize("low", RECOGNISING)
 def test_recognising_a_scene_knows_nothing_of_models(low: str) -> None:
-    known = {other for other in graph()[low] if (low, other) not in KNOWN}
-    above = {"survey", "planning", "inference", "models", "assemble", "api"}
-    assert not known & above
+    above = {"scene.info", "scene.assemble", "planning", "inference", "models", "api"}
+    assert not {other for other in graph()[low] if {other, other.partition(".")[0]} & above}
 
 
-@pytest.mark.parametrize("low", ["planning", "simulate", "agreement", "reduced_resolution"])
+@pytest.mark.parametrize("low", ["planning", "quality.simulate", "quality.consistency", "quality.reduced_resolution"])
 def test_what_api_and_evaluate_stand_on(low: str) -> None:
-    above = {"api", "evaluation"} if low == "reduced_resolution" else {"api", "evaluation", "reduced_resolution"}
-    assert not internal(parse(f"xr_s2sr.{low}")) & {f"xr_s2sr.{room}" for room in above}
+    above = {"api", "quality.evaluate", "quality.reduced_resolution"} - {low}
+    assert not graph()[low] & above
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "xr_s2sr.tutorial"])

@@ -15,7 +15,7 @@ from xr_s2sr.scene.offsets import EARTH_SEARCH, radiometric_state
 
 
 def offsets(ds: xr.Dataset) -> list[float]:
-    """Reflectance at DN 0, by date, as the survey finds it."""
+    """Reflectance at DN 0, by date, as scene_info finds it."""
     from xr_s2sr.scene.info import scene_info
 
     band = scene_info(ds, None, None).bands["B05"]

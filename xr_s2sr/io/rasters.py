@@ -21,7 +21,7 @@ DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 
 @lru_cache(maxsize=1)
 def jpeg2000() -> str:
-    """Name of GDAL's driver for JPEG 2000.
+    """Return the name of GDAL's driver for JPEG 2000.
 
     A product's images are opened by no other: GDAL tells a file by its content, and a VRT that calls itself .jp2 would
     read any other file, or an address.
@@ -43,7 +43,7 @@ def jpeg2000() -> str:
 
 
 def open_image(path: str, driver: str | None = None) -> xr.DataArray:
-    """A raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
+    """Open a raster file of one band, on (y, x), with its coordinates, CRS and tags; no pixel is read.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def open_image(path: str, driver: str | None = None) -> xr.DataArray:
 
 
 def unreadable(path: str, error: Exception) -> ProductError:
-    """What to say of a file that GDAL refuses, at once or when its pixels are asked for."""
+    """Return the error for a file that GDAL refuses, at once or when its pixels are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return ProductError(f"{path} cannot be read: {reason}; expected a whole raster file. Download or copy it again")
 
@@ -97,14 +97,14 @@ class _Pixels(BackendArray):
 def lazy_variable(
     image: xr.DataArray, path: str, dims: tuple[str, str], attrs: dict[str, Any], detectors: xr.DataArray | None = None
 ) -> xr.Variable:
-    """A variable whose pixels are read, and then kept in memory, when they are asked for.
+    """Make a variable whose pixels are read, and then kept in memory, when they are asked for.
 
     Parameters
     ----------
     image : DataArray
         As :func:`open_image` gives it.
     path : str
-        Where it comes from, for the error when it turns out to be damaged.
+        Of the file, for the error when it turns out to be damaged.
     dims : (str, str)
     attrs : dict
     detectors : DataArray, optional
@@ -116,7 +116,7 @@ def lazy_variable(
 
 
 def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:
-    """Pixel centres in metres as coordinates."""
+    """Return pixel centres in metres as coordinates."""
     return {
         dim: xr.Variable(
             (dim,), np.asarray(at, float), {"units": "metre", "standard_name": f"projection_{axis}_coordinate"}
@@ -126,11 +126,11 @@ def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]
 
 
 def centres(edge: float, step: float, size: int) -> NDArray[np.float64]:
-    """Pixel centres from the outer edge and the signed step."""
+    """Return pixel centres from the outer edge and the signed step."""
     return np.asarray(edge + step * (np.arange(size) + 0.5), np.float64)
 
 
 def spatial_ref(crs: Any) -> xr.Variable:
-    """The grid mapping variable of a CRS."""
+    """Return the grid mapping variable of a CRS."""
     mapping: xr.Variable = xr.Dataset().rio.write_crs(crs)["spatial_ref"].variable
     return mapping

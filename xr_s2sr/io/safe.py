@@ -49,8 +49,8 @@ def open_safe(
         (``s2sr-20m`` all 20 m bands, ``s2sr-60m`` all bands), so to restore some only, open all and ask ``upsample``
         for those; what its models do not need is not read.
     bbox : (minx, miny, maxx, maxy), optional
-        What to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that the grids
-        keep nesting, and cut at the edge of the tile.
+        The rectangle to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that
+        the grids keep nesting, and cut at the edge of the tile.
     chunks : int or mapping, optional
         Back the arrays by dask. An int is the side of a chunk in 10 m pixels, rounded up to a multiple of 6; those of
         the 20 m and 60 m bands cover the same ground. A mapping is passed to ``Dataset.chunk``.
@@ -68,12 +68,16 @@ def open_safe(
     Raises
     ------
     ProductError
-        If it is no such product, or is broken; when a damaged image is read, too. Several granules in one old
+        If it is not such a product, or is broken; when a damaged image is read, too. Several granules in one old
         product: the message names them.
     BandError
         If a band is unknown, or not in the product (B10 in level 2A).
     InputError
-        If `bbox` lies outside of the product.
+        If `bbox` is not a rectangle, or lies outside of the product.
+    ArgumentTypeError
+        If `path`, `bands`, `bbox` or `chunks` has the wrong type.
+    DependencyError
+        If `chunks` is given and dask is not installed, or GDAL reads no JPEG 2000.
 
     Warns
     -----
@@ -102,7 +106,7 @@ def open_safe(
 
 
 def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) -> None:
-    """Every guide and every band asked for must be there; warn of what else the metadata promise in vain."""
+    """Refuse a product without every guide and every band asked for; warn of what else the metadata promise in vain."""
     unlisted = [band for band in BY_GSD[10] if band not in product.bands]
     if unlisted:
         raise ProductError(
@@ -174,7 +178,7 @@ def _variable(
 
 
 def _crs(product: Product) -> CRS:
-    """The CRS that the tile's metadata give."""
+    """Return the CRS that the tile's metadata give."""
     try:
         return CRS.from_user_input(product.crs)
     except (ValueError, RuntimeError) as error:  # rasterio's CRSError
@@ -204,7 +208,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
 
 
 def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.Variable]:
-    """Pixel centres by the tile's metadata, the datatake's time, and the CRS."""
+    """Return coordinates: pixel centres by the tile's metadata, the datatake's time, and the CRS."""
     coords: dict[str, xr.Variable] = {}
     left, upper = product.corner
     used = {variable.dims for variable in variables}

@@ -1,4 +1,4 @@
-"""Where the files of a SAFE product are: in a folder, or in a zip that is read without unpacking."""
+"""The files of a SAFE product: in a folder, or in a zip that is read without unpacking."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Files:
     inside: str = ""
 
     def path(self, name: str) -> str:
-        """A file as GDAL opens it."""
+        """Return the path of a file as GDAL opens it."""
         return f"{self.root}/{name}"
 
     def read(self, name: str) -> bytes:
-        """The content of a metadata file."""
+        """Return the content of a metadata file."""
         if self.archive is None:
             return Path(self.root, name).read_bytes()
         try:
@@ -68,7 +68,7 @@ class Files:
             raise _corrupt(self.archive, error) from error
 
     def tile_metadata(self, granule: str) -> str:
-        """The metadata of one granule's tile."""
+        """Return the name of the metadata file of one granule's tile."""
         folder = PurePosixPath("GRANULE", granule)
         tiles = [name for name in self.names if PurePosixPath(name).parent == folder]
         tiles = [name for name in tiles if _TILE_XML.fullmatch(PurePosixPath(name).name)]
@@ -81,7 +81,7 @@ class Files:
 
 
 def is_product(path: Path) -> bool:
-    """Whether a path is meant as a SAFE product, complete or not."""
+    """Tell whether a path is meant as a SAFE product, complete or not."""
     if any(parent.suffix.lower() in (".zip", ".safe") for parent in (path, *path.parents)):
         return True
     return path.suffix.lower() == ".xml" or (path.is_dir() and bool(_metadata_of(os.listdir(path))))
@@ -159,7 +159,7 @@ def _only(metadata: list[str], where: Path) -> str:
 
 
 def _granule(relative: str) -> str | None:
-    """The granule's folder in a path relative to the product."""
+    """Return the granule's folder in a path relative to the product."""
     parts = PurePosixPath(relative).parts
     return parts[1] if len(parts) > 1 and parts[0] == "GRANULE" else None
 

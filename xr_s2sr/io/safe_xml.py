@@ -40,7 +40,7 @@ class Xml:
             yield from self._elements.get(name, [])
 
     def text(self, *names: str) -> str | None:
-        """The text of the first element of these names that has one."""
+        """Return the text of the first element of these names that has one."""
         return next((e.text.strip() for e in self.all(*names) if e.text and e.text.strip()), None)
 
     def required(self, *names: str) -> str:

@@ -1,4 +1,4 @@
-"""Which variable, or which position along a dimension, is which band: names, labels and descriptions."""
+"""Bands by name: of variables, of positions along a dimension, by label or by description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
 
 
 def described(ds: xr.Dataset) -> dict[Hashable, str]:
-    """New names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
+    """Return new names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def described(ds: xr.Dataset) -> dict[Hashable, str]:
 
 
 def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
-    """The dimension along which bands are stacked, and a name for each position; None if there is none.
+    """Return the dimension along which bands are stacked and a name for each position; None if there is none.
 
     The labels may be the dimension's own, those of another coordinate along it (stackstac's ``common_name``), or the
     descriptions of a file's bands, which rioxarray gives as a tuple, ``long_name``. What names most bands counts.
@@ -71,11 +71,12 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
 
 
 def labelled(da: xr.DataArray) -> tuple[Hashable, list[str]]:
-    """:func:`band_labels` of an array that must have them.
+    """Return :func:`band_labels` of an array that must have them.
 
     Raises
     ------
     BandError
+        If no dimension has bands for labels.
     """
     stacked = band_labels(da)
     if stacked is None:
@@ -87,7 +88,7 @@ def labelled(da: xr.DataArray) -> tuple[Hashable, list[str]]:
 
 
 def split(da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.Dataset:
-    """One variable a band; what `upsample` wrote along the dimension becomes attributes again."""
+    """Make one variable a band; what `upsample` wrote along the dimension becomes attributes again."""
     variables = {}
     for k, label in enumerate(labels):
         one = da.isel({dim: k})
@@ -100,7 +101,7 @@ def split(da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.Dataset:
 
 
 def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.DataArray:
-    """The reverse of :func:`split`: the array with new pixels, and along the dimension what restored each band."""
+    """Reverse :func:`split`: return the array with new pixels and, along the dimension, what restored each band."""
     kept = [k for k, label in enumerate(labels) if label in result]
     bands = [result[labels[k]] for k in kept]
     data: xr.Variable = xr.Variable.concat([band.variable for band in bands], dim)  # type: ignore[no-untyped-call]

@@ -52,7 +52,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
     ArgumentTypeError
         If something is neither a Dataset nor a DataArray.
     BandError
-        If a DataArray is no band and holds none, or a band comes twice in native pixels.
+        If a DataArray is not a band and holds none, or a band comes twice in native pixels.
     GridError
         If the CRS, the dates or the extents of one resolution differ.
 
@@ -69,7 +69,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
 
 
 def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
-    """A Dataset or DataArray by pixel size, each with dims named after it."""
+    """Split a Dataset or DataArray by pixel size, each part with dims named after it."""
     if isinstance(scene, xr.DataArray):
         scene = _by_band(scene)
     if not isinstance(scene, xr.Dataset):
@@ -96,7 +96,7 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
 
 
 def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
-    """One Dataset of all parts, finest first, and what was left out as a copy at another pixel size."""
+    """Merge all parts, finest first; also return notes on what was left out as a copy at another pixel size."""
     ordered = sorted(pieces, key=lambda part: part.spacing)
     best: dict[Hashable, Part] = {}
     copies: list[tuple[Hashable, float]] = []
@@ -141,7 +141,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
 
 
 def _by_band(da: xr.DataArray) -> xr.Dataset:
-    """A DataArray with a band dimension, or one band."""
+    """Return a DataArray that has a band dimension, or is one band, as a Dataset."""
     stacked = band_labels(da)
     if stacked is not None:
         return split(da, *stacked)
@@ -157,13 +157,13 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
 
 
 def _crs(ds: xr.Dataset) -> object:
-    """The CRS of a Dataset, or of its first variable."""
+    """Return the CRS of a Dataset, or of its first variable."""
     crs = read_crs(ds)
     return read_crs(next(iter(ds.data_vars.values()))) if crs is None and ds.data_vars else crs
 
 
 def _check(chosen: list[tuple[Part, list[Hashable]]]) -> None:
-    """Parts must agree in CRS, in the coordinates of leading dims, and in place where they share a pixel size."""
+    """Refuse parts that differ in CRS, in the coordinates of leading dims, or in place at the same pixel size."""
     first: dict[Hashable, tuple[Hashable, xr.DataArray]] = {}
     crs: tuple[Hashable, object] | None = None
     for part, names in chosen:

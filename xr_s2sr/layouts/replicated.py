@@ -1,7 +1,7 @@
 """Bands replicated by nearest neighbour on a finer grid, as one load at 10 m gives them: recognised, decimated exactly.
 
-A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. Which pixel starts a cell, the phase, is told by
-the seams between unequal neighbours: all of them lie on the edges of cells. The pixels decide; the tiling grid of
+A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. The pixel that starts a cell, the phase, follows
+from the edges between unequal neighbours: all of them are edges of cells. The pixels decide; the tiling grid of
 Sentinel-2 stands in where they cannot tell, and for dask arrays, which are not computed for it.
 """
 
@@ -64,7 +64,7 @@ class NativeGrids:
     ----------
     ds : Dataset
     gaps : tuple of str
-        Variables some of whose cells held valid and invalid pixels, or may do so: masked after they had been copied.
+        Variables some of whose cells have valid and invalid pixels, or may have: masked after they had been copied.
     notes : tuple of str
     """
 
@@ -74,9 +74,9 @@ class NativeGrids:
 
 
 def native_grids(ds: xr.Dataset) -> NativeGrids:
-    """Put each band that is held as copies onto its native grid; the others are left as they are.
+    """Put each replicated band onto its native grid; the others are left as they are.
 
-    A band at a finer spacing that is no exact copy is left alone: it is refused by scene_info.
+    A band at a finer spacing that is not an exact copy is left alone: it is refused by scene_info.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def native_grids(ds: xr.Dataset) -> NativeGrids:
 
 
 def _groups(ds: xr.Dataset) -> list[Group]:
-    """Bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
+    """Return the bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
     groups: dict[tuple[Dims, int], Group] = {}
     for name, da in ds.data_vars.items():
         band = resolve(name)
@@ -132,14 +132,14 @@ def _groups(ds: xr.Dataset) -> list[Group]:
 
 
 def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Each date's pixels in memory, as numba reads them."""
+    """Yield each date's pixels in memory, as numba reads them."""
     pixels = numba_ready(da.values)
     for index in np.ndindex(pixels.shape[:-2]):
         yield index, pixels[index]
 
 
 def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
-    """What the seams say, by axis; bands with seams inside of any cell are taken out of the group."""
+    """Return the phase by axis that the pixels show; bands that differ inside of a cell are taken out of the group."""
     from xr_s2sr.layouts.replicated_blocks import cell_edges  # brings numba
 
     seen: list[tuple[set[int], set[int]]] = []
@@ -166,7 +166,7 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
 
 
 def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
-    """The phase, and what was assumed for it where the pixels of this group do not tell."""
+    """Return the phase, and what was assumed for it where the pixels of this group do not tell."""
     settled: list[int] = []
     assumed: list[str] = []
     for axis, own in enumerate(measured):
@@ -186,7 +186,7 @@ def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[G
 
 
 def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
-    """The phase along one axis by the tiling grid of Sentinel-2."""
+    """Return the phase along one axis by the tiling grid of Sentinel-2."""
     crs = read_crs(ds[group.names[0]]) or read_crs(ds)
     origin = tile_origin(crs)
     line = (group.grid.y, group.grid.x)[axis]
@@ -204,7 +204,7 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
 
 
 def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
-    """The group's bands on their native grid; which had gaps, and which really were copies."""
+    """Put the group's bands on their native grid; also return those with gaps, and those that really were copies."""
     row, col = (at - group.factor if at else 0 for at in phase)
     y, x = (_coarser(axis, group.factor, at) for axis, at in zip((group.grid.y, group.grid.x), (row, col), strict=True))
     coords = {
@@ -230,7 +230,7 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
 
 
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
-    """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
+    """Take one pixel of each cell; tell whether all of a cell are equal, and whether only some of them are invalid."""
     from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
 
     validity = validity_in_any_unit(da)
@@ -240,13 +240,13 @@ def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tupl
 
 
 def _coarser(axis: Axis, factor: int, start: int) -> NDArray[np.float64]:
-    """Centres of the cells that hold an axis' pixels, the first of which starts at `start`."""
+    """Return the centres of the cells that hold an axis' pixels, the first of which starts at `start`."""
     size = -((start - axis.size) // factor)
     return np.asarray(axis.edge + axis.step * (start + factor * (np.arange(size) + 0.5)), np.float64)
 
 
 def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any]]) -> list[str]:
-    """Names for the native dims that nothing else in the Dataset has, unless at the same places."""
+    """Return names for the native dims that nothing else in the Dataset has, unless at the same places."""
     names = []
     for dim, values in zip(group.dims, centres, strict=True):
         name = f"{dim}_{group.gsd}m"
@@ -257,7 +257,7 @@ def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any
 
 
 def outer_edge(axis: Axis, rows: bool) -> float:
-    """The outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
+    """Return the outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
 
     Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
     """

@@ -43,7 +43,7 @@ def consistency(
     Parameters
     ----------
     sr : Dataset or DataArray
-        What :func:`xr_s2sr.upsample` made of `ds`, or a part of it.
+        The result of :func:`xr_s2sr.upsample` for `ds`, or a part of it.
     ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
     protocol : {"mtf", "paper"}
@@ -66,6 +66,16 @@ def consistency(
         If `sr` holds no restored band of `ds`.
     GridError
         If the grids do not nest, the dates or the CRS differ, or no pixel can be compared.
+    RadiometryError, LazyError
+        As for :func:`xr_s2sr.degrade`.
+    InputError
+        If `protocol` or `satellite` is unknown.
+    ArgumentTypeError
+        If `sr` is neither a Dataset nor a DataArray.
+
+    References
+    ----------
+    Wald, Ranchin, Mangolini 1997 (PE&RS 63).
 
     Examples
     --------

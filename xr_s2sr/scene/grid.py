@@ -1,4 +1,4 @@
-"""Grids: where pixels lie, read once from coordinates into frozen values, then compared as integers."""
+"""Grids: places of pixels, read once from coordinates into frozen values, then compared as integers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Grid:
 
     @property
     def gsd(self) -> float:
-        """Pixel size along x."""
+        """Pixel size along x, in CRS units."""
         return abs(self.x.step)
 
     @property
@@ -70,7 +70,7 @@ class Grid:
         return self.corner(0, 0)
 
     def corner(self, row: int, col: int) -> Affine:
-        """The transform of the part that starts at this pixel."""
+        """Return the transform of the part that starts at this pixel."""
         return Affine(
             self.x.step, 0.0, self.x.edge + col * self.x.step, 0.0, self.y.step, self.y.edge + row * self.y.step
         )
@@ -80,7 +80,7 @@ _Y_NAMES, _X_NAMES = ("y", "lat", "north"), ("x", "lon", "east")
 
 
 def spatial_dims(da: xr.DataArray) -> tuple[Hashable, Hashable]:
-    """The last two dimensions, which must be rows and columns.
+    """Return the last two dimensions, which must be rows and columns.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
 
 
 def degraded_by(da: xr.DataArray) -> int:
-    """How many times larger than the sensor's own a band's pixels are; 1 unless ``degrade`` made it.
+    """Return the pixel size of a band over the sensor's own; 1 unless ``degrade`` made it.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: in
 
 
 def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
-    """Why a band may not lie on finer pixels, and how to load it."""
+    """Say why a band may not lie on such pixels, and how to load it."""
     if "s2sr_model" in da.attrs:
         return f". {da.attrs['s2sr_model']} has restored it already: upsample the native scene"
     if spacing < pitch:
@@ -222,7 +222,7 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
 def nest(
     fine: Grid, coarse: Grid, factor: int, names: tuple[str, str], dims: Sequence[Hashable] = ()
 ) -> tuple[int, int]:
-    """Where a coarse grid starts in a fine one, in whole fine pixels.
+    """Return the start of a coarse grid in a fine one, in whole fine pixels.
 
     Parameters
     ----------
@@ -288,13 +288,13 @@ def _check_corners(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]
 
 
 def _on_tiling_grid(grid: Grid) -> bool:
-    """Whether pixel edges lie on multiples of the pixel size; in the south, rows count from 10 000 km."""
+    """Tell whether pixel edges lie on multiples of the pixel size; in the south, rows count from 10 000 km."""
     places = [(axis.edge - origin) / axis.step for axis, origin in ((grid.x, 0), (grid.y, 0), (grid.y, 1e7))]
     x, *y = (abs(place - round(place)) <= TOLERANCE for place in places)
     return x and any(y)
 
 
 def _centres_coincide(fine: Grid, coarse: Grid, tolerance: float) -> bool:
-    """Whether coarse coordinates are also fine ones, on both axes; true of corners, never of centres."""
+    """Tell whether coarse coordinates are also fine ones, on both axes; true of corners, never of centres."""
     apart = [(far.first - near.first) / near.step for near, far in ((fine.y, coarse.y), (fine.x, coarse.x))]
     return all(abs(a - round(a)) <= tolerance for a in apart)

@@ -1,4 +1,4 @@
-"""SceneInfo a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
+"""Inspect a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
 
 Problems are collected instead of raised. ``upsample`` then raises the first problem, ``validate`` shows all.
 """
@@ -97,6 +97,7 @@ class SceneInfo:
         Raises
         ------
         RadiometryError
+            If they differ along a dimension of any band.
         """
         for band in self.bands.values():
             if band.dates is not None:
@@ -116,7 +117,7 @@ class SceneInfo:
 
 
 def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None = None) -> SceneInfo:
-    """SceneInfo a Dataset after checking the arguments that say what its pixel values are.
+    """Inspect a Dataset after checking the arguments that say what its pixel values are.
 
     `known` describes a Dataset that has these variables and more; nothing that it says is read again.
     """
@@ -181,7 +182,7 @@ def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr
                 )
             )
         return result
-    # by GSD and dims, since what shares those shares its place, and its problem: told once
+    # by GSD and dims, since what shares those shares its place, and its problem: reported once
     places: dict[tuple[int, Dims], Place | None] = {}
     grid: Grid | None = None
     degraded = 1
@@ -241,7 +242,7 @@ def _radiometry_notes(bands: Iterable[SceneBand]) -> list[str]:
 
 
 def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
-    """The 10 m bands share their dims, and all bands their leading ones."""
+    """Refuse 10 m bands with dims of their own, and bands with other leading dims."""
     if band.is_fine and da.dims[-2:] != reference.dims[-2:]:
         raise GridError(
             f"the 10 m bands {reference.name!r} and {da.name!r} have dims of their own, {reference.dims[-2:]} and "
@@ -257,7 +258,7 @@ def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
 
 
 def _check_cells(info: SceneInfo) -> None:
-    """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
+    """Collect a problem for grids that do not share the coarser's pixel edges: no window holds whole pixels of both."""
     first: dict[int, SceneBand] = {}
     places = {(band.factor, band.start): band for band in reversed(info.bands.values())}
     for band in sorted(places.values(), key=lambda h: h.factor):

@@ -1,4 +1,4 @@
-"""Pixels against metadata: a typical reflectance that no surface has means that the unit is not what was thought.
+"""Check pixels against metadata: a median that no surface has means that the unit is not the one assumed.
 
 Single values that no surface has are fill values that nothing declares: taken as nodata, with a warning.
 """
@@ -60,7 +60,7 @@ def _middle(size: int) -> slice:
 
 
 def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
-    """Refuse pixels of one date whose median is no reflectance."""
+    """Refuse pixels of one date whose median cannot be a reflectance."""
     sample = _without_fill(pixels, radiometry)
     if sample.size == 0:
         return
@@ -87,7 +87,7 @@ def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "")
 
 
 def _without_fill(pixels: np.ndarray, radiometry: Radiometry) -> np.ndarray:
-    """The pixels that are there, without fill values that nothing declares."""
+    """Return the pixels that are there, without fill values that nothing declares."""
     numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
     strange = ~valid(numbers, radiometry.validity)
     if len(np.unique(numbers[strange])) > FILL_VALUES:
@@ -126,7 +126,7 @@ class Fill:
         return low if low == high else f"{low} to {high}"
 
     def fix(self, name: str) -> str:
-        """The line that declares them."""
+        """Return the line that declares them."""
         if self.smallest == self.largest:
             return f'ds["{name}"].attrs["_FillValue"] = {self.values}'
         blank, (_, low, high, _) = self.radiometry.blank, self.radiometry.validity
@@ -137,7 +137,7 @@ class Fill:
 
 
 def _shown(value: float) -> str:
-    """A number as float32 knows it: -9999.9 and not -9999.900390625."""
+    """Format a number as float32 knows it: -9999.9 and not -9999.900390625."""
     return str(np.float32(value) if abs(value) <= LARGEST else value).removesuffix(".0")
 
 
