@@ -109,7 +109,7 @@ def test_type_checkers_see_the_signatures(tmp_path: Path, monkeypatch: pytest.Mo
     said = [line.split(":", 1)[1] for line in out.splitlines() if "snippet.py:" in line]
     assert said == [
         '8: note: Revealed type is "xr_s2sr.scene.report.Report"',
-        '9: note: Revealed type is "xr_s2sr.scorecard.Scores"',
+        '9: note: Revealed type is "xr_s2sr.quality.scores.Scores"',
         '10: note: Revealed type is "xarray.core.dataset.Dataset"',
         '11: note: Revealed type is "pathlib.Path"',
         '12: error: Unexpected keyword argument "kep"; did you mean "keep"?  [call-arg]',

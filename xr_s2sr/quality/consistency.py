@@ -17,8 +17,9 @@ from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
-from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, degraded_by, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
+from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units, resolve_radiometry

@@ -17,7 +17,8 @@ from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import check_tile, read_crs
-from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
+from xr_s2sr.scene.grid import Grid, degraded_by, read_grid
+from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.radiometry import UNITS, Units
 
