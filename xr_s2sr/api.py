@@ -76,7 +76,7 @@ def upsample(
         Pixels read around each tile. By default what the model needs for a seamless result; with less,
         neighbouring tiles are blended.
     units : {"dn", "reflectance", "percent"}, optional
-        What the pixel values are, where the metadata do not tell or are wrong.
+        The unit of the pixel values, where the metadata do not give it or are wrong.
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
         DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
@@ -106,7 +106,7 @@ def upsample(
     GridError
         If coordinates are missing, misaligned, not 10/20/60 m, or not in metres.
     RadiometryError
-        If the unit of the pixels cannot be told or contradicts them.
+        If the unit of the pixels is unclear or contradicts them.
     ModelError, EngineError
         If the model or the device cannot be used.
 
@@ -197,6 +197,11 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     Report
         Prints as a table: band, variable, GSD, size, position, units; then notes and problems. Falsy if
         there are problems.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `ds` is not an xarray object.
     """
     outcome = "upsample() would not run: see the problems"
     try:

@@ -68,7 +68,7 @@ class Recipe:
 
     @classmethod
     def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
-        """The recipe of the packaged model for 20 m or 60 m bands, or with the paper's DSen2 or VDSen2 in its place."""
+        """Return the recipe of the packaged model for 20 m or 60 m bands, or of the paper's DSen2 or VDSen2."""
         width, depth = ARCHITECTURES[architecture][gsd]
         base: dict[str, Any] = {"gsd": gsd, "architecture": architecture, "width": width, "depth": depth}
         if architecture != "coarse":
@@ -86,7 +86,7 @@ class Recipe:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    """Return the rate of a step: linear warm-up, then half a cosine down to a hundredth of the peak."""
     if step < recipe.warmup:
         return recipe.rate * (step + 1) / recipe.warmup
     t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
@@ -201,7 +201,7 @@ def train(
 
 
 def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the convolutions of the blocks, AdamW for the first and last layers and all biases."""
+    """Make the optimisers: Muon for the convolutions of the blocks, AdamW for the outer layers and all biases."""
     blocks = [p for name, p in net.named_parameters() if name.startswith("blocks.") and p.ndim == 4]
     chosen = {id(p) for p in blocks}
     rest = [p for p in net.parameters() if id(p) not in chosen]
@@ -247,13 +247,13 @@ def lessons(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator
 
 
 def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
-    """L1 over the bands that are there; present is (N, targets), 0 or 1."""
+    """Return the L1 loss over the bands that are there; present is (N, targets), 0 or 1."""
     error: Tensor = (restored - truth).abs().mean(dim=(2, 3)) * present
     return error.sum() / present.sum()
 
 
 def inner(x: Tensor, border: int) -> Tensor:
-    """Without as many pixels on each side."""
+    """Return images without as many pixels on each side."""
     return x[..., border:-border, border:-border] if border else x
 
 
@@ -279,7 +279,7 @@ def save(
 
 
 def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
-    """A whole scene degraded for scoring: the network's inputs (DN) and the truth."""
+    """Degrade a whole scene for scoring: return the network's inputs (DN) and the truth."""
     factor = FACTOR[gsd]
     scene = scene.crop(12 if gsd == 20 else 36)
     arrays = [scene.b10, scene.b20] if gsd == 20 else [scene.b10, scene.b20, scene.b60]
@@ -295,7 +295,7 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 
 @torch.no_grad()
 def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
-    """Mean over scenes of mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
+    """Return the mean over scenes of the mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
     ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}
     for scene in scenes:
