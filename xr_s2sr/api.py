@@ -170,7 +170,7 @@ def _warn_of_omissions(ds: xr.Dataset, info: SceneInfo, covered: Extent, *, anci
         warn(reason)
     if ancillary and (left_out := off_grid(ds, info)):
         warn(
-            f"left out, as they are no bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
+            f"left out, as they are not bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
             'nearest neighbour with upsample(keep="all"), or drop them first',
         )
     rows, cols = covered

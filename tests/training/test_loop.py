@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.training import data, loop, networks  # noqa: E402
+from xr_s2sr.training import data, loop, losses, networks  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
@@ -40,7 +40,7 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tm
     # on one and the same batch: losses of different ones differ by more than so few steps bring
     inputs, truth, present = data.Patches(scenes, 20, np.random.default_rng(9)).batch(16, 16)
     with torch.no_grad():
-        losses = [float(loop.mean_error(n(*inputs), truth, present)) for n in (before, net)]
+        losses = [float(losses.mean_error(n(*inputs), truth, present)) for n in (before, net)]
     assert losses[1] < 0.9 * losses[0]
     lines.clear()
     loop.train(replace(recipe, steps=50), scenes, tmp_path / "c.pt", every=10, log=lines.append)
@@ -75,15 +75,15 @@ def test_patches_grow_late() -> None:
 
 def test_the_border_of_a_patch_is_not_scored() -> None:
     x = torch.arange(36.0).reshape(1, 1, 6, 6)
-    assert loop.inner(x, 2).flatten().tolist() == [14, 15, 20, 21]
-    assert loop.inner(x, 0) is x
+    assert losses.inner(x, 2).flatten().tolist() == [14, 15, 20, 21]
+    assert losses.inner(x, 0) is x
 
 
 def test_the_loss_leaves_dropped_bands_out() -> None:
     truth = torch.zeros(2, 3, 4, 4)
     restored = torch.tensor([[1.0, 2.0, 99.0], [3.0, 99.0, 99.0]])[:, :, None, None].expand(2, 3, 4, 4)
     present = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    assert float(loop.mean_error(restored, truth, present)) == pytest.approx(2.0)
+    assert float(losses.mean_error(restored, truth, present)) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
@@ -94,7 +94,7 @@ def test_lessons_are_in_the_orientation_of_the_pupil(turns: int) -> None:
         return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
 
     b10, b20 = torch.rand(2, 4, 12, 8), torch.rand(2, 6, 6, 4)
-    got = loop.lessons(mean, [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
+    got = losses.lessons(mean, [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
     torch.testing.assert_close(got, mean(b10, b20))
 
 
