@@ -6,6 +6,7 @@ import ctypes
 import gc
 import logging
 import threading
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,43 @@ def test_the_library_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert library is not None
     assert library.free_memory() == 123
     assert Cudart(FakeLibrary(123, status=2)).free_memory() is None
+
+
+class OnCpu:
+    """ONNX Runtime itself, with the processor in the place of a GPU: its sessions, values and bindings are real."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        self._ort = onnxruntime
+        self.OrtValue = types.SimpleNamespace(
+            ortvalue_from_shape_and_type=lambda shape, dtype, device, index: (
+                onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype)
+            )
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ort, name)
+
+    def InferenceSession(self, source: Any, options: Any, providers: list[Any]) -> Any:
+        session = self._ort.InferenceSession(source, options, providers=[CPU])
+        session.get_providers = lambda: [p if isinstance(p, str) else p[0] for p in providers]
+        return session
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_bound_windows_give_what_plain_ones_give(
+    monkeypatch: pytest.MonkeyPatch, toys: list[Path], scene: xr.Dataset, lazy: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through real buffers, on the processor, where both are exact."""
+    plain = scene.s2sr.upsample(model=toys, device="cpu")
+    shim = OnCpu()
+    monkeypatch.setattr(engine, "import_onnxruntime", lambda: shim)
+    monkeypatch.setattr(engine, "cuda_problem", lambda: None)
+    bound = (scene.chunk() if lazy else scene).s2sr.upsample(model=toys, device="cuda", threads=2, tile=24).compute()
+    xr.testing.assert_identical(bound, plain)
+    assert {type(opened) for opened in engine._runners.values()} == {engine.OrtRunner, CudaRunner}
+    assert "nodes run on the CPU and not on the GPU: Conv" in caplog.text
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

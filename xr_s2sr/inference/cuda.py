@@ -92,8 +92,10 @@ class Slot:
 
     def download(self) -> Float32:
         """Copy the output from the device; several one after the other."""
-        out: list[Float32] = [output.numpy()[0] for output in self.outputs]
-        return out[0] if len(out) == 1 else np.concatenate(out)
+        arrays: list[Float32] = [output.numpy() for output in self.outputs]
+        # memory that the host reaches is not copied, but is written again by the next window
+        own = [array[0] if array.flags.owndata else array[0].copy() for array in arrays]
+        return own[0] if len(own) == 1 else np.concatenate(own)
 
 
 class CudaRunner:
