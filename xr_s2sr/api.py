@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import xarray as xr
 
@@ -33,7 +33,7 @@ def upsample(
     model: ModelLike | Sequence[ModelLike] | None = None,
     device: Device = "auto",
     threads: int | None = None,
-    tile: int | None = None,
+    tile: int | Literal["auto"] = "auto",
     margin: int | None = None,
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
@@ -67,9 +67,9 @@ def upsample(
     threads : int, optional
         Windows under way at once; by default one for each processor of this process. For dask arrays: in each task,
         by default 1, since dask runs tasks in parallel.
-    tile : int, optional
+    tile : int or "auto"
         Largest side of a tile in 10 m pixels, rounded up to a multiple of 6. Memory grows with its square; the
-        result does not depend on it. By default chosen by the model's halo, the threads and the free memory; where
+        result does not depend on it. "auto" chooses it by the model's halo, the threads and the free memory; where
         neighbouring tiles are blended, 720.
     margin : int, optional
         Pixels read around each tile. By default what the model needs for a seamless result; with less,
@@ -127,7 +127,7 @@ def upsample(
     ((120, 120), 'uint16')
     """
     options = RunOptions(
-        tile=None if tile is None else arguments.count("tile", tile),
+        tile=None if isinstance(tile, str) and tile == "auto" else arguments.count("tile", tile),
         margin=None if margin is None else arguments.count("margin", margin, least=0),
         device=arguments.choice("device", device, DEVICES),
         threads=None if threads is None else arguments.count("threads", threads),

@@ -147,9 +147,13 @@ class Task:
                 if merged:  # INVALID (1) is worse than SATURATED (2)
                     worst[:] = np.where((worst == INVALID) | (codes == INVALID), INVALID, np.maximum(worst, codes))
                 merged = 1
+                if (worst == INVALID).all():  # nothing is worse
+                    break
         return worst[np.newaxis][:merged]
 
     def _codes(self, guide: Codes, target: str, rows: Span, cols: Span) -> Codes:
+        if guide.size and (guide == INVALID).all():
+            return np.full((len(rows), len(cols)), INVALID, np.uint8)
         pixels = self.pixels[target]
         f = pixels.factor
         # whole native pixels around the rectangle
