@@ -215,16 +215,19 @@ def test_balanced_windows_by_hand() -> None:
     assert len(balanced_plan((1440, 480), 48, 2, 816 * 600)) % 2 == 0
 
 
-@pytest.mark.parametrize("shape", [(100, 100), (720, 726), (1000, 1500)])
+@pytest.mark.parametrize("shape", [(100, 100), (720, 726), (1000, 1500), (480, 480)])
 def test_the_number_of_windows_does_not_depend_on_what_is_filled(shape: tuple[int, int]) -> None:
     """It is counted before the pixels are seen."""
     from xr_s2sr import models
     from xr_s2sr.planning import ModelRun
 
     run = ModelRun(models.load("s2sr-20m"), RED_EDGE)
-    spec = region.RegionSpec(run, {}, (), RunOptions(None, None, "cpu", 2))
+    spec = region.RegionSpec(run, {}, (), RunOptions(None, None, "cpu", 1))
     assert spec.plan(shape, 0).counts == spec.plan(shape).counts
     assert spec.plan(shape, 0).margin < spec.plan(shape).margin
+    # memory for a tile with the margin of 36, and not with that of 48
+    tight = (shape[0] + 72) * (shape[1] + 72)
+    assert spec.plan(shape, 0, tight).counts == spec.plan(shape, largest=tight).counts
 
 
 def test_blended_windows_keep_the_usual_tile() -> None:
