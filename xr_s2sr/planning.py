@@ -20,16 +20,22 @@ from xr_s2sr.spans import Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+Precision: TypeAlias = Literal["auto", "fp32", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16")
+
+#: Usual side of a tile in 10 m pixels: large enough that the margin costs little, small enough for any memory.
+TILE = 720
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Execution options: the arguments of :func:`xr_s2sr.upsample` of the same names."""
 
-    tile: int
+    tile: int | None
     margin: int | None
     device: Device
     threads: int | None
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def open_here(spec: RegionSpec, weights: bytes | None) -> Runner:
                 "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
             )
         run = replace(run, model=here)
-    return region.open_runner(run, spec.options.device, weights)
+    return region.open_runner(run, spec.options, weights)
 
 
 def joined(pieces: Pieces, band: int) -> NDArray[Any]:

@@ -14,6 +14,7 @@ import sys
 import threading
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -21,8 +22,11 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
+from xr_s2sr.inference import cuda, cudart
+from xr_s2sr.inference.cuda import CudaRunner
+from xr_s2sr.inference.half import half_precision
 from xr_s2sr.models import Model
-from xr_s2sr.planning import Device
+from xr_s2sr.planning import Device, Precision
 
 Float32: TypeAlias = NDArray[np.float32]
 
@@ -44,30 +48,26 @@ class Runner(Protocol):
 
 
 class OrtRunner:
-    """A model in an ONNX Runtime session."""
+    """A model in an ONNX Runtime session on the CPU."""
 
-    def __init__(self, session: Any, device: str) -> None:
+    device = "cpu"
+
+    def __init__(self, session: Any) -> None:
         self._session = session
-        self._device = device
-        # a GPU session serialises its runs anyway; one at a time keeps its memory that of one window
-        self._gate = threading.Lock() if device == "cuda" else contextlib.nullcontext()
-
-    @property
-    def device(self) -> str:
-        return self._device
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
-        with self._gate:
-            out: Float32 = self._session.run(["sr"], feed)[0]
+        out: Float32 = self._session.run(["sr"], feed)[0]
         return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
-_runners: dict[tuple[int, str, str], OrtRunner] = {}
+_runners: dict[tuple[int, str, str, str], OrtRunner | CudaRunner] = {}
 _lock = threading.RLock()
 
 
-def runner(model: Model, device: Device = "auto", weights: bytes | None = None) -> OrtRunner:
+def runner(
+    model: Model, device: Device = "auto", weights: bytes | None = None, precision: Precision = "auto"
+) -> OrtRunner | CudaRunner:
     """Return this process's session for a model and device; it is made at first use.
 
     Parameters
@@ -77,37 +77,46 @@ def runner(model: Model, device: Device = "auto", weights: bytes | None = None) 
         "auto" takes CUDA where it works, else the CPU.
     weights : bytes, optional
         The model's file, for a process that may not see it.
+    precision : {"auto", "fp32", "fp16"}
+        See :func:`xr_s2sr.upsample`.
 
     Raises
     ------
     EngineError
-        If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
+        If "cuda" was asked for and is not active, ONNX Runtime is missing or broken, or the device is the CPU, which
+        does not compute in fp16.
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
     # after a fork, a parent's session is of no use: hence the pid
-    key = (os.getpid(), model.sha256, device)
+    key = (os.getpid(), model.sha256, device, precision)
     with _lock:
         if key not in _runners:
-            _runners[key] = _open_best(model, weights) if device == "auto" else _open(model, device, weights)
+            best = device == "auto"
+            _runners[key] = _open_best(model, weights, precision) if best else _open(model, device, weights, precision)
         return _runners[key]
 
 
-def _open_best(model: Model, weights: bytes | None) -> OrtRunner:
+def _open_best(model: Model, weights: bytes | None, precision: Precision) -> OrtRunner | CudaRunner:
     problem = cuda_problem()
     if problem is None:
         try:
-            best = runner(model, "cuda", weights)
+            best = runner(model, "cuda", weights, precision)
             log.info("device: cuda")
             return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:
         log.info("device: cpu (%s)", problem)
-    return runner(model, "cpu", weights)
+    return runner(model, "cpu", weights, precision)
 
 
-def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
+def _open(model: Model, device: str, weights: bytes | None, precision: Precision) -> OrtRunner | CudaRunner:
+    if device == "cpu" and precision == "fp16":
+        raise EngineError(
+            'precision="fp16" was asked for, but the device is the CPU, which computes in fp32; expected a GPU. Leave '
+            'precision out, or see with device="cuda" why there is none'
+        )
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     # one thread per run, no spinning: windows are spread over Python threads, which is faster and steadier
@@ -120,15 +129,18 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
     if device == "cpu":
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
+    source: str | bytes = str(model.path) if weights is None else weights
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         problem = cuda_problem()
         if problem:
             raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
-        cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-        providers.insert(0, ("CUDAExecutionProvider", cuda))
+        providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if cuda.resolve_precision(precision, model.card) == "fp16":
+            source = half_precision(source if isinstance(source, bytes) else Path(source).read_bytes())
     try:
-        session = ort.InferenceSession(str(model.path) if weights is None else weights, options, providers=providers)
+        session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise ModelError(f"ONNX Runtime cannot load {model.path}: {error}") from error
     active = session.get_providers()[0]
@@ -139,7 +151,11 @@ def _open(model: Model, device: str, weights: bytes | None) -> OrtRunner:
         )
     _check_ports(session, model)
     _probe(session, model, device)
-    return OrtRunner(session, device)
+    if device == "cpu":
+        return OrtRunner(session)
+    if left := cuda.cpu_nodes(session):
+        log.warning("%s: %d nodes run on the CPU and not on the GPU: %s", model, len(left), ", ".join(left))
+    return cuda.CudaRunner(ort, session, model.card, cudart.load())
 
 
 @lru_cache(maxsize=1)
@@ -223,9 +239,20 @@ def import_onnxruntime() -> Any:
     return ort
 
 
+#: Distributions that hold the module ``onnxruntime``.
+TWINS = (
+    *("onnxruntime" + suffix for suffix in ("", "-directml", "-gpu", "-openvino", "-qnn", "-rocm", "-training")),
+    *("ort-nightly", "ort-nightly-gpu"),
+)
+
+
 def installed_twins() -> list[str]:
     """Return the distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
-    return sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
+    installed = []
+    for name in TWINS:  # asked one by one: a list of all that every distribution holds takes a second
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed.append(metadata.distribution(name).name)
+    return installed
 
 
 def cuda_problem() -> str | None:
