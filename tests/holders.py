@@ -13,10 +13,14 @@ from affine import Affine
 from rasterio.warp import transform_bounds
 from scenes import GSD, LEFT, TOP, enlarged
 
+from xr_s2sr.bands import BANDS
+
 COMMON = {
     "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B06": "rededge2",
     "B07": "rededge3", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B11": "swir16", "B12": "swir22",
 }  # fmt: skip
+#: Bands of each of GDAL's subdatasets, in GDAL's order.
+GDAL_ORDER = {10: ("B04", "B03", "B02", "B08"), 20: ("B05", "B06", "B07", "B8A", "B11", "B12"), 60: ("B01", "B09")}
 
 
 def at_10_m(ds: xr.Dataset, rows: slice = slice(None), cols: slice = slice(None), dtype: Any = None) -> xr.Dataset:
@@ -123,3 +127,8 @@ def same_pixels(one: xr.Dataset | xr.DataArray, other: xr.Dataset | xr.DataArray
     np.testing.assert_array_equal(one, other)
     for dim in ("y", "x"):
         np.testing.assert_array_equal(one[dim], other[dim])
+
+
+def gdal_description(band: str) -> str:
+    """A band's description in GDAL's subdatasets."""
+    return f"{band.replace('B0', 'B')}, central wavelength {BANDS[band].wavelength:.0f} nm"

@@ -19,6 +19,8 @@ RED_EDGE = tuple(band for band in GSD if GSD[band] == 20)
 SIXTY = ("B01", "B09")
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
 LEFT, TOP = 300_000.0, 4_900_020.0
+#: The dates of `cube`.
+TIMES = np.array(["2021-06-01", "2022-06-01", "2023-06-01"], "M8[ns]")
 
 
 def centres(gsd: int, n: int, start: float, sign: int) -> np.ndarray:
@@ -74,6 +76,14 @@ def native(
         for variable in ds.data_vars.values():
             variable.encoding["grid_mapping"] = "spatial_ref"
     return ds
+
+
+def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
+    """The same place on three dates; the last two have 1000 DN more, as from baseline 04.00 on."""
+    ds = native((60, 60), lead={"time": TIMES}, dtype=dtype)
+    shift = xr.DataArray(np.array([0, 1000, 1000], dtype), dims="time")
+    ds = ds.map(lambda v: (v.isel(time=[0, 0, 0]).assign_coords(time=TIMES) + shift).astype(dtype).transpose(*v.dims))
+    return ds if baselines is None else ds.assign_coords({"s2:processing_baseline": ("time", baselines)})
 
 
 def coarsened(image: np.ndarray, factor: int) -> np.ndarray:

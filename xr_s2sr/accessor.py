@@ -60,7 +60,7 @@ class S2SRAccessor:
 
     @property
     def bands(self) -> Mapping[str, str]:
-        """Band id to variable name, or label along the bands' dimension, in the order of wavelength."""
+        """Mapping of band ids to variable names, or labels along the bands' dimension, in the order of wavelength."""
         return api.bands_of(self._ds)
 
     def __repr__(self) -> str:

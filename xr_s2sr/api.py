@@ -15,7 +15,7 @@ from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, Device, RunOptions, model_list, prepare
+from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, model_list, prepare
 from xr_s2sr.scene import assemble
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
@@ -25,9 +25,6 @@ from xr_s2sr.scene.uncertainty import error_form, error_variable
 from xr_s2sr.spans import Extent
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
-
-#: Side of a tile in 10 m pixels: large enough that the margin costs little, small enough for 160 MB a thread.
-TILE = 720
 
 
 def upsample(
@@ -39,12 +36,13 @@ def upsample(
     model: ModelLike | Sequence[ModelLike] | None = None,
     device: Device = "auto",
     threads: int | None = None,
-    tile: int = TILE,
+    tile: int | Literal["auto"] = "auto",
     margin: int | None = None,
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
     uncertainty: bool | Literal["uint16"] = False,
     chunks: int | None = None,
+    precision: Precision = "auto",
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
@@ -73,14 +71,15 @@ def upsample(
     threads : int, optional
         Windows under way at once; by default one for each processor of this process. For dask arrays: in each task,
         by default 1, since dask runs tasks in parallel.
-    tile : int
+    tile : int or "auto"
         Largest side of a tile in 10 m pixels, rounded up to a multiple of 6. Memory grows with its square; the
-        result does not depend on it.
+        result does not depend on it. "auto" chooses it by the model's halo, the threads and the free memory; where
+        neighbouring tiles are blended, 720.
     margin : int, optional
         Pixels read around each tile. By default what the model needs for a seamless result; with less,
         neighbouring tiles are blended.
     units : {"dn", "reflectance", "percent"}, optional
-        What the pixel values are, where the metadata do not tell or are wrong.
+        The unit of the pixel values, where the metadata do not give it or are wrong.
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
         DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
@@ -91,6 +90,10 @@ def upsample(
     chunks : int, optional
         For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
         default that of the 10 m bands where it is of a reasonable size, else about 1830.
+    precision : {"auto", "fp32", "fp16"}
+        Of the network's arithmetic on a GPU. "fp16" is faster and less exact. "auto" takes it only where the model's
+        card states its error ("fp16_rms_dn" among the scores, at most 1), else "fp32". A CPU computes in "fp32" and
+        refuses "fp16".
     progress : bool or callable
         True for a line on stderr; or a function that is called with (windows done, windows in all). Not for dask
         arrays, for which dask has its own.
@@ -114,7 +117,7 @@ def upsample(
     GridError
         If coordinates are missing, misaligned, not 10/20/60 m, or not in metres.
     RadiometryError
-        If the unit of the pixels cannot be told or contradicts them.
+        If the unit of the pixels is unclear or contradicts them.
     ModelError, EngineError
         If the model or the device cannot be used.
 
@@ -132,10 +135,11 @@ def upsample(
     ((120, 120), 'uint16')
     """
     options = RunOptions(
-        tile=arguments.count("tile", tile),
+        tile=None if isinstance(tile, str) and tile == "auto" else arguments.count("tile", tile),
         margin=None if margin is None else arguments.count("margin", margin, least=0),
         device=arguments.choice("device", device, DEVICES),
         threads=None if threads is None else arguments.count("threads", threads),
+        precision=arguments.choice("precision", precision, PRECISIONS),
     )
     chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("keep", keep, KEEP)
@@ -186,7 +190,7 @@ def _warn_of_omissions(ds: xr.Dataset, info: SceneInfo, covered: Extent, *, anci
         warn(reason)
     if ancillary and (left_out := off_grid(ds, info)):
         warn(
-            f"left out, as they are no bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
+            f"left out, as they are not bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
             'nearest neighbour with upsample(keep="all"), or drop them first',
         )
     rows, cols = covered
@@ -213,6 +217,11 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     Report
         Prints as a table: band, variable, GSD, size, position, units; then notes and problems. Falsy if
         there are problems.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If `ds` is not an xarray object.
     """
     outcome = "upsample() would not run: see the problems"
     try:

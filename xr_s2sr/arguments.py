@@ -52,10 +52,10 @@ def names(name: str, value: object) -> list[object]:
         raise ArgumentTypeError(
             f'{name}={value!r} is a {type(value).__name__}; expected band names, such as {name}=["B05", "B11"]'
         )
-    found = list(value)
-    if not found:
+    listed = list(value)
+    if not listed:
         raise InputError(f'{name} is empty; name some bands, such as {name}=["B05", "B11"], or leave it out for all')
-    return found
+    return listed
 
 
 def progress(value: object) -> bool | Callable[[int, int], Any]:

@@ -1,4 +1,4 @@
-"""The band table of Sentinel-2's MSI, and which name means which band."""
+"""The band table of Sentinel-2's MSI, and the names by which its bands are known."""
 
 from __future__ import annotations
 
@@ -129,14 +129,14 @@ def uncertainty_of(name: object) -> str:
 
 
 def resolve_requested(names: Iterable[object]) -> list[str]:
-    """Ids of the bands a user asks for, in that order, without repetition.
+    """Return the ids of the bands that were asked for, in that order, without repetition.
 
     Raises
     ------
     BandError
-        For a name that is no band.
+        For a name that is not a band.
     """
-    found: list[str] = []
+    ids: list[str] = []
     for name in names:
         band = resolve(name)
         if band is None:
@@ -148,6 +148,6 @@ def resolve_requested(names: Iterable[object]) -> list[str]:
                 else f'ask for some of {", ".join(BANDS)}, or "swir16" and the like'
             )
             raise BandError(f"{name!r} is not a Sentinel-2 band; {hint}")
-        if band not in found:
-            found.append(band)
-    return found
+        if band not in ids:
+            ids.append(band)
+    return ids

@@ -1,4 +1,4 @@
-"""What can go wrong, as classes. Each is also a builtin, so that ``except ValueError`` keeps working.
+"""Exceptions and warnings. Each is also a builtin, so that ``except ValueError`` keeps working.
 
 A message says what was found, what was expected, and ends with the line that fixes it.
 """
@@ -28,11 +28,11 @@ class BandError(InputError):
 
 
 class GridError(InputError):
-    """Coordinates that are no Sentinel-2 grid, or grids that do not nest."""
+    """Coordinates that are not a Sentinel-2 grid, or grids that do not nest."""
 
 
 class RadiometryError(InputError):
-    """Pixels whose unit cannot be told, or contradicts what the metadata say."""
+    """Pixels whose unit is unclear, or contradicts what the metadata say."""
 
 
 class ProductError(InputError):

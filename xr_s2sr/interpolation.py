@@ -10,15 +10,17 @@ CUBIC_A = -0.75
 
 
 def bicubic(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
-    """Plain bicubic upsampling, the reference every score is compared with.
+    """Upsample by plain bicubic interpolation, the reference that every score is compared with.
 
-    Keys' kernel (a = -0.75), pixel areas aligned (half-pixel centres), borders replicated: the same
-    numbers as ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``.
+    Keys' kernel (1981, IEEE Trans. ASSP 29; a = -0.75), pixel areas aligned (half-pixel centres), borders replicated:
+    the same numbers as ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``.
 
     Parameters
     ----------
     image : ndarray, shape (..., y, x)
+        Any unit.
     factor : int
+        Ratio of coarse to fine pixel size.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested, uncertainty_of
+from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
@@ -21,16 +21,22 @@ from xr_s2sr.spans import Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+Precision: TypeAlias = Literal["auto", "fp32", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16")
+
+#: Usual side of a tile in 10 m pixels: large enough that the margin costs little, small enough for any memory.
+TILE = 720
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """Execution options: the arguments of :func:`xr_s2sr.upsample` of the same names."""
 
-    tile: int
+    tile: int | None
     margin: int | None
     device: Device
     threads: int | None
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -55,11 +61,6 @@ class ModelRun:
     absent: frozenset[str] = frozenset()
     given: bool = False
     uncertainty: ErrorForm | None = None
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The targets, then their standard errors if wanted."""
-        return (*self.targets, *(map(uncertainty_of, self.targets) if self.uncertainty else ()))
 
     @property
     def bands(self) -> set[str]:

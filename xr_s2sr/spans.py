@@ -43,7 +43,7 @@ class Span:
 
     @property
     def slice(self) -> slice:
-        """The span as an index."""
+        """Slice of the span, as an index."""
         return slice(self.start, self.stop)
 
 

@@ -22,6 +22,7 @@ from xr_s2sr import models
 from xr_s2sr.inference import engine
 from xr_s2sr.inference.eager import default_threads
 from xr_s2sr.inference.windows import make_plan
+from xr_s2sr.planning import TILE
 
 
 def clock(function: Callable[[], object], repeat: int) -> float:
@@ -59,7 +60,7 @@ def main() -> int:
     for gsd, bands in ((20, ["B05", "B06", "B07", "B8A", "B11", "B12"]), (60, ["B01", "B09"])):
         model = models.load(models.DEFAULTS[gsd])
         session = engine.runner(model, "cpu")
-        plan = make_plan((size, size), xr_s2sr.api.TILE, model.card.halo)
+        plan = make_plan((size, size), TILE, model.card.halo)
         h, w = plan.window_shape
         window = {
             name: np.random.default_rng(0).random((len(b), h * 10 // g, w * 10 // g), np.float32)
@@ -67,8 +68,8 @@ def main() -> int:
             for g in [xr_s2sr.BANDS[b[0]].gsd]
         }
         bare = clock(lambda s=session, f=window: s.run(f), repeat) * len(plan)
-        one = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu", threads=1), repeat)
-        many = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu"), repeat)
+        one = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu", threads=1, tile=TILE), repeat)
+        many = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu", tile=TILE), repeat)
         print(
             f"{gsd} m bands, {size} x {size}, windows of {h} x {w}: {megapixels / one:.2f} Mpixel/s on one thread, "
             f"{megapixels / many:.2f} on {default_threads()} ({one / many:.2f} x)\n"

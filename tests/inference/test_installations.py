@@ -13,9 +13,19 @@ from xr_s2sr.inference import engine
 pytestmark = pytest.mark.usefixtures("fresh_engine")
 
 
+def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Distributions as importlib.metadata knows them."""
+
+    def distribution(name: str) -> types.SimpleNamespace:
+        if name not in names:
+            raise engine.metadata.PackageNotFoundError(name)
+        return types.SimpleNamespace(name=name)
+
+    monkeypatch.setattr(engine.metadata, "distribution", distribution)
+
+
 def test_two_distributions_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    both = {"onnxruntime": ["onnxruntime-gpu", "onnxruntime", "onnxruntime"], "numpy": ["numpy"]}
-    monkeypatch.setattr(engine.metadata, "packages_distributions", lambda: both)
+    installed(monkeypatch, "numpy", "onnxruntime-gpu", "onnxruntime")
     engine.import_onnxruntime()
     assert "onnxruntime and onnxruntime-gpu are both installed" in caplog.text
     assert "pip uninstall -y onnxruntime onnxruntime-gpu && pip install --force-reinstall" in caplog.text
@@ -25,9 +35,15 @@ def test_two_distributions_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pyt
 
 
 def test_one_distribution_is_fine(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(engine.metadata, "packages_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
+    installed(monkeypatch, "numpy", "onnxruntime-gpu")
     engine.import_onnxruntime()
     assert caplog.text == ""
+
+
+def test_the_installed_one_is_seen() -> None:
+    """By the same name as the slow way that looks through the files of all distributions."""
+    claimed = engine.metadata.packages_distributions()["onnxruntime"]
+    assert engine.installed_twins() == sorted(set(claimed))
 
 
 def test_emptied_module(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from twins import DTYPES, twin_codes
+from twin_codes import DTYPES, Codes, Float32, twin_codes
 
 from xr_s2sr import quality
 from xr_s2sr.inference import kernels
 from xr_s2sr.interpolation import cubic_taps
 from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.scene.validity import LARGEST, Validity
-
-Float32 = NDArray[np.float32]
-Codes = NDArray[np.uint8]
 
 
 def random_band(rng: np.random.Generator, shape: tuple[int, int], dtype: str) -> NDArray[np.generic]:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from eopf_products import product
 from holders import at_10_m
-from scenes import native
-from test_baseline import cube
-from test_eopf import product
+from scenes import cube, native
 
 import xr_s2sr
 

@@ -316,7 +316,7 @@ def test_failure_in_a_window(
     scene: xr.Dataset, toys: list[Path], monkeypatch: pytest.MonkeyPatch, threads: int, margin: int | None
 ) -> None:
     failing = Failing(after=4)
-    monkeypatch.setattr(region, "runner", lambda model, device, weights: failing)
+    monkeypatch.setattr(region, "runner", lambda model, device, weights, **how: failing)
     with pytest.raises(RuntimeError, match="the window broke"):
         xr_s2sr.upsample(scene, BY_GSD[20], model=toys[0], tile=30, threads=threads, margin=margin)
     assert not pool_threads()

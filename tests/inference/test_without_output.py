@@ -58,7 +58,9 @@ def test_the_head_does_not_run_unless_asked_for(
     plain: Path, both: Path, fresh_engine: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     counts = [
-        kernels(lambda path=path, asked=asked: engine.runner(load(path), "cpu", None, asked), monkeypatch, tmp_path)
+        kernels(
+            lambda path=path, asked=asked: engine.runner(load(path), "cpu", uncertainty=asked), monkeypatch, tmp_path
+        )
         for path, asked in ((plain, False), (both, False), (both, True))
     ]
     assert counts[0] == counts[1]

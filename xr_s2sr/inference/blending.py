@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.inference import kernels
+from xr_s2sr.inference.cuda import DeviceMemoryError
 from xr_s2sr.inference.tiles import Task
 from xr_s2sr.inference.windows import Plan, Window
 from xr_s2sr.spans import Extent, Span
@@ -32,8 +33,9 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
 
     Notes
     -----
-    Windows that do not touch what the task covers are skipped. With ``plan.overlap == 0`` each of the others finishes
-    its own pixels; otherwise they are blended.
+    Windows that do not touch what the task covers are skipped; those without a valid pixel do not meet the network.
+    With ``plan.overlap == 0`` each of the others finishes its own pixels, in parts if the device's memory is too small
+    for it; otherwise they are blended.
     """
     windows = [window for window in plan if all(kept(task, window))]
     for _ in range(len(plan) - len(windows)):
@@ -44,8 +46,22 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
 
     def whole(window: Window) -> None:
         keep = kept(task, window)
+        if not all(keep):
+            return
+        if not task.any_valid(*keep):
+            task.finish(task.blank(*keep), *keep)
+            return
         crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
-        task.finish(task.restore(window)[:, crop[0], crop[1]], *keep)
+        try:
+            restored = task.restore(window)
+        except DeviceMemoryError:
+            halves = window.halves(plan.margin)
+            if halves is None:
+                raise
+            for half in halves:
+                whole(half)
+            return
+        task.finish(restored[:, crop[0], crop[1]], *keep)
 
     for _ in ordered(whole, iter(windows), threads):
         tick()
@@ -65,7 +81,11 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
     rows, cols = task.covered
     top = rows.start  # the first row that is not finished
     total = np.zeros((len(task.planes), 0, len(cols)), np.float32)
-    for window, restored in ordered(lambda w: (w, task.restore(w)), iter(windows), threads):
+
+    def seen(window: Window) -> tuple[Window, Float32 | None]:
+        return window, task.restore(window) if task.any_valid(*kept(task, window)) else None
+
+    for window, restored in ordered(seen, iter(windows), threads):
         keep = kept(task, window)
         if keep[0].start > top:
             done = keep[0].start - top
@@ -80,7 +100,7 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
             ramp(plan, axis, window)[span.shift(-w.start).slice]
             for axis, (span, w) in enumerate(zip(keep, window.write, strict=True))
         ]
-        for image, out in zip(restored, total, strict=True):
+        for image, out in zip(restored if restored is not None else (), total, strict=restored is not None):
             kernels.accumulate(image[crop[0], crop[1]], ramps[0], ramps[1], out[at[0], at[1]])
         tick()
     task.finish(total, Span(top, rows.stop), cols)

@@ -14,6 +14,7 @@ from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
+from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.pixels import settled, writable
 from xr_s2sr.scene.uncertainty import output_radiometry
@@ -52,7 +53,7 @@ def restore_chunk(
         step = [slice(None, None, max(1, n // 64)) for n in image.shape]
         plausibility.check(image[step[0], step[1]], band.at(index), band.name, f" at index {index}" if index else "")
     shape = len(axes[0].covered), len(axes[1].covered)
-    stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
+    stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in outputs_of(spec.run)}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
@@ -78,7 +79,7 @@ def open_here(spec: RegionSpec, weights: bytes | None) -> Runner:
                 "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
             )
         run = replace(run, model=here)
-    return region.open_runner(run, spec.options.device, weights)
+    return region.open_runner(run, spec.options, weights)
 
 
 def joined(pieces: Pieces, band: int) -> NDArray[Any]:

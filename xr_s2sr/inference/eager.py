@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
+from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.info import SceneInfo
-from xr_s2sr.scene.pixels import settled, writable
+from xr_s2sr.scene.pixels import numba_ready, settled, writable
 from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent
@@ -43,19 +44,22 @@ def restore(
     options = replace(options, threads=options.threads or default_threads())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
-    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
+    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in outputs_of(run)}
     arrays = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
-    runners = [region.open_runner(run, options.device) for run in runs]
+    runners = [region.open_runner(run, options) for run in runs]
     specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
     regions = [_whole(spec, info, covered) for spec in specs]
-    windows = sum(len(spec.plan((rows.size, cols.size))) for spec, (rows, cols) in zip(specs, regions, strict=True))
+    limits = [spec.largest(runner) for spec, runner in zip(specs, runners, strict=True)]  # asked once: it changes
+    jobs = [*zip(specs, regions, runners, limits, strict=True)]
+    windows = sum(len(spec.plan((rows.size, cols.size), largest=most)) for spec, (rows, cols), _, most in jobs)
     undeclared = Undeclared()
     with Progress(report, windows * math.prod(lead)) as counting:
         for index in np.ndindex(*lead):
-            for spec, axes, runner in zip(specs, regions, runners, strict=True):
-                outputs = {key: arrays[key][index] for key in spec.run.outputs}
-                images = _images(ds, spec, axes, index)
-                region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick)
+            read: dict[str, NDArray[Any]] = {}  # of a file, a band is read once for all models
+            for spec, axes, runner, most in jobs:
+                outputs = {key: arrays[key][index] for key in outputs_of(spec.run)}
+                images = _images(ds, spec, axes, index, read)
+                region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick, most)
     undeclared.warn()
     return {key: settled(array, stored[key]) for key, array in arrays.items()}
 
@@ -68,11 +72,17 @@ def _whole(spec: RegionSpec, info: SceneInfo, covered: Extent) -> tuple[RegionAx
 
 
 def _images(
-    ds: xr.Dataset, spec: RegionSpec, axes: tuple[RegionAxis, RegionAxis], index: tuple[int, ...]
+    ds: xr.Dataset,
+    spec: RegionSpec,
+    axes: tuple[RegionAxis, RegionAxis],
+    index: tuple[int, ...],
+    read: dict[str, NDArray[Any]],
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Bring one date of each band into memory, and cut it to the region, as a view."""
+    """Bring one date of each band into memory, unless it was `read` before, and cut it to the region, as a view."""
     for (band,), (rows, _), (cols, _) in zip(spec.groups, axes[0].cuts, axes[1].cuts, strict=True):
-        yield band, np.asarray(ds[spec.bands[band].name].variable[index].values)[rows.slice, cols.slice]
+        if band not in read:
+            read[band] = numba_ready(np.asarray(ds[spec.bands[band].name].variable[index].values))
+        yield band, read[band][rows.slice, cols.slice]
 
 
 def default_threads() -> int:

@@ -14,6 +14,7 @@ import sys
 import threading
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -21,10 +22,13 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
+from xr_s2sr.inference import cuda, cudart
+from xr_s2sr.inference.cuda import CudaRunner
+from xr_s2sr.inference.half import half_precision
 from xr_s2sr.models import Model
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
-from xr_s2sr.planning import Device
+from xr_s2sr.planning import Device, Precision
 
 Float32: TypeAlias = NDArray[np.float32]
 
@@ -44,37 +48,36 @@ class Runner(Protocol):
     def run(self, inputs: dict[str, Float32]) -> Float32:
         """Take inputs (bands, y, x) by name, float32; return (targets, y, x) on the 10 m grid. Thread-safe.
 
-        A runner that was opened for standard errors returns these as well, after the targets.
-        """
+        Opened for standard errors, these follow the targets."""
 
 
 class OrtRunner:
-    """A model in an ONNX Runtime session."""
+    """A model in an ONNX Runtime session on the CPU."""
 
-    def __init__(self, session: Any, device: str, outputs: tuple[str, ...] = (RESTORED,)) -> None:
-        self._session = session
-        self._outputs = outputs
-        self._device = device
-        # a GPU session serialises its runs anyway; one at a time keeps its memory that of one window
-        self._gate = threading.Lock() if device == "cuda" else contextlib.nullcontext()
+    device = "cpu"
 
-    @property
-    def device(self) -> str:
-        return self._device
+    def __init__(self, session: Any, outputs: tuple[str, ...] = (RESTORED,)) -> None:
+        self._session, self._outputs = session, outputs
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
-        with self._gate:
-            outputs = self._session.run(list(self._outputs), feed)
+        outputs = self._session.run(list(self._outputs), feed)
         out: Float32 = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
         return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
-_runners: dict[tuple[int, str, str, bool], OrtRunner] = {}
+Opened: TypeAlias = OrtRunner | CudaRunner
+_runners: dict[tuple[int, str, str, str, bool], Opened] = {}
 _lock = threading.RLock()
 
 
-def runner(model: Model, device: Device = "auto", weights: bytes | None = None, uncertainty: bool = False) -> OrtRunner:
+def runner(
+    model: Model,
+    device: Device = "auto",
+    weights: bytes | None = None,
+    precision: Precision = "auto",
+    uncertainty: bool = False,
+) -> Opened:
     """Return this process's session for a model and device; it is made at first use.
 
     Parameters
@@ -84,43 +87,48 @@ def runner(model: Model, device: Device = "auto", weights: bytes | None = None, 
         "auto" takes CUDA where it works, else the CPU.
     weights : bytes, optional
         The model's file, for a process that may not see it.
+    precision : {"auto", "fp32", "fp16"}
+        See :func:`xr_s2sr.upsample`.
     uncertainty : bool
         Standard errors are wanted too; if not, the nodes that only these need are not in the session.
 
     Raises
     ------
     EngineError
-        If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
+        If "cuda" was asked for and is not active, ONNX Runtime is missing or broken, or the device is the CPU, which
+        does not compute in fp16.
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
     # after a fork, a parent's session is of no use: hence the pid
-    key = (os.getpid(), model.sha256, device, uncertainty)
+    key = (os.getpid(), model.sha256, device, precision, uncertainty)
     with _lock:
         if key not in _runners:
-            _runners[key] = (
-                _open_best(model, weights, uncertainty)
-                if device == "auto"
-                else _open(model, device, weights, uncertainty)
-            )
+            opened = _open_best if device == "auto" else _open
+            _runners[key] = opened(model, device, weights, precision, uncertainty)
         return _runners[key]
 
 
-def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRunner:
+def _open_best(model: Model, _: Device, weights: bytes | None, precision: Precision, uncertainty: bool) -> Opened:
     problem = cuda_problem()
     if problem is None:
         try:
-            best = runner(model, "cuda", weights, uncertainty)
+            best = runner(model, "cuda", weights, precision, uncertainty)
             log.info("device: cuda")
             return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:
         log.info("device: cpu (%s)", problem)
-    return runner(model, "cpu", weights, uncertainty)
+    return runner(model, "cpu", weights, precision, uncertainty)
 
 
-def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -> OrtRunner:
+def _open(model: Model, device: Device, weights: bytes | None, precision: Precision, uncertainty: bool) -> Opened:
+    if device == "cpu" and precision == "fp16":
+        raise EngineError(
+            'precision="fp16" was asked for, but the device is the CPU, which computes in fp32; expected a GPU. Leave '
+            'precision out, or see with device="cuda" why there is none'
+        )
     ort = import_onnxruntime()
     outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
     if model.card.uncertainty and not uncertainty and model.path is not None:
@@ -136,15 +144,18 @@ def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -
     if device == "cpu":
         _share_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
+    source: str | bytes = str(model.path) if weights is None else weights
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         problem = cuda_problem()
         if problem:
             raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
-        cuda = {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"}
-        providers.insert(0, ("CUDAExecutionProvider", cuda))
+        providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if cuda.resolve_precision(precision, model.card) == "fp16":
+            source = half_precision(source if isinstance(source, bytes) else Path(source).read_bytes())
     try:
-        session = ort.InferenceSession(str(model.path) if weights is None else weights, options, providers=providers)
+        session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise ModelError(f"ONNX Runtime cannot load {model.path}: {error}") from error
     active = session.get_providers()[0]
@@ -155,7 +166,11 @@ def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -
         )
     _check_ports(session, model, outputs)
     _probe(session, model, device, outputs)
-    return OrtRunner(session, device, outputs)
+    if device == "cpu":
+        return OrtRunner(session, outputs)
+    if left := cuda.cpu_nodes(session):
+        log.warning("%s: %d nodes run on the CPU and not on the GPU: %s", model, len(left), ", ".join(left))
+    return cuda.CudaRunner(ort, session, model.card, cudart.load(), outputs=outputs)
 
 
 @lru_cache(maxsize=1)
@@ -240,9 +255,20 @@ def import_onnxruntime() -> Any:
     return ort
 
 
+#: Distributions that hold the module ``onnxruntime``.
+TWINS = (
+    *("onnxruntime" + suffix for suffix in ("", "-directml", "-gpu", "-openvino", "-qnn", "-rocm", "-training")),
+    *("ort-nightly", "ort-nightly-gpu"),
+)
+
+
 def installed_twins() -> list[str]:
     """Return the distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
-    return sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
+    installed = []
+    for name in TWINS:  # asked one by one: a list of all that every distribution holds takes a second
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed.append(metadata.distribution(name).name)
+    return installed
 
 
 def cuda_problem() -> str | None:

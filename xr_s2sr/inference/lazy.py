@@ -22,6 +22,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
+from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.info import SceneInfo
@@ -68,7 +69,7 @@ def restore(
         for band, array in inputs.items():
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
         spec = region_spec(able, info, groups.values(), options, call, line)
-        arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
+        arrays |= _graph(spec, info, inputs, covered, sides, outputs_of(run))
     return arrays
 
 
@@ -142,7 +143,8 @@ def _graph(
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
-    settings = options.tile, options.margin, options.device, run.outputs, run.uncertainty, sorted(run.absent)
+    forms = options.precision, outputs_of(run), run.uncertainty
+    settings = options.tile, options.margin, options.device, *forms, sorted(run.absent)
     model = run.model.card.name, origin
     meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
     token = tokenize([a.name for a in inputs.values()], settings, model, repr(meaning), str(covered), sides)

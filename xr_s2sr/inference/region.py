@@ -7,7 +7,7 @@ Both run the same windows and kernels, so every pixel is the same in either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,10 +16,13 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import Line
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
+from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
+from xr_s2sr.inference.memory import largest_window, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
-from xr_s2sr.inference.windows import Plan, make_plan
-from xr_s2sr.planning import Device, ModelRun, RunOptions
+from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
+from xr_s2sr.models import is_packaged
+from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
@@ -52,9 +55,32 @@ class RegionSpec:
     call: str = ""
     line: Line | None = None
 
-    def plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
-        """Lay windows over a domain; `reach` may be 0 if it holds nothing to fill."""
-        return make_plan(shape, self.options.tile, self.run.model.card.halo, self.options.margin, reach)
+    def plan(self, shape: tuple[int, int], reach: int = FILL_REACH, largest: int | None = None) -> Plan:
+        """Lay windows over a domain.
+
+        Parameters
+        ----------
+        shape : (int, int)
+        reach : int
+            May be 0 if the domain holds nothing to fill. The number of windows does not depend on it.
+        largest : int, optional
+            Pixels of a window that memory allows, if the tile is to be chosen; by default those of a usual one.
+        """
+        tile, halo, margin = self.options.tile, self.run.model.card.halo, self.options.margin
+        plan = make_plan(shape, tile or TILE, halo, margin, reach)
+        if tile is not None or plan.overlap:  # what is blended depends on the tile
+            return plan
+        widest = make_plan(shape, TILE, halo, margin, FILL_REACH).margin
+        chosen = balanced_plan(shape, widest, self.options.threads or 1, largest or usual_window(widest))
+        return replace(plan, tile=chosen.tile)
+
+    def largest(self, runner: Runner) -> int | None:
+        """Return the pixels of the largest window that the memory of the runner's device holds, where that is known."""
+        if isinstance(runner, CudaRunner):
+            return runner.largest
+        known = self.run.model.path is None or is_packaged(self.run.model)
+        margin = self.plan((CELL, CELL)).margin
+        return largest_window(margin, self.options.threads or 1) if known else None
 
 
 @dataclass(frozen=True)
@@ -154,12 +180,12 @@ def _place(axis: int, band: SceneBand, cut: Span, corner: int) -> int:
     return (band.start[axis] + cut.start * band.factor - corner) // band.factor
 
 
-def open_runner(run: ModelRun, device: Device, weights: bytes | None = None) -> Runner:
+def open_runner(run: ModelRun, options: RunOptions, weights: bytes | None = None) -> Runner:
     """Open the session of a model's file, or of its bytes; interpolation needs none."""
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
     wanted = {"uncertainty": True} if run.uncertainty else {}
-    return runner(run.model, device, weights, **wanted)
+    return runner(run.model, options.device, weights, precision=options.precision, **wanted)
 
 
 def restore_region(
@@ -171,6 +197,7 @@ def restore_region(
     runner: Runner,
     undeclared: Undeclared,
     tick: Callable[[], None] = lambda: None,
+    largest: int | None = None,
 ) -> None:
     """Run the network over one rectangle at one date.
 
@@ -190,6 +217,8 @@ def restore_region(
         Gathers fill values that nothing declares.
     tick : callable
         Called after each window.
+    largest : int, optional
+        See :meth:`RegionSpec.plan`.
     """
     rows, cols = axes
     cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
@@ -200,5 +229,8 @@ def restore_region(
     }
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
-    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), spec.run.uncertainty)
-    execute(task, spec.plan((rows.size, cols.size), fill_reach(task)), spec.options.threads or 1, tick)
+    clean = frozenset(band for band, own in pixels.items() if own.all_valid())
+    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), clean, spec.run.uncertainty)
+    if largest is None and isinstance(runner, CudaRunner):
+        largest = runner.largest
+    execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)

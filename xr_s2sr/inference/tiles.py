@@ -75,6 +75,8 @@ class Task:
         Wanted targets, and their standard errors under "B05_uncertainty" and so on, filled in place.
     covered : (Span, Span)
         The part of the domain that `outputs` cover.
+    clean : frozenset of str
+        Bands known to hold no invalid pixel.
     uncertainty : {"float32", "uint16", "band"}, optional
         Form of the standard errors, where the runner gives them.
     """
@@ -84,12 +86,27 @@ class Task:
     pixels: Mapping[str, BandPixels]
     outputs: Mapping[str, NDArray[Any]]
     covered: Extent
+    clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """What the runner gives, in its order."""
+        """Names of the planes that the runner gives, in its order."""
         return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
+
+    def any_valid(self, rows: Span, cols: Span) -> bool:
+        """Tell whether any pixel of the outputs over a rectangle is valid, so that it needs the network."""
+        if self.clean.issuperset(self.pixels):
+            return True
+        guide = self._guide_codes(rows, cols)
+        if guide.size and (guide == INVALID).all():
+            return False
+        targets = [target for target in self.outputs if target in self.pixels]
+        return any((self._codes(guide, target, rows, cols) == VALID).any() for target in targets)
+
+    def blank(self, rows: Span, cols: Span) -> Float32:
+        """Return what :meth:`finish` takes in place of the network's output over a rectangle without a valid pixel."""
+        return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
 
     def restore(self, window: Window) -> Float32:
         """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""
@@ -140,20 +157,33 @@ class Task:
             write(image, codes, radiometry, self.card.scale, out[at[0].slice, at[1].slice])
 
     def _guide_codes(self, rows: Span, cols: Span) -> Codes:
-        guides = [band for band in self.card.bands if BANDS[band].is_fine and band in self.pixels]
-        codes = np.empty((len(guides), len(rows), len(cols)), np.uint8)
-        scratch = np.empty((len(rows), len(cols)), np.float32)
-        for band, code in zip(guides, codes, strict=True):
-            self.pixels[band].gather(rows, cols, 1.0, scratch, code)
-        return codes
+        """Return the worst code of the 10 m bands, of shape (1, y, x); (0, y, x) where all of them are valid."""
+        fine = {band for band in self.card.bands if BANDS[band].is_fine and band in self.pixels}
+        codes, worst = (np.empty((len(rows), len(cols)), np.uint8) for _ in range(2))
+        scratch = np.empty(codes.shape, np.float32)
+        merged = 0
+        for band in sorted(fine - self.clean):
+            if self.pixels[band].gather(rows, cols, 1.0, scratch, codes if merged else worst):
+                if merged:  # INVALID (1) is worse than SATURATED (2)
+                    worst[:] = np.where((worst == INVALID) | (codes == INVALID), INVALID, np.maximum(worst, codes))
+                merged = 1
+                if (worst == INVALID).all():  # nothing is worse
+                    break
+        return worst[np.newaxis][:merged]
 
     def _codes(self, guide: Codes, target: str, rows: Span, cols: Span) -> Codes:
+        if guide.size and (guide == INVALID).all():
+            return np.full((len(rows), len(cols)), INVALID, np.uint8)
         pixels = self.pixels[target]
         f = pixels.factor
         # whole native pixels around the rectangle
         around = [Span(s.start // f * f, -(-s.stop // f) * f) for s in (rows, cols)]
-        own = np.empty((len(around[0]) // f, len(around[1]) // f), np.uint8)
-        pixels.gather(around[0], around[1], 1.0, np.empty(own.shape, np.float32), own)
+        own = np.zeros((len(around[0]) // f, len(around[1]) // f), np.uint8)
+        bad = 0
+        if target not in self.clean:
+            bad = pixels.gather(around[0], around[1], 1.0, np.empty(own.shape, np.float32), own)
+        if not bad and not len(guide):
+            return np.zeros((len(rows), len(cols)), np.uint8)
         out = np.empty((len(rows), len(cols)), np.uint8)
         kernels.merge_codes(guide, own, f, rows.start - around[0].start, cols.start - around[1].start, out)
         return out
@@ -174,5 +204,4 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
 
 def fill_reach(task: Task) -> int:
     """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
-    clean = all(pixels.all_valid() for band, pixels in task.pixels.items() if band in task.card.bands)
-    return 0 if clean else FILL_REACH
+    return 0 if all(band in task.clean for band in task.pixels if band in task.card.bands) else FILL_REACH

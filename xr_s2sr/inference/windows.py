@@ -6,11 +6,16 @@ over the domain's edges: pixels beyond them are mirrored ('symmetric') when they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xr_s2sr.errors import InputError
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
+
+#: Smallest side of a tile that is chosen to keep threads busy: the margin of a smaller one costs more than it brings.
+SMALLEST = 240
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,29 @@ class Window:
                 raise InputError(f"a window must start and end on multiples of {CELL} pixels, not {read}")
             if len(crop) != len(write) or crop.shift(read.start) != write:
                 raise InputError(f"a window keeps {crop} of {read}, which is not {write}")
+
+    def halves(self, margin: int) -> tuple[Window, Window] | None:
+        """Return two windows that together write the same pixels; None if one cell is left.
+
+        Parameters
+        ----------
+        margin : int
+            Pixels that this window reads beyond its tile, as those that are returned do.
+        """
+        axis = max((0, 1), key=lambda k: len(self.read[k]))
+        tile = Span(self.read[axis].start + margin, self.read[axis].stop - margin)
+        if len(tile) <= CELL:
+            return None
+        middle = tile.start + ceil_to_cell(len(tile) // 2)
+
+        def part(half: Span) -> Window:
+            read = Span(half.start - margin, half.stop + margin)
+            write = self.write[axis].clip(half)
+            reads, crops, writes = list(self.read), list(self.crop), list(self.write)
+            reads[axis], crops[axis], writes[axis] = read, write.shift(-read.start), write
+            return Window((reads[0], reads[1]), (crops[0], crops[1]), (writes[0], writes[1]))
+
+        return part(Span(tile.start, middle)), part(Span(middle, tile.stop))
 
 
 @dataclass(frozen=True)
@@ -131,6 +159,41 @@ def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int |
         margin = overlap = ceil_to_cell(24 if margin is None else margin)
     # a tile narrower than both its ramps would be reached by three windows, whose weights do not sum to one
     tile = max(ceil_to_cell(tile), 2 * overlap)
-    even = (ceil_to_cell(-(-n // -(-n // tile))) for n in shape)
+    even = (_evened_out(n, -(-n // tile)) for n in shape)
     rows, cols = (max(side, 2 * overlap) for side in even)
     return Plan(shape, (rows, cols), margin, overlap)
+
+
+@lru_cache(maxsize=64)
+def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: int) -> Plan:
+    """Cover a domain with the equal windows that keep all threads busy to the end, and read the fewest pixels twice.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        The domain, in 10 m pixels.
+    margin : int
+        Pixels read beyond the tile, which covers the halo; a multiple of 6.
+    threads : int
+        Windows under way at once.
+    largest : int
+        Pixels of a window, its margin included, that memory allows; if not even a window around one tile of
+        :data:`SMALLEST` pixels fits, that one is taken all the same.
+    """
+    best: tuple[tuple[int, int], Plan] | None = None
+    for down in range(1, max(1, shape[0] // SMALLEST) + 1):
+        for across in range(1, max(1, shape[1] // SMALLEST) + 1):
+            plan = Plan(shape, (_evened_out(shape[0], down), _evened_out(shape[1], across)), margin)
+            area = math.prod(plan.window_shape)
+            # pixels that the busiest thread sees, then pixels that all of them see
+            cost = -(-len(plan) // threads) * area, len(plan) * area
+            if area <= largest and (best is None or cost < best[0]):
+                best = cost, plan
+    if best is not None:
+        return best[1]
+    return Plan(shape, tuple(min(SMALLEST, ceil_to_cell(n)) for n in shape), margin)  # type: ignore[arg-type]
+
+
+def _evened_out(size: int, parts: int) -> int:
+    """Return the side of tiles, on whole cells, that cut a length into so many parts or fewer."""
+    return ceil_to_cell(-(-size // parts))

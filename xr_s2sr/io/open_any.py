@@ -30,7 +30,7 @@ def open_any(
     bbox: Iterable[float] | None = None,
     chunks: int | Mapping[Any, Any] | None = None,
 ) -> xr.Dataset:
-    """A scene from a SAFE product, a NetCDF, a Zarr or a folder of files, in native form; pixels are read when used.
+    """Open a SAFE product, a NetCDF, a Zarr or a folder of files as a scene in native form; pixels are read when used.
 
     Parameters
     ----------
@@ -46,7 +46,9 @@ def open_any(
     elif path.is_dir():
         ds = _open_folder(path)
     else:
-        raise InputError(f"{path} {'is no scene that is read' if path.exists() else 'does not exist'}; {_EXPECTED}")
+        raise InputError(
+            f"{path} {'is not a scene that can be read' if path.exists() else 'does not exist'}; {_EXPECTED}"
+        )
     return subset(ds, bands, bbox, chunks, str(path))
 
 
@@ -69,7 +71,7 @@ def _open_dataset(path: Path) -> xr.Dataset:
 
 
 def _open_folder(path: Path) -> xr.Dataset:
-    """Files that carry a band's name, each band at its native resolution where there are several."""
+    """Open the files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
     for file in sorted(path.iterdir()):
         if file.suffix.lower() == ".msk":
@@ -104,7 +106,7 @@ _Chosen = tuple[Path, xr.DataArray, tuple[str, str]]
 
 
 def _named(stem: str) -> str | None:
-    """The band or companion that a file name tells, or None; a name that tells several is none of them."""
+    """Return the band or companion that a file name stands for; None for a name with several, or without any."""
     if stem.startswith("MSK_"):  # a product's masks are named by their band
         return None
     parts = {band for part in re.split(r"[_.\- ]", stem) if re.match(r"[bB]\d", part) and (band := resolve(part))}
@@ -115,7 +117,7 @@ def _named(stem: str) -> str | None:
 
 
 def _native(what: str, files: list[Path]) -> _Chosen:
-    """Of the files of one band, that of its native pixel size; of a companion, the finest."""
+    """Return the file of a band's native pixel size among several; of a companion, the finest."""
     images = [(file, open_image(str(file))) for file in files]
     sizes = [round(abs(float(image.rio.resolution()[0]))) for _, image in images]
     native = BANDS[what].gsd if what in BANDS else min(sizes)
@@ -132,7 +134,7 @@ def _native(what: str, files: list[Path]) -> _Chosen:
 
 
 def _check_one_place(chosen: Mapping[str, _Chosen]) -> None:
-    """Files that share a resolution share its grid, and all share the CRS."""
+    """Refuse files of one resolution that differ in grid, and files that differ in CRS."""
     first: dict[tuple[str, str] | None, _Chosen] = {}
     for this in chosen.values():
         file, image, dims = this

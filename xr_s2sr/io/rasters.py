@@ -85,7 +85,7 @@ def check_mask_file(path: Path) -> None:
 
 
 def unreadable(path: str, error: Exception) -> ProductError:
-    """What to say of a file that GDAL refuses, at once or when its pixels are asked for."""
+    """Return the error for a file that GDAL refuses, at once or when its pixels are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return ProductError(
         f"{path} cannot be read: {reason}; expected a whole raster file of the kind that its name says. Download or "
@@ -116,14 +116,14 @@ class _Pixels(BackendArray):
 def lazy_variable(
     image: xr.DataArray, path: str, dims: tuple[str, str], attrs: dict[str, Any], detectors: xr.DataArray | None = None
 ) -> xr.Variable:
-    """A variable whose pixels are read, and then kept in memory, when they are asked for.
+    """Make a variable whose pixels are read, and then kept in memory, when they are asked for.
 
     Parameters
     ----------
     image : DataArray
         As :func:`open_image` gives it.
     path : str
-        Where it comes from, for the error when it turns out to be damaged.
+        Of the file, for the error when it turns out to be damaged.
     dims : (str, str)
     attrs : dict
     detectors : DataArray, optional
@@ -135,7 +135,7 @@ def lazy_variable(
 
 
 def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:
-    """Pixel centres in metres as coordinates."""
+    """Return pixel centres in metres as coordinates."""
     return {
         dim: xr.Variable(
             (dim,), np.asarray(at, float), {"units": "metre", "standard_name": f"projection_{axis}_coordinate"}
@@ -145,11 +145,11 @@ def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]
 
 
 def centres(edge: float, step: float, size: int) -> NDArray[np.float64]:
-    """Pixel centres from the outer edge and the signed step."""
+    """Return pixel centres from the outer edge and the signed step."""
     return np.asarray(edge + step * (np.arange(size) + 0.5), np.float64)
 
 
 def spatial_ref(crs: Any) -> xr.Variable:
-    """The grid mapping variable of a CRS."""
+    """Return the grid mapping variable of a CRS."""
     mapping: xr.Variable = xr.Dataset().rio.write_crs(crs)["spatial_ref"].variable
     return mapping

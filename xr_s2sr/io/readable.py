@@ -53,7 +53,7 @@ def check_copy(original: Path, copy: Path) -> None:
 
 
 def _check_tiff(path: Path) -> None:
-    """Every block of every band lies within the file, and can be read; of the overviews too."""
+    """Read every block of every band, overviews included, and check that it lies within the file."""
     import rasterio
     from rasterio.windows import Window
 

@@ -28,7 +28,7 @@ def check_target(path: Path, kind: Kind) -> Path:
     ----------
     path : Path
     kind : {"file", "folder", "zarr"}
-        What is to be written: one file, some files of a folder, or a Zarr store.
+        The kind of target: one file, some files of a folder, or a Zarr store.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def check_target(path: Path, kind: Kind) -> Path:
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether a Zarr store, an empty folder or nothing is there; other writers may replace it meanwhile."""
+    """Tell whether a Zarr store, an empty folder or nothing is there; other writers may replace it meanwhile."""
     try:
         names = {path.name for path in target.iterdir()}
     except (FileNotFoundError, NotADirectoryError):
@@ -65,7 +65,7 @@ def _replaceable(target: Path) -> bool:
 
 @contextmanager
 def replaced(path: Path, kind: Kind, check: Callable[[Path], None]) -> Iterator[Path]:
-    """A new folder to write into; what it holds at the end is put in the place of `path`.
+    """Give a new folder to write into; what it holds at the end is put in the place of `path`.
 
     Parameters
     ----------

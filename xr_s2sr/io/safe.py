@@ -49,8 +49,8 @@ def open_safe(
         (``s2sr-20m`` all 20 m bands, ``s2sr-60m`` all bands), so to restore some only, open all and ask ``upsample``
         for those; what its models do not need is not read.
     bbox : (minx, miny, maxx, maxy), optional
-        What to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that the grids
-        keep nesting, and cut at the edge of the tile.
+        The rectangle to open, in the product's own CRS (metres, UTM); snapped outwards to whole 60 m cells, so that
+        the grids keep nesting, and cut at the edge of the tile.
     chunks : int or mapping, optional
         Back the arrays by dask. An int is the side of a chunk in 10 m pixels, rounded up to a multiple of 6; those of
         the 20 m and 60 m bands cover the same ground. A mapping is passed to ``Dataset.chunk``.
@@ -68,12 +68,16 @@ def open_safe(
     Raises
     ------
     ProductError
-        If it is no such product, or is broken; when a damaged image is read, too. Several granules in one old
+        If it is not such a product, or is broken; when a damaged image is read, too. Several granules in one old
         product: the message names them.
     BandError
         If a band is unknown, or not in the product (B10 in level 2A).
     InputError
-        If `bbox` lies outside of the product.
+        If `bbox` is not a rectangle, or lies outside of the product.
+    ArgumentTypeError
+        If `path`, `bands`, `bbox` or `chunks` has the wrong type.
+    DependencyError
+        If `chunks` is given and dask is not installed, or GDAL reads no JPEG 2000.
 
     Warns
     -----
@@ -102,7 +106,7 @@ def open_safe(
 
 
 def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) -> None:
-    """Every guide and every band asked for must be there; warn of what else the metadata promise in vain."""
+    """Refuse a product without every guide and every band asked for; warn of what else the metadata promise in vain."""
     unlisted = [band for band in BY_GSD[10] if band not in product.bands]
     if unlisted:
         raise ProductError(
@@ -174,7 +178,7 @@ def _variable(
 
 
 def _crs(product: Product) -> CRS:
-    """The CRS that the tile's metadata give."""
+    """Return the CRS that the tile's metadata give."""
     try:
         return CRS.from_user_input(product.crs)
     except (ValueError, RuntimeError) as error:  # rasterio's CRSError
@@ -188,7 +192,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
     """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
     t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
     left, upper = product.corner
-    found, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
+    actual, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
     if crs is None and t.a == 1:  # an image without georeference
         return
     if crs is not None and crs != _crs(product):
@@ -196,7 +200,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
             f"{path} is in {crs.to_string()}; expected {product.crs}, as the tile's metadata say. The image is of "
             "another tile: download the product again"
         )
-    if max(abs(a - b) for a, b in zip(found, expected, strict=True)) > 0.01 * gsd:
+    if max(abs(a - b) for a, b in zip(actual, expected, strict=True)) > 0.01 * gsd:
         raise ProductError(
             f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
             f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"
@@ -204,7 +208,7 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
 
 
 def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.Variable]:
-    """Pixel centres by the tile's metadata, the datatake's time, and the CRS."""
+    """Return coordinates: pixel centres by the tile's metadata, the datatake's time, and the CRS."""
     coords: dict[str, xr.Variable] = {}
     left, upper = product.corner
     used = {variable.dims for variable in variables}

@@ -1,4 +1,4 @@
-"""Where the files of a SAFE product are: in a folder, or in a zip that is read without unpacking."""
+"""The files of a SAFE product: in a folder, or in a zip that is read without unpacking."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xr_s2sr.errors import ProductError
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
 #: The metadata of one tile, in its granule's folder.
 _TILE_XML = re.compile(r"(MTD_TL|\w+_MTD_L\w+_T\w+(\.\d+)?)\.xml")
-#: A tile's metadata take about 1 MB; more than this is no metadata.
+#: A tile's metadata take about 1 MB; more than this is not metadata.
 _XML_LIMIT = 64 * 2**20
 
 _EXPECTED = "expected a .SAFE folder or a .zip of one, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or one of its granules"
@@ -55,11 +55,11 @@ class Files:
             )
 
     def path(self, name: str) -> str:
-        """A file as GDAL opens it."""
+        """Return the path of a file as GDAL opens it."""
         return f"{self.root}/{name}"
 
     def read(self, name: str) -> bytes:
-        """The content of a metadata file."""
+        """Return the content of a metadata file."""
         if self.archive is None:
             return Path(self.root, name).read_bytes()
         try:
@@ -76,20 +76,20 @@ class Files:
             raise _corrupt(self.archive, error) from error
 
     def tile_metadata(self, granule: str) -> str:
-        """The metadata of one granule's tile."""
+        """Return the name of the metadata file of one granule's tile."""
         folder = PurePosixPath("GRANULE", granule)
-        found = [name for name in self.names if PurePosixPath(name).parent == folder]
-        found = [name for name in found if _TILE_XML.fullmatch(PurePosixPath(name).name)]
-        if len(found) != 1:
+        tiles = [name for name in self.names if PurePosixPath(name).parent == folder]
+        tiles = [name for name in tiles if _TILE_XML.fullmatch(PurePosixPath(name).name)]
+        if len(tiles) != 1:
             raise ProductError(
-                f"{self.root} has {len(found)} tile metadata files in {folder}; expected one MTD_TL.xml. Download the "
+                f"{self.root} has {len(tiles)} tile metadata files in {folder}; expected one MTD_TL.xml. Download the "
                 "product again"
             )
-        return found[0]
+        return tiles[0]
 
 
 def is_product(path: Path) -> bool:
-    """Whether a path is meant as a SAFE product, complete or not."""
+    """Tell whether a path is meant as a SAFE product, complete or not."""
     if any(parent.suffix.lower() in (".zip", ".safe") for parent in (path, *path.parents)):
         return True
     return path.suffix.lower() == ".xml" or (path.is_dir() and bool(_metadata_of(os.listdir(path))))
@@ -116,9 +116,11 @@ def locate(path: Path) -> Files:
             listed = tuple(sorted(name.as_posix() for name in names))
             granule = _granule(start.relative_to(folder).as_posix())
             return Files(str(folder), listed, _only(metadata, folder), granule)
-    below = sorted(p.name for p in start.iterdir() if p.suffix.lower() == ".safe")
-    hint = f". It holds {', '.join(below[:3])}: open that" if below else ""
-    raise ProductError(f"{path} is no SAFE product, as it has no MTD_MSIL1C.xml or MTD_MSIL2A.xml; {_EXPECTED}{hint}")
+    products = sorted(p.name for p in start.iterdir() if p.suffix.lower() == ".safe")
+    hint = f". It holds {', '.join(products[:3])}: open that" if products else ""
+    raise ProductError(
+        f"{path} is not a SAFE product, as it has no MTD_MSIL1C.xml or MTD_MSIL2A.xml; {_EXPECTED}{hint}"
+    )
 
 
 def _in_zip(path: Path, asked: str) -> Files:
@@ -127,12 +129,12 @@ def _in_zip(path: Path, asked: str) -> Files:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError, OSError) as error:
         raise _corrupt(path, error) from error
-    away = [name for name in names if name.startswith("/") or {"..", "\\"} & {*name.split("/"), *name}]
-    if away:
-        raise ProductError(f"{path} holds {away[0]!r}, which leads out of it; expected the zip of a SAFE product")
+    outside = [name for name in names if name.startswith("/") or {"..", "\\"} & {*name.split("/"), *name}]
+    if outside:
+        raise ProductError(f"{path} holds {outside[0]!r}, which leads out of it; expected the zip of a SAFE product")
     asked = "" if asked == "." else asked
-    found = [PurePosixPath(name) for name in names if _PRODUCT_XML.fullmatch(PurePosixPath(name).name)]
-    folders = sorted({name.parent.as_posix() for name in found})
+    product_xml = [PurePosixPath(name) for name in names if _PRODUCT_XML.fullmatch(PurePosixPath(name).name)]
+    folders = sorted({name.parent.as_posix() for name in product_xml})
     if asked:  # a product, or a part of one
         folders = [f for f in folders if f == "." or f"{asked}/".startswith(f"{f}/") or f.startswith(f"{asked}/")]
     if len(folders) != 1:
@@ -164,9 +166,9 @@ def _only(metadata: list[str], where: Path) -> str:
     return metadata[0]
 
 
-def _granule(below: str) -> str | None:
-    """The granule's folder in a path relative to the product."""
-    parts = PurePosixPath(below).parts
+def _granule(relative: str) -> str | None:
+    """Return the granule's folder in a path relative to the product."""
+    parts = PurePosixPath(relative).parts
     return parts[1] if len(parts) > 1 and parts[0] == "GRANULE" else None
 
 
@@ -176,4 +178,6 @@ def _join(folder: str, name: str) -> str:
 
 def _corrupt(path: Path, error: Exception) -> ProductError:
     reason = str(error).partition("\n")[0]
-    return ProductError(f"{path} is no readable zip: {reason}; expected the zip of a SAFE product. Download it again")
+    return ProductError(
+        f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"
+    )

@@ -1,4 +1,4 @@
-"""What the XML of a SAFE product says: which file is which band, where it lies, and what its DN mean.
+"""Metadata of a SAFE product: its bands and their files, the tile's place, and the meaning of its DN.
 
 Element names are those of ESA's Product Specification, from the first products (PSD 12) on; of Sen2Cor's older L2A,
 whose names begin with ``L2A_`` or end with ``_2A``, too.
@@ -42,7 +42,7 @@ class Product:
     Attributes
     ----------
     attrs : dict
-        What a Dataset tells of its product.
+        Attributes of a Dataset that describe its product.
     time : numpy.datetime64 or None
         When the datatake began.
     crs : str
@@ -55,7 +55,7 @@ class Product:
     offsets : dict of str to float
         Added to the DN, by band.
     units : dict of str to float
-        What one count is worth, for AOT and WVP.
+        Physical value of one count, for AOT and WVP.
     bands, companions : dict of str to Image
         Bands at their native resolution; SCL, CLD, SNW, AOT and WVP at their finest.
     detectors : dict of str to Image
@@ -76,7 +76,7 @@ class Product:
 
 
 def identify(stem: str) -> tuple[str, int | None] | None:
-    """What a file name without suffix stands for: a band or a companion, and its pixel size where it tells."""
+    """Return the band or companion that a file name without suffix stands for, and its pixel size or None."""
     match = _BAND.search(stem) or _COMPANION.search(stem)
     return None if match is None else (match["what"], None if match["gsd"] is None else int(match["gsd"]))
 
@@ -140,7 +140,7 @@ def read_product(files: Files) -> Product:
 
 
 def _granule(main: Xml, asked: str | None) -> tuple[str, list[str]]:
-    """The folder of the one granule, and the images it is said to have."""
+    """Return the folder of the one granule, and the images it is said to have."""
     granules: dict[str, list[str]] = {}
     for element in main.all("Granule", "Granules"):
         images = [(child.text or "").strip() for child in element if local_name(child.tag).startswith("IMAGE_")]
@@ -166,21 +166,21 @@ def _by_stem(names: Iterable[str], granule: str) -> dict[str, str]:
 
 
 def _image(gsd: int, said: str, granule: str, there: Mapping[str, str]) -> Image:
-    """A file of the metadata, looked up by its bare name: the folder is not always told."""
+    """Return a file of the metadata, looked up by its bare name: the folder is not always given."""
     bare = PurePosixPath(said.removesuffix(".jp2")).name
     said = f"{said.removesuffix('.jp2')}.jp2"
     return Image(gsd, there.get(bare), said if "/" in said else f"GRANULE/{granule}/IMG_DATA/{said}")
 
 
 def _images(listed: Iterable[str], granule: str, there: Mapping[str, str]) -> tuple[dict[str, Image], dict[str, Image]]:
-    """Bands at native resolution, and companions at their finest."""
+    """Return the bands at native resolution, and companions at their finest."""
     bands: dict[str, Image] = {}
     companions: dict[str, Image] = {}
     for said in listed:
-        found = identify(PurePosixPath(said).name)
-        if found is None:
+        identified = identify(PurePosixPath(said).name)
+        if identified is None:
             continue
-        what, gsd = found
+        what, gsd = identified
         if what not in BANDS:
             _keep_finest(companions, what, _image(gsd or 0, said, granule, there))
         elif gsd in (None, BANDS[what].gsd):
@@ -195,13 +195,13 @@ def _keep_finest(companions: dict[str, Image], what: str, image: Image) -> None:
 
 
 def _physical_bands(main: Xml) -> dict[str, str]:
-    """Band by the number that the metadata use for it; where they do not tell, ESA's own numbering."""
+    """Return bands by the number that the metadata use for them; by ESA's own numbering where they do not say."""
     named = {e.get("bandId", ""): resolve(e.get("physicalBand")) for e in main.all("Spectral_Information")}
     return {str(k): band for k, band in enumerate(BANDS)} | {k: band for k, band in named.items() if band is not None}
 
 
 def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[str]) -> dict[str, float]:
-    """Added to the DN by band; 0 where there is no list, as before baseline 04.00."""
+    """Return the offsets to add to the DN, by band; 0 where there is no list, as before baseline 04.00."""
     numbered = {e.get("band_id", ""): main.as_number(e.text, tag) for e in main.all(tag)}
     offsets = {band: numbered[number] for number, band in physical.items() if number in numbered}
     if not numbered:

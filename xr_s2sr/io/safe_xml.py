@@ -27,7 +27,7 @@ class Xml:
             root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))
         except (ElementTree.ParseError, ProductError, LookupError, ValueError) as error:
             raise ProductError(
-                f"{self.where} is no metadata of a SAFE product: {error}; expected XML as ESA writes it. Download the "
+                f"{self.where} is not metadata of a SAFE product: {error}; expected XML as ESA writes it. Download the "
                 "product again"
             ) from error
         self.tag = local_name(root.tag)
@@ -40,14 +40,14 @@ class Xml:
             yield from self._elements.get(name, [])
 
     def text(self, *names: str) -> str | None:
-        """The text of the first element of these names that has one."""
+        """Return the text of the first element of these names that has one."""
         return next((e.text.strip() for e in self.all(*names) if e.text and e.text.strip()), None)
 
     def required(self, *names: str) -> str:
-        found = self.text(*names)
-        if found is None:
+        text = self.text(*names)
+        if text is None:
             raise ProductError(f"{self.where} has no <{names[0]}>; expected one. Download the product again")
-        return found
+        return text
 
     def number(self, *names: str) -> float:
         return self.as_number(self.required(*names), names[0])

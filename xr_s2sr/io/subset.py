@@ -1,4 +1,4 @@
-"""What a user may ask of a scene on disk before its pixels are read: bands, a rectangle, chunks."""
+"""Subset a scene on disk before its pixels are read: bands, bounding box, chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL = 6
 
 
 def wanted_bands(present: Iterable[str], bands: Any, where: str) -> list[str]:
-    """Ids of the bands to open: all that are there, or those asked for and the 10 m bands that guide them.
+    """Return the ids of the bands to open: all that are there, or those asked for and the 10 m bands that guide them.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def wanted_bands(present: Iterable[str], bands: Any, where: str) -> list[str]:
 
 
 def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr.Dataset:
-    """The part of a scene that was asked for; other variables than bands stay, on the same area.
+    """Return the part of a scene that was asked for; other variables than bands stay, on the same area.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the rectangle is none, or has no pixel of the scene.
+        If `bbox` is not a rectangle, or has no pixel of the scene.
     """
     left, bottom, right, top = _rectangle(bbox)
     if info.reference is None:
@@ -97,7 +97,7 @@ def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
 
 
 def _corner(info: SceneInfo, spans: list[tuple[float, float]]) -> tuple[int, int]:
-    """Row and column of the 10 m grid at which the rectangle begins."""
+    """Return the row and column of the 10 m grid at which the rectangle begins."""
     row, col = (
         round((span[0] - axis.edge) / axis.step) for axis, span in zip((info.grid.y, info.grid.x), spans, strict=True)
     )
@@ -105,7 +105,7 @@ def _corner(info: SceneInfo, spans: list[tuple[float, float]]) -> tuple[int, int
 
 
 def _between(axis: Axis, span: tuple[float, float]) -> slice:
-    """The pixels of an axis between two edges."""
+    """Return the pixels of an axis between two edges."""
     first, last = sorted(round((edge - axis.edge) / axis.step) for edge in span)
     return slice(max(first, 0), max(last, 0))
 
@@ -136,7 +136,7 @@ def _outside(bbox: Any, info: SceneInfo, where: str) -> InputError:
 
 
 def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
-    """The same scene backed by dask, in chunks that nest."""
+    """Back the scene by dask, in chunks that nest."""
     if find_spec("dask") is None:
         raise DependencyError("chunks= needs dask, which is not installed: pip install dask")
     if isinstance(chunks, Mapping):

@@ -24,7 +24,8 @@ from xr_s2sr.scene.assemble import KEPT_ENCODING
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry
 
-#: How pixels are written first: not compressed, since chunks cut through the file's blocks, which are written often.
+#: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
+#: written often.
 PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
 
 #: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
@@ -59,7 +60,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     Raises
     ------
     ArgumentTypeError
-        If `ds` is no Dataset.
+        If `ds` is not a Dataset.
     InputError
         If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value; if
         a folder stands in the place of a file, or the other way round.
@@ -107,7 +108,7 @@ def save(sr: xr.Dataset, out: Path) -> None:
         to_cog(sr, out)
         return
     sr = sr.copy()
-    for variable in sr.variables.values():  # how the input was compressed and cut is no matter of the output's
+    for variable in sr.variables.values():  # the output is not compressed and cut as the input was
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
     zarr = out.suffix == ".zarr"
     with replaced(out, "zarr" if zarr else "file", readable.check) as part, _awaited(sr):
@@ -179,7 +180,7 @@ def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset
 
 
 def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
-    """The variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
+    """Return the variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
     if not ds.data_vars:
         raise InputError("nothing to write: the Dataset holds no variable; expected some bands")
     first = next(iter(ds.data_vars.values()))

@@ -1,4 +1,4 @@
-"""Which variable, or which position along a dimension, is which band: names, labels and descriptions."""
+"""Bands by name: of variables, of positions along a dimension, by label or by description."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
 
 
 def described(ds: xr.Dataset) -> dict[Hashable, str]:
-    """New names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
+    """Return new names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
 
     Raises
     ------
     BandError
         If two are the same band.
     """
-    found: dict[Hashable, str] = {}
+    new_names: dict[Hashable, str] = {}
     for name, variable in ds.data_vars.items():
         if _NUMBERED.fullmatch(str(name)):
             band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
             if band is None:
                 continue
-            twin = band if band in ds else next((other for other, known in found.items() if known == band), None)
+            twin = band if band in ds else next((other for other, known in new_names.items() if known == band), None)
             if twin is not None:
                 raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
-            found[name] = band
-    return found
+            new_names[name] = band
+    return new_names
 
 
 def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
-    """The dimension along which bands are stacked, and a name for each position; None if there is none.
+    """Return the dimension along which bands are stacked and a name for each position; None if there is none.
 
     The labels may be the dimension's own, those of another coordinate along it (stackstac's ``common_name``), or the
     descriptions of a file's bands, which rioxarray gives as a tuple, ``long_name``. What names most bands counts.
     """
     best: tuple[int, Hashable, list[str]] | None = None
     for dim in da.dims:
-        told = [da.coords[dim]] if dim in da.coords else []
-        told += [coord for coord in da.coords.values() if coord.dims == (dim,) and coord.name != dim]
-        candidates = [[str(label) for label in coord.values] for coord in told if coord.dtype.kind in "OUT"]
+        coords = [da.coords[dim]] if dim in da.coords else []
+        coords += [coord for coord in da.coords.values() if coord.dims == (dim,) and coord.name != dim]
+        candidates = [[str(label) for label in coord.values] for coord in coords if coord.dtype.kind in "OUT"]
         names = da.attrs.get("long_name")
         if isinstance(names, tuple | list) and len(names) == da.sizes[dim]:
             candidates.append([str(name) for name in names])
@@ -71,36 +71,37 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
 
 
 def labelled(da: xr.DataArray) -> tuple[Hashable, list[str]]:
-    """:func:`band_labels` of an array that must have them.
+    """Return :func:`band_labels` of an array that must have them.
 
     Raises
     ------
     BandError
+        If no dimension has bands for labels.
     """
-    told = band_labels(da)
-    if told is None:
+    stacked = band_labels(da)
+    if stacked is None:
         raise BandError(
             f"the DataArray {da.name!r} with dims {da.dims} has no dimension whose labels are bands. Name them: "
             'da = da.assign_coords(band=["B02", "B03", ...]). A band alone cannot be restored: ds.s2sr.upsample("B05")'
         )
-    return told
+    return stacked
 
 
 def split(da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.Dataset:
-    """One variable a band; what `upsample` wrote along the dimension becomes attributes again."""
+    """Make one variable a band; what `upsample` wrote along the dimension becomes attributes again."""
     variables = {}
     for k, label in enumerate(labels):
         one = da.isel({dim: k})
-        told = {key: one.coords[key].item() for key in one.coords if str(key).startswith("s2sr_")}
+        provenance = {key: one.coords[key].item() for key in one.coords if str(key).startswith("s2sr_")}
         one = one.drop_vars([key for key in one.coords if dim in da.coords[key].dims]).rename(label)
         attrs = {key: value for key, value in da.attrs.items() if key != "long_name"}
-        one.attrs = {**attrs, **{key: value for key, value in told.items() if told.get("s2sr_model")}}
+        one.attrs = {**attrs, **{key: value for key, value in provenance.items() if provenance.get("s2sr_model")}}
         variables[label] = one
     return xr.Dataset(variables, attrs=da.attrs)
 
 
 def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.DataArray:
-    """The reverse of :func:`split`: the array with new pixels, and along the dimension what restored each band.
+    """Reverse :func:`split`: return the array with new pixels and, along the dimension, what restored each band.
 
     Standard errors follow the bands, at positions of their own.
     """

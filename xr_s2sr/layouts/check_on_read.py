@@ -1,4 +1,4 @@
-"""Copies in dask arrays: taken at their word when the graph is built, checked when their blocks are computed."""
+"""Replicated bands in dask arrays: trusted when the graph is built, checked when their blocks are computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xr_s2sr.scene.validity import Validity
 
 
 def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -> Any:
-    """The native pixels of a band held as copies, as a dask array; computing a block that holds none raises.
+    """Return the native pixels of a replicated band as a dask array; computing a block that is not replicated raises.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) 
 
 
 def _cell_edges(sizes: Sequence[int], factor: int, start: int) -> list[int]:
-    """Where blocks begin and end along an axis, moved on to the next edge of a cell."""
+    """Return the edges of blocks along an axis, moved on to the next edge of a cell."""
     size = sum(sizes)
     moved = (min(size, start - (start - stop) // factor * factor) for stop in accumulate(sizes))
     return [0, *dict.fromkeys(moved)]
 
 
 def _sizes(edges: Sequence[int]) -> tuple[int, ...]:
-    """Lengths between edges."""
+    """Return the lengths between edges."""
     return tuple(stop - begin for begin, stop in pairwise(edges))
 
 
@@ -69,7 +69,7 @@ def _decimated(
     validity: Validity,
     block_info: Any = None,
 ) -> NDArray[Any]:
-    """The first valid pixel of each cell.
+    """Return the first valid pixel of each cell.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
     ArgumentTypeError
         If something is neither a Dataset nor a DataArray.
     BandError
-        If a DataArray is no band and holds none, or a band comes twice in native pixels.
+        If a DataArray is not a band and holds none, or a band comes twice in native pixels.
     GridError
         If the CRS, the dates or the extents of one resolution differ.
 
@@ -69,7 +69,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
 
 
 def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
-    """A Dataset or DataArray by pixel size, each with dims named after it."""
+    """Split a Dataset or DataArray by pixel size, each part with dims named after it."""
     if isinstance(scene, xr.DataArray):
         scene = _by_band(scene)
     if not isinstance(scene, xr.Dataset):
@@ -81,22 +81,22 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
     for name, da in scene.data_vars.items():
         placed = da.ndim >= 2 and all(dim in da.coords and da.sizes[dim] > 0 for dim in da.dims[-2:])
         groups.setdefault(spatial_dims(da) if resolve(name) or placed else (), []).append(name)
-    found = []
+    pieces = []
     for dims, names in groups.items():
         part = scene[names]
         if not dims:
-            found.append(Part(part.drop_vars([key for key in part.coords if part[key].dims]), np.inf))
+            pieces.append(Part(part.drop_vars([key for key in part.coords if part[key].dims]), np.inf))
             continue
         alone = next((float(BANDS[band].gsd) for name in names if (band := resolve(name))), None)
         spacing = abs(read_axis(part[names[0]], dims[1], alone).step)
         suffix = "" if round(spacing) == 10 else f"_{round(spacing)}m"
         new = {dim: re.sub(r"_\d+m$", "", str(dim)) + suffix for dim in dims}
-        found.append(Part(part.rename({old: name for old, name in new.items() if old != name}), spacing))
-    return found
+        pieces.append(Part(part.rename({old: name for old, name in new.items() if old != name}), spacing))
+    return pieces
 
 
 def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
-    """One Dataset of all parts, finest first, and what was left out as a copy at another pixel size."""
+    """Merge all parts, finest first; also return notes on what was left out as a copy at another pixel size."""
     ordered = sorted(pieces, key=lambda part: part.spacing)
     best: dict[Hashable, Part] = {}
     copies: list[tuple[Hashable, float]] = []
@@ -134,17 +134,17 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
         taken |= {*ds.coords}
         datasets.append(ds)
     merged = xr.merge(datasets, join="exact", compat="override", combine_attrs="override")
-    crs = next((found for part, _ in chosen if (found := _crs(part.ds)) is not None), None)
+    crs = next((known for part, _ in chosen if (known := _crs(part.ds)) is not None), None)
     if crs is not None and merged.rio.crs is None:
         merged = write_crs(merged, crs)
     return merged, [f"{name!r} on {spacing:g} m pixels is left out: there is a better one" for name, spacing in copies]
 
 
 def _by_band(da: xr.DataArray) -> xr.Dataset:
-    """A DataArray with a band dimension, or one band."""
-    told = band_labels(da)
-    if told is not None:
-        return split(da, *told)
+    """Return a DataArray that has a band dimension, or is one band, as a Dataset."""
+    stacked = band_labels(da)
+    if stacked is not None:
+        return split(da, *stacked)
     # satpy's arrays are called after their dask task; their own name is an attribute
     named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name")) if resolve(name)]
     name = named[0] if named else da.name
@@ -157,13 +157,13 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
 
 
 def _crs(ds: xr.Dataset) -> object:
-    """The CRS of a Dataset, or of its first variable."""
-    found = read_crs(ds)
-    return read_crs(next(iter(ds.data_vars.values()))) if found is None and ds.data_vars else found
+    """Return the CRS of a Dataset, or of its first variable."""
+    crs = read_crs(ds)
+    return read_crs(next(iter(ds.data_vars.values()))) if crs is None and ds.data_vars else crs
 
 
 def _check(chosen: list[tuple[Part, list[Hashable]]]) -> None:
-    """Parts must agree in CRS, in the coordinates of leading dims, and in place where they share a pixel size."""
+    """Refuse parts that differ in CRS, in the coordinates of leading dims, or in place at the same pixel size."""
     first: dict[Hashable, tuple[Hashable, xr.DataArray]] = {}
     crs: tuple[Hashable, object] | None = None
     for part, names in chosen:
@@ -182,10 +182,12 @@ def _check(chosen: list[tuple[Part, list[Hashable]]]) -> None:
             if other.equals(coord):
                 continue
             shared = len(np.intersect1d(other.values, coord.values))
-            told = f"{name!r} has {other.size} values along {dim!r}, {names[0]!r} {coord.size}, and {shared} are shared"
+            sizes = (
+                f"{name!r} has {other.size} values along {dim!r}, {names[0]!r} {coord.size}, and {shared} are shared"
+            )
             if re.fullmatch(r"[xy](_\d+m)?", str(dim)):
-                raise GridError(f"{told}; expected the same pixels. Load both over the same area, on the same grid")
+                raise GridError(f"{sizes}; expected the same pixels. Load both over the same area, on the same grid")
             raise GridError(
-                f'{told}; expected the same. Keep what they share: ds10, ds20 = xr.align(ds10, ds20, join="inner", '
+                f'{sizes}; expected the same. Keep what they share: ds10, ds20 = xr.align(ds10, ds20, join="inner", '
                 'exclude=["y", "x"])'
             )

@@ -12,7 +12,7 @@ from xr_s2sr.layouts.combine import merge, parts
 
 
 def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
-    """Sibling nodes that hold bands, as one Dataset in native resolutions; and notes.
+    """Return the sibling nodes that hold bands as one Dataset in native resolutions, and notes.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
 
 
 def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:
-    """The sibling nodes that hold bands, by path.
+    """Return the sibling nodes that hold bands, by path.
 
     Products of EOPF name variables of masks by band as well; reflectance is in the nodes under "reflectance".
     """
@@ -50,7 +50,7 @@ def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:
 
 
 def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
-    """The tree with the result in its 10 m node, beside what that node holds."""
+    """Return the tree with the result in its 10 m node, beside what that node holds."""
 
     def spacing(node: xr.DataTree) -> float:
         return min(part.spacing for part in parts(node.to_dataset()))

@@ -1,4 +1,4 @@
-"""How users hold Sentinel-2: any of those forms becomes a Dataset in native resolutions, and the result goes back.
+"""Forms in which users hold Sentinel-2: each becomes a Dataset in native resolutions, and the result goes back.
 
 Only names, dims and coordinates are handled here. Dask arrays are indexed and transposed, never computed.
 """
@@ -57,7 +57,7 @@ def to_native(scene: Any) -> NativeForm:
     Raises
     ------
     ArgumentTypeError
-        If it is no xarray object.
+        If it is not an xarray object.
     BandError
         If a DataArray or a DataTree holds no bands.
     GridError
@@ -87,7 +87,7 @@ def with_band_names(scene: Scene) -> xr.Dataset:
 
 
 def from_array(da: xr.DataArray) -> NativeForm:
-    """Bands stacked along a dimension (stackstac, cubo, a GeoTIFF)."""
+    """Bring bands stacked along a dimension (stackstac, cubo, a GeoTIFF) to native form."""
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
     note = f"a DataArray: bands along {dim!r}"
@@ -97,7 +97,7 @@ def from_array(da: xr.DataArray) -> NativeForm:
 
 
 def from_dataset(ds: xr.Dataset) -> NativeForm:
-    """Variables by band; or one variable with bands stacked along a dimension."""
+    """Bring variables by band, or one variable with bands stacked along a dimension, to native form."""
     new = described(ds)
     if not new and not any(resolve(name) for name in ds.data_vars):
         stacked = {name: da for name, da in ds.data_vars.items() if band_labels(da) is not None}
@@ -135,7 +135,7 @@ def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:
 
 
 def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any], result: xr.Dataset) -> xr.Dataset:
-    """The Dataset with its one stacked variable restored."""
+    """Return the Dataset with its one stacked variable restored."""
     restored = back(result)
     gone = {dim for dim in restored.dims if restored.sizes[dim] != ds.sizes[dim]}
     others = [key for key, variable in ds.variables.items() if gone & {*variable.dims}]
@@ -143,7 +143,7 @@ def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any],
 
 
 def _upright(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
-    """Bands with rows and columns last, and the dims of those that had them elsewhere (Earth Engine's x before y)."""
+    """Put rows and columns last; also return the dims of bands that had them elsewhere (Earth Engine's x before y)."""
     turned = {}
     for name, da in ds.data_vars.items():
         rows = [dim for dim in da.dims if _ROWS.fullmatch(str(dim))]
@@ -155,7 +155,7 @@ def _upright(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable,
 
 
 def _like(dims: tuple[Hashable, ...], result: tuple[Hashable, ...]) -> list[Hashable]:
-    """The result's dims in the order of the input's, whose rows and columns may have other names."""
+    """Return the result's dims in the order of the input's, whose rows and columns may have other names."""
     fine = {True: result[-2], False: result[-1]}
     return [
         fine[bool(_ROWS.fullmatch(str(dim)))] if _ROWS.fullmatch(str(dim)) or _COLS.fullmatch(str(dim)) else dim

@@ -1,7 +1,7 @@
 """Bands replicated by nearest neighbour on a finer grid, as one load at 10 m gives them: recognised, decimated exactly.
 
-A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. Which pixel starts a cell, the phase, is told by
-the seams between unequal neighbours: all of them lie on the edges of cells. The pixels decide; the tiling grid of
+A 20 m band on 10 m pixels is 2 x 2 copies of each native pixel. The pixel that starts a cell, the phase, follows
+from the edges between unequal neighbours: all of them are edges of cells. The pixels decide; the tiling grid of
 Sentinel-2 stands in where they cannot tell, and for dask arrays, which are not computed for it.
 """
 
@@ -57,14 +57,14 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Thinned:
+class NativeGrids:
     """A Dataset whose bands are on grids of their own.
 
     Attributes
     ----------
     ds : Dataset
     gaps : tuple of str
-        Variables some of whose cells held valid and invalid pixels, or may do so: masked after they had been copied.
+        Variables some of whose cells have valid and invalid pixels, or may have: masked after they had been copied.
     notes : tuple of str
     """
 
@@ -73,10 +73,10 @@ class Thinned:
     notes: tuple[str, ...]
 
 
-def native_grids(ds: xr.Dataset) -> Thinned:
-    """Put each band that is held as copies onto its native grid; the others are left as they are.
+def native_grids(ds: xr.Dataset) -> NativeGrids:
+    """Put each replicated band onto its native grid; the others are left as they are.
 
-    A band at a finer spacing that is no exact copy is left alone: it is refused by scene_info.
+    A band at a finer spacing that is not an exact copy is left alone: it is refused by scene_info.
 
     Raises
     ------
@@ -85,29 +85,29 @@ def native_grids(ds: xr.Dataset) -> Thinned:
     """
     groups = _groups(ds)
     if not groups:
-        return Thinned(ds, (), ())
+        return NativeGrids(ds, (), ())
     phases = [_phase_of_pixels(ds, group) for group in groups]
     out = ds
     gaps: list[str] = []
     notes: list[str] = []
-    for group, told in zip(groups, phases, strict=True):
+    for group, measured in zip(groups, phases, strict=True):
         if not group.names:
             continue
-        phase, assumed = _settled(ds, group, told, list(zip(groups, phases, strict=True)))
-        out, masked, done = _thinned(out, group, phase)
+        phase, assumed = _settled(ds, group, measured, list(zip(groups, phases, strict=True)))
+        out, masked, done = _on_native_grid(out, group, phase)
         gaps += masked
         if done:
             listed = ", ".join(repr(name) for name in done)
             notes.append(
-                f"{listed}: copies of {group.gsd} m pixels on a finer grid, thinned; the first whole one starts at "
+                f"{listed}: copies of {group.gsd} m pixels on a finer grid, decimated; the first whole one starts at "
                 f"row {phase[0]}, column {phase[1]}" + (f" (assumed: {assumed})" if assumed else "")
             )
-    return Thinned(out, tuple(gaps), tuple(notes))
+    return NativeGrids(out, tuple(gaps), tuple(notes))
 
 
 def _groups(ds: xr.Dataset) -> list[Group]:
-    """Bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
-    found: dict[tuple[Dims, int], Group] = {}
+    """Return the bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
+    groups: dict[tuple[Dims, int], Group] = {}
     for name, da in ds.data_vars.items():
         band = resolve(name)
         if band is None or BANDS[band].gsd == 10 or da.dtype.kind not in "iuf" or "s2sr_model" in da.attrs:
@@ -115,7 +115,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
         gsd = BANDS[band].gsd
         try:
             rows, cols = spatial_dims(da)
-            known = found.get(((rows, cols), gsd))
+            known = groups.get(((rows, cols), gsd))
             grid = known.grid if known else Grid(read_axis(da, rows), read_axis(da, cols))
             pitch = gsd * degraded_by(da)
             validity_in_any_unit(da)
@@ -125,21 +125,21 @@ def _groups(ds: xr.Dataset) -> list[Group]:
         square = abs(abs(grid.y.step) - grid.gsd) <= TOLERANCE * grid.gsd
         if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
             continue
-        group = found.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
+        group = groups.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
         group.names.append(str(name))
         group.lazy |= da.chunks is not None
-    return sorted(found.values(), key=lambda group: -group.gsd)
+    return sorted(groups.values(), key=lambda group: -group.gsd)
 
 
 def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Each date's pixels in memory, as numba reads them."""
+    """Yield each date's pixels in memory, as numba reads them."""
     pixels = numba_ready(da.values)
     for index in np.ndindex(pixels.shape[:-2]):
         yield index, pixels[index]
 
 
 def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
-    """What the seams say, by axis; bands with seams inside of any cell are taken out of the group."""
+    """Return the phase by axis that the pixels show; bands that differ inside of a cell are taken out of the group."""
     from xr_s2sr.layouts.replicated_blocks import cell_edges  # brings numba
 
     seen: list[tuple[set[int], set[int]]] = []
@@ -158,18 +158,18 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
             seen.append((rows, cols))
     phase = []
     for axis in (0, 1):
-        told = {at for pair in seen for at in pair[axis]}
-        if len(told) > 1:  # each might be a copy, but not of one grid
+        starts = {at for pair in seen for at in pair[axis]}
+        if len(starts) > 1:  # each might be a copy, but not of one grid
             group.names = [name for name in group.names if ds[name].chunks is not None]
-        phase.append(told.pop() if len(told) == 1 else None)
+        phase.append(starts.pop() if len(starts) == 1 else None)
     return phase[0], phase[1]
 
 
-def _settled(ds: xr.Dataset, group: Group, told: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
-    """The phase, and what was assumed for it where the pixels of this group do not tell."""
+def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
+    """Return the phase, and what was assumed for it where the pixels of this group do not tell."""
     settled: list[int] = []
     assumed: list[str] = []
-    for axis, own in enumerate(told):
+    for axis, own in enumerate(measured):
         known = [(other.factor, phase[axis]) for other, phase in others if other.dims == group.dims]
         coarser = [at for factor, at in known if at is not None and factor > group.factor]
         finer = [(factor, at) for factor, at in known if at is not None and factor < group.factor]
@@ -186,7 +186,7 @@ def _settled(ds: xr.Dataset, group: Group, told: Phase, others: list[tuple[Group
 
 
 def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
-    """The phase along one axis by the tiling grid of Sentinel-2."""
+    """Return the phase along one axis by the tiling grid of Sentinel-2."""
     crs = read_crs(ds[group.names[0]]) or read_crs(ds)
     origin = tile_origin(crs)
     line = (group.grid.y, group.grid.x)[axis]
@@ -203,8 +203,8 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
     return 0, "cells start with the first pixel"
 
 
-def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
-    """The group's bands on their native grid; which had gaps, and which really were copies."""
+def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, list[str], list[str]]:
+    """Put the group's bands on their native grid; also return those with gaps, and those that really were copies."""
     row, col = (at - group.factor if at else 0 for at in phase)
     y, x = (_coarser(axis, group.factor, at) for axis, at in zip((group.grid.y, group.grid.x), (row, col), strict=True))
     coords = {
@@ -230,7 +230,7 @@ def _thinned(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dataset, l
 
 
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
-    """One pixel of each cell; whether all of a cell are equal, and whether some of them only are invalid."""
+    """Take one pixel of each cell; tell whether all of a cell are equal, and whether only some of them are invalid."""
     from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
 
     validity = validity_in_any_unit(da)
@@ -240,13 +240,13 @@ def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tupl
 
 
 def _coarser(axis: Axis, factor: int, start: int) -> NDArray[np.float64]:
-    """Centres of the cells that hold an axis' pixels, the first of which starts at `start`."""
+    """Return the centres of the cells that hold an axis' pixels, the first of which starts at `start`."""
     size = -((start - axis.size) // factor)
     return np.asarray(axis.edge + axis.step * (start + factor * (np.arange(size) + 0.5)), np.float64)
 
 
 def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any]]) -> list[str]:
-    """Names for the native dims that nothing else in the Dataset has, unless at the same places."""
+    """Return names for the native dims that nothing else in the Dataset has, unless at the same places."""
     names = []
     for dim, values in zip(group.dims, centres, strict=True):
         name = f"{dim}_{group.gsd}m"
@@ -257,7 +257,7 @@ def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any
 
 
 def outer_edge(axis: Axis, rows: bool) -> float:
-    """The outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
+    """Return the outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
 
     Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
     """

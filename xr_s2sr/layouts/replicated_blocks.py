@@ -1,4 +1,4 @@
-"""Loops for bands held as copies: where neighbours differ, and one pixel of each cell. No policy."""
+"""Compiled loops for replicated bands: edges between unequal neighbours, and one pixel of each cell. No policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cell_edges(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # prag
     validity : (float, float, float, float)
         See :class:`xr_s2sr.scene.validity.Validity`.
     rows, cols : bool arrays, shapes (h,) and (w,)
-        Set to True where there is a seam, else left alone.
+        Set to True where there is an edge, else left alone.
     """
     bounds = rounded(validity)
     for i in range(image.shape[0]):

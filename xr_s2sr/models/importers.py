@@ -31,7 +31,7 @@ def keras(
     Parameters
     ----------
     path : path
-        An HDF5 file as Keras writes it: a whole model or weights alone. What the network is, is read from the
+        An HDF5 file as Keras writes it: a whole model or weights alone. The network is recognised by the
         shapes of the weights: DSen2 (Lanaras et al. 2018) of any depth and width, VDSen2 among them, or UP42's
         AESR; for the 20 m bands or for the 60 m bands.
     out : path, optional

@@ -11,7 +11,7 @@ from xr_s2sr.quality.degradation import BLURS, PROTOCOLS, Blur, Protocol, block_
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric, ergas, rmse, sam, sre, uiq
 from xr_s2sr.quality.sensor import gaussian_kernel
 
-#: What may be used from outside; nothing else here is public.
+#: The public names; nothing else here is public.
 __all__ = [
     "BLURS",
     "CUBIC_A",

@@ -17,8 +17,9 @@ from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
-from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, degraded_by, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
+from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units, resolve_radiometry
@@ -43,7 +44,7 @@ def consistency(
     Parameters
     ----------
     sr : Dataset or DataArray
-        What :func:`xr_s2sr.upsample` made of `ds`, or a part of it.
+        The result of :func:`xr_s2sr.upsample` for `ds`, or a part of it.
     ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
     protocol : {"mtf", "paper"}
@@ -66,6 +67,16 @@ def consistency(
         If `sr` holds no restored band of `ds`.
     GridError
         If the grids do not nest, the dates or the CRS differ, or no pixel can be compared.
+    RadiometryError, LazyError
+        As for :func:`xr_s2sr.degrade`.
+    InputError
+        If `protocol` or `satellite` is unknown.
+    ArgumentTypeError
+        If `sr` is neither a Dataset nor a DataArray.
+
+    References
+    ----------
+    Wald, Ranchin, Mangolini 1997 (PE&RS 63).
 
     Examples
     --------

@@ -19,7 +19,7 @@ BLURS: tuple[Blur, ...] = ("paper", "mtf")
 
 
 def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | None = None) -> float:
-    """Width of the Gaussian that stands for the sensor when an image is degraded.
+    """Return the width of the Gaussian that stands for the sensor when an image is degraded.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
 
 
 def blur(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
-    """Gaussian blur along the last two axes, borders mirrored ('symmetric')."""
+    """Blur by a Gaussian along the last two axes, borders mirrored ('symmetric'); `sigma` in pixels."""
     k = gaussian_kernel(sigma)
     r = len(k) // 2
     out = np.asarray(image, dtype=np.float64)
@@ -77,7 +77,7 @@ def blur(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
 
 
 def block_mean(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
-    """Mean over factor x factor blocks of the last two axes, which must divide evenly."""
+    """Average factor x factor blocks of the last two axes, which must divide evenly."""
     *lead, h, w = image.shape
     if h % factor or w % factor:
         raise InputError(f"image of {h} x {w} pixels does not divide into blocks of {factor} x {factor}")

@@ -13,7 +13,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
+from xr_s2sr.planning import TILE, Device, RunOptions, model_list, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
@@ -36,7 +36,7 @@ def evaluate(
     satellite: str | None = None,
     device: Device = "auto",
     threads: int | None = None,
-    tile: int = api.TILE,
+    tile: int = TILE,
     units: Units | None = None,
     offset: float | None = None,
     uncertainty: bool = False,

@@ -28,7 +28,7 @@ UIQ_WINDOW = 8
 
 
 def rmse(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> F64:
-    """Root mean square error per band, in the unit of the images.
+    """Return the root mean square error per band, in the unit of the images.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def rmse(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask 
 
 
 def sre(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> F64:
-    """Signal to reconstruction error per band, in dB: 10 log10(mean(truth)^2 / MSE).
+    """Return the signal to reconstruction error per band, in dB: 10 log10(mean(truth)^2 / MSE).
 
     As Lanaras et al. 2018 (arXiv:1803.04271, section 4) define it; infinite where nothing differs.
 
@@ -64,6 +64,11 @@ def sre(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask |
     Returns
     -------
     ndarray of float64, shape (bands,)
+
+    Raises
+    ------
+    InputError
+        As :func:`rmse` does.
     """
     a, b = _compared(restored, truth, border, valid)
     with np.errstate(divide="ignore"):
@@ -72,7 +77,7 @@ def sre(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask |
 
 
 def sam(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask | None = None) -> float:
-    """Spectral angle between restored and true pixels, mean over the pixels, in degrees.
+    """Return the spectral angle between restored and true pixels, mean over the pixels, in degrees.
 
     Kruse et al. 1993 (Remote Sensing of Environment 44). Pixels that are zero in all bands have no angle and are
     left out. NaN for a single band, which has no spectrum.
@@ -85,6 +90,11 @@ def sam(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask |
     Returns
     -------
     float
+
+    Raises
+    ------
+    InputError
+        As :func:`rmse` does.
     """
     a, b = _compared(restored, truth, border, valid)
     if len(a) < 2:
@@ -100,7 +110,7 @@ def sam(restored: Image, truth: Image, border: int = SCORE_BORDER, valid: Mask |
 
 
 def ergas(restored: Image, truth: Image, factor: int, border: int = SCORE_BORDER, valid: Mask | None = None) -> float:
-    """Relative global error: 100 / factor * sqrt(mean over bands of (RMSE / mean(truth))^2).
+    """Return the relative global error: 100 / factor * sqrt(mean over bands of (RMSE / mean(truth))^2).
 
     Wald 2000 ("Quality of high resolution synthesised images: is there a simple criterion?").
 
@@ -114,6 +124,12 @@ def ergas(restored: Image, truth: Image, factor: int, border: int = SCORE_BORDER
     Returns
     -------
     float
+        Without unit, 0 where nothing differs.
+
+    Raises
+    ------
+    InputError
+        As :func:`rmse` does.
     """
     a, b = _compared(restored, truth, border, valid)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -129,7 +145,7 @@ def uiq(
     *,
     window: int = UIQ_WINDOW,
 ) -> F64:
-    """Universal image quality index per band, from -1 to 1 (equal).
+    """Return the universal image quality index per band, from -1 to 1 (equal).
 
     Q = 4 cov(a, b) mean(a) mean(b) / ((var(a) + var(b)) (mean(a)^2 + mean(b)^2)) in windows of 8 x 8 pixels that
     slide by one pixel; the mean over all windows that hold counting pixels only. Where both are constant, what
@@ -146,6 +162,11 @@ def uiq(
     -------
     ndarray of float64, shape (bands,)
         NaN if no whole window is left.
+
+    Raises
+    ------
+    InputError
+        As :func:`rmse` does.
     """
     inside = _inside(restored, truth, border, valid)
     whole = _box(inside.astype(np.float64), window) == window**2

@@ -28,7 +28,7 @@ NOMINAL_MTF: dict[str, float] = {
     "B11": 0.23,
     "B12": 0.24,
 }
-#: What is given back, over what was measured: the flattest tenth of the windows holds less than the mean noise, and the
+#: Noise given back over noise measured: the flattest tenth of the windows holds less than the mean noise, and the
 #: finest texture of the ground, which nothing predicts either, counts as noise too. Found by hiding a 10 m band.
 NOISE_FACTOR = 1.6
 #: Side of the windows in which noise is measured, and the share of them, the flattest, that count.
@@ -40,7 +40,7 @@ F64 = NDArray[np.float64]
 
 
 def sensor_sigma(factor: int, mtf: float) -> float:
-    """Width of the Gaussian that makes a degraded band as blurred, relative to its pixel, as the native one.
+    """Return the width of the Gaussian that makes a degraded band as blurred, relative to its pixel, as the native one.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def sensor_sigma(factor: int, mtf: float) -> float:
 
 
 def noise_level(image: NDArray[np.floating]) -> float:
-    """Standard deviation of a band's noise, from the flattest tenth of the band.
+    """Estimate the standard deviation of a band's noise, from the flattest tenth of the band.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def noise_level(image: NDArray[np.floating]) -> float:
 
 
 def gaussian_kernel(sigma: float) -> F64:
-    """Sampled, normalised Gaussian, cut at four sigma."""
+    """Return a sampled, normalised Gaussian, cut at four sigma."""
     radius = int(4.0 * sigma + 0.5)
     x = np.arange(-radius, radius + 1, dtype=np.float64)
     k = np.exp(-0.5 * (x / sigma) ** 2)
@@ -115,7 +115,7 @@ def gaussian_kernel(sigma: float) -> F64:
 
 
 def noise_kept(factor: int, sigma: float) -> float:
-    """Share of white noise's standard deviation that blur and block mean leave.
+    """Return the share of white noise's standard deviation that blur and block mean leave.
 
     Parameters
     ----------
@@ -127,18 +127,38 @@ def noise_kept(factor: int, sigma: float) -> float:
     -------
     float
         Between 0 and 1 / factor.
+
+    Notes
+    -----
+    Gaussian and block mean, convolved, are separable weights. White noise keeps the root of the sum of their squares,
+    which for both axes together is the sum of squares of the weights of one.
     """
     kernel = gaussian_kernel(sigma) if sigma > 0 else np.ones(1)
     return float((np.convolve(kernel, np.full(factor, 1 / factor)) ** 2).sum())
 
 
 def noise_to_give_back(level: float, factor: int, sigma: float) -> float:
-    """Standard deviation of the noise that makes a degraded band as noisy as the native one."""
+    """Return the standard deviation of the noise that makes a degraded band as noisy as the native one.
+
+    Parameters
+    ----------
+    level : float
+        Standard deviation of the native band's noise, in any unit: see :func:`noise_level`.
+    factor : int
+        Ratio of coarse to fine ground sampling distance.
+    sigma : float
+        Width of the Gaussian in fine pixels.
+
+    Returns
+    -------
+    float
+        In the unit of `level`: ``level * sqrt(1 - noise_kept(factor, sigma)**2)``.
+    """
     return level * float(np.sqrt(1 - noise_kept(factor, sigma) ** 2))
 
 
 def noise_given_back(image: NDArray[np.floating], factor: int, sigma: float, band: str) -> F64:
-    """Noise to add to a degraded band, so that it is as noisy as the band was.
+    """Draw noise to add to a degraded band, so that it is as noisy as the band was.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def degrade(
     ds : Dataset, DataArray or DataTree
         As for :func:`xr_s2sr.upsample`; any slice of a scene will do.
     factor : int
-        How many times larger the pixels become, 2 or more: 2 to evaluate 20 m bands, 6 for 60 m bands.
+        Ratio of the new pixel size to the old, 2 or more: 2 to evaluate 20 m bands, 6 for 60 m bands.
     protocol : {"sensor", "paper", "mtf"}
         Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "sensor" also gives the noise back that
         averaging took (:func:`xr_s2sr.quality.sensor.noise_given_back`, seeded: results repeat).
@@ -66,7 +66,7 @@ def degrade(
         The bands, under their names and native dims, as float32 in the unit of the input (written down in
         ``scale_factor`` and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of
         the larger pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and
-        that nest at the new size, from the first whole pixel of the coarsest band on. What is not a band is left out.
+        that nest at the new size, from the first whole pixel of the coarsest band on. Other variables are left out.
         With the attribute ``s2sr_degraded_by`` of each band, ``upsample``, ``validate`` and ``evaluate`` expect
         larger pixels.
 

@@ -18,9 +18,9 @@ Keep: TypeAlias = Literal["fine", "all"]
 KEEP: tuple[Keep, ...] = ("fine", "all")
 
 
-def off_grid(ds: xr.Dataset, found: SceneInfo) -> list[str]:
+def off_grid(ds: xr.Dataset, info: SceneInfo) -> list[str]:
     """Return the names of the ancillary variables with dims of their own."""
-    fine = {*ds[found.fine.name].dims}
+    fine = {*ds[info.fine.name].dims}
     return [str(name) for name, da in ds.data_vars.items() if resolve(name) is None and not {*da.dims} <= fine]
 
 

@@ -1,4 +1,4 @@
-"""Coordinate reference systems: read from wherever a holder keeps them, written as rioxarray does, and what they tell.
+"""Coordinate reference systems: read from wherever a library keeps them, written as rioxarray does.
 
 The only room with rioxarray, besides the tutorial.
 """
@@ -18,22 +18,22 @@ from rioxarray.crs import crs_from_user_input
 from xr_s2sr.errors import GridError
 from xr_s2sr.scene.grid import TOLERANCE, Grid
 
-#: What an attribute called "crs" or "epsg" raises that holds none.
+#: Raised for an attribute called "crs" or "epsg" that does not hold one.
 _NO_CRS = CRSError, ProjError
 
 
 def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
-    """The CRS as rioxarray sees it, or as an index, an attribute or a scalar coordinate tells; or None."""
+    """Return the CRS as rioxarray sees it, or of an index, an attribute or a scalar coordinate; else None."""
     with suppress(*_NO_CRS):
         if obj.rio.crs is not None:
             return obj.rio.crs
-    told = [getattr(index, "crs", None) for index in obj.xindexes.values()]  # xproj, rasterix
-    told.append(getattr(obj.attrs.get("area"), "crs", None))  # satpy
+    candidates = [getattr(index, "crs", None) for index in obj.xindexes.values()]  # xproj, rasterix
+    candidates.append(getattr(obj.attrs.get("area"), "crs", None))  # satpy
     for key in ("proj:epsg", "proj:code", "epsg", "crs"):  # EOPF and stackstac, cubo, xee
-        told.append(obj.attrs.get(key))
+        candidates.append(obj.attrs.get(key))
         if key in obj.coords and obj.coords[key].ndim == 0:
-            told.append(obj.coords[key].item())
-    for value in told:
+            candidates.append(obj.coords[key].item())
+    for value in candidates:
         if value is not None and value != "":
             with suppress(*_NO_CRS):
                 return crs_from_user_input(value)
@@ -49,9 +49,9 @@ def write_crs(ds: xr.Dataset, crs: Any) -> xr.Dataset:
 
 
 def tile_origin(crs: Any) -> tuple[float, float] | None:
-    """Where the 60 m pixels of all Sentinel-2 tiles of a CRS count from: a y and an x; None if it is no UTM zone.
+    """Return the y and x from which the 60 m pixels of all tiles in a CRS count; None if it is not a UTM zone.
 
-    In the south that is the false northing, 10 000 km, which is no multiple of 60 m.
+    In the south that is the false northing, 10 000 km, which is not a multiple of 60 m.
     """
     code = None if crs is None else crs.to_epsg()
     if code is None or not 1 <= code % 100 <= 60 or code // 100 not in (326, 327):
@@ -65,6 +65,7 @@ def check_tile(grid: Grid, gsd: int, crs: Any, name: str) -> None:
     Raises
     ------
     GridError
+        If pixel edges lie on multiples of 60 m, where the tile's own do not.
     """
     origin = tile_origin(crs)
     if gsd != 60 or abs(grid.gsd - 60) > 60 * TOLERANCE or origin is None or origin[0] == 0:

@@ -1,4 +1,4 @@
-"""SceneInfo a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
+"""Inspect a Dataset without reading pixels: bands, grids, radiometry, and everything that is wrong with them.
 
 Problems are collected instead of raised. ``upsample`` then raises the first problem, ``validate`` shows all.
 """
@@ -17,7 +17,8 @@ from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import check_tile, read_crs
-from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
+from xr_s2sr.scene.grid import Grid, degraded_by, read_grid
+from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.radiometry import UNITS, Units
 
@@ -97,6 +98,7 @@ class SceneInfo:
         Raises
         ------
         RadiometryError
+            If they differ along a dimension of any band.
         """
         for band in self.bands.values():
             if band.dates is not None:
@@ -116,7 +118,7 @@ class SceneInfo:
 
 
 def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None = None) -> SceneInfo:
-    """SceneInfo a Dataset after checking the arguments that say what its pixel values are.
+    """Inspect a Dataset after checking the arguments that say what its pixel values are.
 
     `known` describes a Dataset that has these variables and more; nothing that it says is read again.
     """
@@ -130,19 +132,21 @@ def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None 
 
 def find_bands(ds: xr.Dataset, info: SceneInfo) -> None:
     """Resolve the names of all data variables."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name in ds.data_vars:
         band = resolve(name)
         if band is None:
             continue
-        if band in found:
+        if band in variables:
             info.problems.append(
-                BandError(f"both {found[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+                BandError(
+                    f"both {variables[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})"
+                )
             )
             continue
-        found[band] = str(name)
-    info.variables = {band: found[band] for band in BANDS if band in found}
-    if not found:
+        variables[band] = str(name)
+    info.variables = {band: variables[band] for band in BANDS if band in variables}
+    if not variables:
         names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
         info.problems.append(
             BandError(
@@ -179,7 +183,7 @@ def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr
                 )
             )
         return result
-    # by GSD and dims, since what shares those shares its place, and its problem: told once
+    # by GSD and dims, since what shares those shares its place, and its problem: reported once
     places: dict[tuple[int, Dims], Place | None] = {}
     grid: Grid | None = None
     degraded = 1
@@ -239,7 +243,7 @@ def _radiometry_notes(bands: Iterable[SceneBand]) -> list[str]:
 
 
 def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
-    """The 10 m bands share their dims, and all bands their leading ones."""
+    """Refuse 10 m bands with dims of their own, and bands with other leading dims."""
     if band.is_fine and da.dims[-2:] != reference.dims[-2:]:
         raise GridError(
             f"the 10 m bands {reference.name!r} and {da.name!r} have dims of their own, {reference.dims[-2:]} and "
@@ -255,7 +259,7 @@ def _check_dims(da: xr.DataArray, reference: xr.DataArray, band: Band) -> None:
 
 
 def _check_cells(info: SceneInfo) -> None:
-    """Lattices must share the coarser's cells, or no window can hold whole pixels of both."""
+    """Collect a problem for grids that do not share the coarser's pixel edges: no window holds whole pixels of both."""
     first: dict[int, SceneBand] = {}
     places = {(band.factor, band.start): band for band in reversed(info.bands.values())}
     for band in sorted(places.values(), key=lambda h: h.factor):

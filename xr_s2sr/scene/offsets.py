@@ -1,4 +1,4 @@
-"""Offsets that differ between dates: what the items of a cube say of their processing baseline, or the user does.
+"""Offsets that differ between dates: by the processing baseline of a cube's items, or given by the user.
 
 From processing baseline 04.00 on, reflectance = (DN - 1000) / 10000. Reprocessing (Collection 1) gives old dates the
 offset too, so a date alone tells nothing.
@@ -37,7 +37,7 @@ class DateOffsets:
 def radiometric_state(
     da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None
 ) -> tuple[Radiometry, DateOffsets | None]:
-    """What the values mean, resolved once: by arguments, attributes, encoding, processing baseline, assumption.
+    """Resolve the meaning of the values: by arguments, attributes, encoding, processing baseline, assumption.
 
     Returns
     -------
@@ -48,13 +48,13 @@ def radiometric_state(
     """
     if isinstance(offset, xr.DataArray):
         radiometry = resolve_radiometry(da, units)
-        told: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
+        dated: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
     else:
         radiometry = resolve_radiometry(da, units, offset)
-        told = None if offset is not None else by_baseline(da, radiometry)
-    if told is None:
+        dated = None if offset is not None else by_baseline(da, radiometry)
+    if dated is None:
         return radiometry, None
-    offsets, where = told
+    offsets, where = dated
     scale, _, nodata = radiometry.source.partition("; ")
     scale = scale.removesuffix(", no offset")
     first = offsets if isinstance(offsets, float) else offsets.values[0]
@@ -63,7 +63,7 @@ def radiometric_state(
 
 
 def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> DateOffsets:
-    """A user's own offsets along a leading dimension, in the unit of the values.
+    """Return a user's own offsets along a leading dimension, in the unit of the values.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> D
 
 
 def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:
-    """What the processing baseline says of the offset, and where that was found; None if nothing does.
+    """Return the offset by processing baseline and the source of that; None if nothing says the baseline.
 
-    Only of DN whose offset nothing else tells. What one coordinate does not know of a date, another may.
+    Only for DN whose offset nothing else gives. Where one coordinate lacks a date, another may know it.
 
     Raises
     ------
@@ -119,8 +119,8 @@ def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets |
     if len(known) < size:
         raise _unknown_dates(da, dim, [k for k, offset in enumerate(offsets) if offset is None], keys)
     where = f"offset by processing baseline ({', '.join(keys)})"
-    found = tuple(offset * radiometry.scale for offset in known)
-    return (found[0] if len({*found}) == 1 else DateOffsets(dim, found)), where
+    offset_values = tuple(offset * radiometry.scale for offset in known)
+    return (offset_values[0] if len({*offset_values}) == 1 else DateOffsets(dim, offset_values)), where
 
 
 def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | None:
@@ -133,7 +133,7 @@ def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | N
 
 
 def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: list[str]) -> RadiometryError:
-    """What to say where some dates lack what the others have."""
+    """Return the error for dates that lack what the others have."""
     named = [str(da[dim].values[k])[:10] if dim in da.coords else str(k) for k in unknown]
     listed = ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
     return RadiometryError(
@@ -144,16 +144,16 @@ def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: li
 
 
 def _offset(baseline: Any) -> float | None:
-    """DN to add for a baseline such as "05.09", "N0400" or 5.09; None if it is none."""
-    found = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)|(\d(?:\.\d+)?)", str(baseline).strip())
-    if found is None:
+    """Return the DN to add for a baseline such as "05.09", "N0400" or 5.09; None if it is not a baseline."""
+    match = re.fullmatch(r"[Nn]?(\d\d)\.?(\d\d)|(\d(?:\.\d+)?)", str(baseline).strip())
+    if match is None:
         return None
-    number = float(found[3]) if found[3] else int(found[1]) + int(found[2]) / 100
+    number = float(match[3]) if match[3] else int(match[1]) + int(match[2]) / 100
     return BASELINE_OFFSET if number >= FIRST_BASELINE else 0.0
 
 
 def offset_argument(value: object) -> float | xr.DataArray | None:
-    """`offset` as one number, or finite numbers along one dimension."""
+    """Return `offset` as one number, or finite numbers along one dimension; refuse anything else."""
     from xr_s2sr import arguments
 
     if isinstance(value, xr.DataArray) and value.ndim == 1 and value.dtype.kind in "iuf":

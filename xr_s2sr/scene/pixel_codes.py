@@ -18,14 +18,14 @@ VALID, INVALID, SATURATED = 0, 1, 2
 
 @jit
 def rounded(validity: Any) -> Any:  # pragma: no cover
-    """The bounds of valid pixels (nodata, low, high, top) in float32."""
+    """Return the bounds of valid pixels (nodata, low, high, top) in float32."""
     nodata, low, high, top = validity
     return np.float32(nodata), np.float32(low), np.float32(high), np.float32(top)
 
 
 @jit
 def classify(value: Any, bounds: Any) -> int:  # pragma: no cover
-    """Code of a pixel, all in float32; :func:`xr_s2sr.scene.validity.classify` is the same in numpy."""
+    """Return the code of a pixel, all in float32; :func:`xr_s2sr.scene.validity.classify` is the same in numpy."""
     nodata, low, high, top = bounds
     state = VALID if (low <= value) & (value <= high) else INVALID  # NaN and -inf lie nowhere
     if value >= top:

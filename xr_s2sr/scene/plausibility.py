@@ -1,4 +1,4 @@
-"""Pixels against metadata: a typical reflectance that no surface has means that the unit is not what was thought.
+"""Check pixels against metadata: a median that no surface has means that the unit is not the one assumed.
 
 Single values that no surface has are fill values that nothing declares: taken as nodata, with a warning.
 """
@@ -50,8 +50,8 @@ def check_variable(da: xr.DataArray, native: SceneBand) -> None:
     # a few thousand pixels spread over the image tell a median well enough
     rows, cols = (slice(None, None, max(1, n // 64)) for n in data.shape[-2:])
     for index in np.ndindex(*data.shape[:-2]):
-        told = {dim: da[dim].values[i] for dim, i in zip(da.dims, index, strict=False) if dim in da.coords}
-        date = ", ".join(f"{dim}={str(value)[:10]}" for dim, value in told.items()) or f"index {index}"
+        coords = {dim: da[dim].values[i] for dim, i in zip(da.dims, index, strict=False) if dim in da.coords}
+        date = ", ".join(f"{dim}={str(value)[:10]}" for dim, value in coords.items()) or f"index {index}"
         check(data[(*index, rows, cols)], native.at(index), str(da.name), f" at {date}" if index else "")
 
 
@@ -60,7 +60,7 @@ def _middle(size: int) -> slice:
 
 
 def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
-    """Refuse pixels of one date whose median is no reflectance."""
+    """Refuse pixels of one date whose median cannot be a reflectance."""
     sample = _without_fill(pixels, radiometry)
     if sample.size == 0:
         return
@@ -87,7 +87,7 @@ def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "")
 
 
 def _without_fill(pixels: np.ndarray, radiometry: Radiometry) -> np.ndarray:
-    """The pixels that are there, without fill values that nothing declares."""
+    """Return the pixels that are there, without fill values that nothing declares."""
     numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
     strange = ~valid(numbers, radiometry.validity)
     if len(np.unique(numbers[strange])) > FILL_VALUES:
@@ -126,7 +126,7 @@ class Fill:
         return low if low == high else f"{low} to {high}"
 
     def fix(self, name: str) -> str:
-        """The line that declares them."""
+        """Return the line that declares them."""
         if self.smallest == self.largest:
             return f'ds["{name}"].attrs["_FillValue"] = {self.values}'
         blank, (_, low, high, _) = self.radiometry.blank, self.radiometry.validity
@@ -137,15 +137,15 @@ class Fill:
 
 
 def _shown(value: float) -> str:
-    """A number as float32 knows it: -9999.9 and not -9999.900390625."""
+    """Format a number as float32 knows it: -9999.9 and not -9999.900390625."""
     return str(np.float32(value) if abs(value) <= LARGEST else value).removesuffix(".0")
 
 
 @dataclass
 class Undeclared:
-    """Fill values that nothing declares, by variable: gathered over bands and dates, told in one warning."""
+    """Fill values that nothing declares, by variable: gathered over bands and dates, reported in one warning."""
 
-    found: dict[str, Fill] = field(default_factory=dict)
+    fills: dict[str, Fill] = field(default_factory=dict)
     _seen: set[Any] = field(default_factory=set)
 
     def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
@@ -158,15 +158,15 @@ class Undeclared:
         count, smallest, largest = pixel_codes.impossible(image, radiometry.validity)
         if count:
             fill = Fill(count, smallest, largest, radiometry)
-            self.found[name] = self.found[name] + fill if name in self.found else fill
+            self.fills[name] = self.fills[name] + fill if name in self.fills else fill
 
     def warn(self, where: str = "", at: Line | None = None) -> None:
         """Name values, pixels and the line that declares them, if there are any."""
-        if not self.found:
+        if not self.fills:
             return
-        listed = ", ".join(f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.found.items())
-        name, fill = next(iter(self.found.items()))
-        more = ", and so for the others" if len(self.found) > 1 else ""
+        listed = ", ".join(f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.fills.items())
+        name, fill = next(iter(self.fills.items()))
+        more = ", and so for the others" if len(self.fills) > 1 else ""
         warn(
             f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
             f"{fill.fix(name)}",
@@ -207,8 +207,8 @@ _lock = Lock()
 def warn_once(undeclared: Undeclared, call: str, at: Line | None) -> None:
     """Warn from a task, at the line of the call: of each variable once in this process, whatever other tasks find."""
     with _lock:
-        undeclared.found = {name: fill for name, fill in undeclared.found.items() if (call, name) not in _warned}
-        _warned.update((call, name) for name in undeclared.found)
+        undeclared.fills = {name: fill for name, fill in undeclared.fills.items() if (call, name) not in _warned}
+        _warned.update((call, name) for name in undeclared.fills)
     undeclared.warn(", here and in other chunks", at)
 
 

@@ -1,4 +1,4 @@
-"""What a pixel value means: DN, reflectance or percent, its offset, its nodata and saturation marks."""
+"""The meaning of pixel values: DN, reflectance or percent; offset, nodata and saturation marks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SATURATED_DN = 65535
 
 @dataclass(frozen=True)
 class Storage:
-    """How integers hold a variable's values: value = integer * step + base.
+    """Integers that hold a variable's values: value = integer * step + base.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Storage:
         return SATURATED_DN * self.step + self.base
 
     def bounds(self) -> tuple[float, float]:
-        """Smallest and largest value of a valid pixel: the integers' own, without the marks.
+        """Return the smallest and largest value of a valid pixel: the integers' own, without the marks.
 
         In float32, so that clipping in float32 cannot step over them.
         """
@@ -68,7 +68,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Radiometry:
-    """How one variable's values and reflectance translate: reflectance = value * scale + offset.
+    """Translation between one variable's values and reflectance: reflectance = value * scale + offset.
 
     Attributes
     ----------
@@ -99,17 +99,17 @@ class Radiometry:
 
     @property
     def validity(self) -> Validity:
-        """Which values are valid."""
+        """Bounds of valid values."""
         return possible(self.scale, self.offset, self.nodata, self.top)
 
     @property
     def assumed_dn(self) -> bool:
-        """Whether the values were taken for DN without an offset, for want of anything that says so."""
+        """True if the values were taken for DN without an offset, for want of anything that says so."""
         return self.scale == UNITS["dn"] and self.source.startswith("assumed")
 
     @property
     def blank(self) -> float:
-        """What an invalid pixel of the result becomes.
+        """The value of an invalid pixel of the result.
 
         Floats whose attributes still name 0 as nodata (``ds.where(...)`` of a product) get NaN: as a reflectance, 0
         would pass for a dark pixel.
@@ -117,11 +117,11 @@ class Radiometry:
         return math.nan if not self.integer and self.nodata == 0 else self.nodata
 
     def bounds(self) -> tuple[float, float]:
-        """Smallest and largest value that a valid pixel may take, marks excluded; infinite for plain floats."""
+        """Return the smallest and largest value of a valid pixel, marks excluded; infinite for plain floats."""
         return (-math.inf, math.inf) if self.storage is None else self.storage.bounds()
 
     def storable(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Floats that will be written as integers, cut in place to what those hold: xarray would wrap them around."""
+        """Clip floats that will be written as integers, in place, to what those hold: xarray would wrap them around."""
         if self.integer or self.storage is None:
             return data
         low, high = self.bounds()
@@ -143,7 +143,7 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
     da : DataArray
         One band.
     units : {"dn", "reflectance", "percent"}, optional
-        What the values are, if it is known better than the metadata tell.
+        The unit of the values, where it is known better than the metadata say.
     offset : float, optional
         Added to the values before they are scaled, in their own unit: -1000 for DN of processing baseline
         04.00 and later.
@@ -189,10 +189,10 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
 def _scale(da: xr.DataArray) -> tuple[float, float, str]:
     for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
         if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
-            found = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
-            if found == [1.0, 0.0]:
+            pair = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
+            if pair == [1.0, 0.0]:
                 break  # GDAL writes the identity where nothing is known
-            return found[0], found[1], "attrs"
+            return pair[0], pair[1], "attrs"
     unit = str(da.attrs.get("units", "")).strip().lower()
     if unit in ("%", "percent"):
         return UNITS["percent"], 0.0, "attrs"
@@ -209,7 +209,7 @@ def _scale(da: xr.DataArray) -> tuple[float, float, str]:
 
 
 def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
-    """Integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
+    """Return the integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
     encoding = da.encoding
     if da.dtype.kind != "f" or encoding.get("dtype") is None or np.dtype(encoding["dtype"]).kind not in "iu":
         return None
@@ -239,7 +239,7 @@ def _number(da: xr.DataArray, key: str, default: float) -> float:
 
 
 def validity_in_any_unit(da: xr.DataArray) -> Validity:
-    """Which values are valid, as far as can be said before the unit of the pixels is settled.
+    """Return the bounds of valid values, as far as can be said before the unit of the pixels is settled.
 
     Raises
     ------

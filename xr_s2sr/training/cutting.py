@@ -72,7 +72,7 @@ class Cutter:
     def _place(
         self, scene: Source, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
     ) -> list[Array]:
-        """One patch of every band group at a random place without invalid pixels."""
+        """Cut one patch of every band group at a random place without invalid pixels."""
         arrays, (rows, cols) = self._pad(scene, cells, per_cell, margins, names)
         for _ in range(TRIES):
             y, x = self.rng.integers(0, rows - cells + 1), self.rng.integers(0, cols - cells + 1)

@@ -27,7 +27,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far patches are driven from the scenes that they come from.
+    """Settings of augmentation: how far patches are driven from the scenes that they come from.
 
     Attributes
     ----------
@@ -167,13 +167,13 @@ class Patches:
         return self.sensor
 
     def _atmospheric_gain(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
-        """Random gains of B01's and B09's own."""
+        """Draw random gains of their own for B01 and B09."""
         most = np.reshape(self.augmentation.air, (1, 2, 1, 1))
         log = self.rng.uniform(-1, 1, (len(b60), 2, 1, 1)) * most * (self.rng.random((len(b60), 1, 1, 1)) < 0.7)
         return [b10, b20, b60 * torch.from_numpy(np.exp(log).astype(np.float32))]
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Random gain and offset per patch; noise of the sensor's size on some."""
+        """Apply a random gain and offset to each patch, and noise of the sensor's size to some."""
         rng, n, how = self.rng, len(truth), self.augmentation
         gain = torch.from_numpy(np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1))).astype(np.float32))
         offset = rng.uniform(-300, 1500, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.shifted)
@@ -198,7 +198,7 @@ class Patches:
         return [low10, low20 * kept[:, :, None, None], *rest], truth, present
 
     def _left(self) -> NDArray[np.integer]:
-        """Which of the 20 m bands are left of a patch that lacks some."""
+        """Draw the 20 m bands that are left of a patch that lacks some."""
         rng = self.rng
         if self.gsd == 20 and rng.random() < self.augmentation.only_swir:
             return _SWIR[rng.integers(3)]

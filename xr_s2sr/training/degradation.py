@@ -36,7 +36,7 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
 
 
 def degradation_taps(factor: int, sigma: Tensor) -> Tensor:
-    """Blur and block mean along one axis, as weights (len(sigma), 2 margin + factor) of one strided convolution."""
+    """Return blur and block mean along one axis as weights (len(sigma), 2 margin + factor) of a strided convolution."""
     r = margin(factor)
     at = torch.arange(-r, r + 1, dtype=torch.float32)
     k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
@@ -48,13 +48,13 @@ def degradation_taps(factor: int, sigma: Tensor) -> Tensor:
 
 
 def noise_taken(factor: int, sigma: Tensor) -> Tensor:
-    """Share of white noise's standard deviation that a degradation takes, in the shape of sigma."""
+    """Return the share of white noise's standard deviation that a degradation takes, in the shape of sigma."""
     kept = (degradation_taps(factor, sigma.reshape(-1)) ** 2).sum(dim=1)
     return (1 - kept**2).clamp(min=0).sqrt().reshape(sigma.shape)
 
 
 def margin(factor: int) -> int:
-    """Fine pixels that a patch needs around it to be degraded by `factor`: three to four sigma."""
+    """Return the fine pixels that a patch needs around it to be degraded by `factor`: three to four sigma."""
     return 2 * factor
 
 
@@ -103,7 +103,7 @@ def sensor_like(rng: np.random.Generator, n: int, share: float) -> Tensor:
 
 
 def usual_sigmas(rng: np.random.Generator, n: int, bands: int, factor: int) -> Tensor:
-    """Blur widths (n, bands) in fine pixels, between those of the protocols "paper" and "mtf"."""
+    """Draw blur widths (n, bands) in fine pixels, between those of the protocols "paper" and "mtf"."""
     paper, mtf = 1.0 / factor, factor / 2.0
     kind = rng.random(n)
     base = np.where(kind < 0.4, paper, np.where(kind < 0.75, mtf, rng.uniform(paper, 1.15 * mtf, n)))
@@ -114,7 +114,7 @@ def usual_sigmas(rng: np.random.Generator, n: int, bands: int, factor: int) -> T
 
 
 def sensor_sigmas(rng: np.random.Generator, n: int, bands: Sequence[str], factor: int) -> Tensor:
-    """Blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
+    """Draw blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
     nominal = np.array([sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands])
     spread = 0.12 * rng.standard_normal((n, 1)) + 0.05 * rng.standard_normal((n, len(bands)))
     return torch.from_numpy((nominal * np.exp(spread)).astype(np.float32))

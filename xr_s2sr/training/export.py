@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file with its card, checked against torch."""
+"""Write a trained network to an ONNX file with its card, and check that against torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
 
 def halo(net: Network) -> int:
-    """Receptive-field radius in 10 m pixels, for windows that start on whole cells."""
+    """Return the receptive-field radius in 10 m pixels, for windows that start on whole cells."""
     convolutions = 2 * net.depth + 2
     if isinstance(net, DSen2):
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
@@ -59,7 +59,7 @@ def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float
 
 
 def coarse(net: CoarseNet) -> tuple[Graph, str]:
-    """The graph of one of our own networks, and the name of its result."""
+    """Build the graph of one of our own networks; also return the name of its result."""
     g = Graph()
 
     def conv(x: str, layer: Any, **options: int) -> str:
@@ -136,7 +136,7 @@ def trained(name: str | Path) -> Network:
 
 
 def _layers(net: Network) -> list[nn.Conv2d]:
-    """Convolutions in the order of the exported graph."""
+    """Return the convolutions in the order of the exported graph."""
     if isinstance(net, DSen2):
         return net.layers
     assert isinstance(net, CoarseNet)
@@ -145,13 +145,13 @@ def _layers(net: Network) -> list[nn.Conv2d]:
 
 
 def weights(layer: nn.Conv2d) -> Conv:
-    """A convolution's weights as arrays."""
+    """Return a convolution's weights as arrays."""
     bias = None if layer.bias is None else layer.bias.detach().numpy()
     return Conv(layer.weight.detach().numpy(), bias)
 
 
 def difference(net: Network, path: str | Path, size: int = 48) -> float:
-    """Largest difference between torch and ONNX Runtime on random input."""
+    """Return the largest difference between torch and ONNX Runtime on random input."""
     ort = import_onnxruntime()
 
     rng = np.random.default_rng(0)
@@ -168,7 +168,7 @@ def difference(net: Network, path: str | Path, size: int = 48) -> float:
 
 
 def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
-    """The card of a network that was trained here: bands in the order of wavelength, any 20 m band optional."""
+    """Make the card of a network that was trained here: bands in the order of wavelength, any 20 m band optional."""
     inputs = {key: BY_GSD[INPUT_GSD[key]] for key in net.inputs}
     targets = BY_GSD[20 if net.skip_factor == 2 else 60]
     return ModelCard(

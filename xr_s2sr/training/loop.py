@@ -7,19 +7,20 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
 from xr_s2sr.training.data import FACTOR, SCALE, Augmentation, Patches
 from xr_s2sr.training.export import start_from
+from xr_s2sr.training.losses import error_of_a_batch
 from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import ARCHITECTURES, Network, build
 from xr_s2sr.training.scenes import Scene
@@ -68,7 +69,7 @@ class Recipe:
 
     @classmethod
     def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
-        """The recipe of the packaged model for 20 m or 60 m bands, or with the paper's DSen2 or VDSen2 in its place."""
+        """Return the recipe of the packaged model for 20 m or 60 m bands, or of the paper's DSen2 or VDSen2."""
         width, depth = ARCHITECTURES[architecture][gsd]
         base: dict[str, Any] = {"gsd": gsd, "architecture": architecture, "width": width, "depth": depth}
         if architecture != "coarse":
@@ -86,7 +87,7 @@ class Recipe:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine down to a hundredth of the peak."""
+    """Return the rate of a step: linear warm-up, then half a cosine down to a hundredth of the peak."""
     if step < recipe.warmup:
         return recipe.rate * (step + 1) / recipe.warmup
     t = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
@@ -201,60 +202,13 @@ def train(
 
 
 def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the convolutions of the blocks, AdamW for the first and last layers and all biases."""
+    """Make the optimisers: Muon for the convolutions of the blocks, AdamW for the outer layers and all biases."""
     blocks = [p for name, p in net.named_parameters() if name.startswith("blocks.") and p.ndim == 4]
     chosen = {id(p) for p in blocks}
     rest = [p for p in net.parameters() if id(p) not in chosen]
     # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
     adam = torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
     return [Muon(blocks, recipe.rate), adam]
-
-
-def error_of_a_batch(
-    net: Network,
-    recipe: Recipe,
-    patches: Patches,
-    step: int,
-    teacher: Network | None,
-    clean_teacher: Network | None,
-) -> Tensor:
-    """Draw the patches of a step, restore them, and compare with the truth, a teacher's results, or both."""
-    number, size, border = recipe.patches(step)
-    rng = patches.rng
-    if teacher is not None and rng.random() < recipe.unlabelled:
-        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
-        return mean_error(inner(net(*inputs), border), inner(lessons(teacher, inputs, rng), border), present)
-    proxy = [True] if rng.random() < recipe.proxy else []
-    inputs, truth, present = patches.batch(number, size, bool(proxy))
-    restored = inner(net(*inputs, *proxy), border)
-    loss = mean_error(restored, inner(truth, border), present)
-    if teacher is None or proxy:
-        return loss
-    lesson = lessons(teacher, inputs, rng)
-    if clean_teacher is not None and not bool(patches.sensor.all()):
-        clean = ~patches.sensor[:, 0]
-        lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], rng)
-    return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
-
-
-@torch.no_grad()
-def lessons(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
-    """Return a teacher's results, seen in one of the eight orientations: over many steps, its self-ensemble."""
-    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
-    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
-    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
-    return torch.rot90(out, -turns, (2, 3))
-
-
-def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
-    """L1 over the bands that are there; present is (N, targets), 0 or 1."""
-    error: Tensor = (restored - truth).abs().mean(dim=(2, 3)) * present
-    return error.sum() / present.sum()
-
-
-def inner(x: Tensor, border: int) -> Tensor:
-    """Without as many pixels on each side."""
-    return x[..., border:-border, border:-border] if border else x
 
 
 def save(
@@ -279,7 +233,7 @@ def save(
 
 
 def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
-    """A whole scene degraded for scoring: the network's inputs (DN) and the truth."""
+    """Degrade a whole scene for scoring: return the network's inputs (DN) and the truth."""
     factor = FACTOR[gsd]
     scene = scene.crop(12 if gsd == 20 else 36)
     arrays = [scene.b10, scene.b20] if gsd == 20 else [scene.b10, scene.b20, scene.b60]
@@ -295,7 +249,7 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 
 @torch.no_grad()
 def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
-    """Mean over scenes of mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
+    """Return the mean over scenes of the mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
     ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}
     for scene in scenes:

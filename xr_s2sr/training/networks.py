@@ -29,7 +29,7 @@ def upsample(x: Tensor, phases: Tensor, factor: int) -> Tensor:
 
 
 class Network(nn.Module):
-    """What the loop and the export know of every network."""
+    """A network, as far as the loop and the export know it."""
 
     #: names of the inputs; factor between the last one and the output grid
     inputs: tuple[str, ...]

@@ -39,7 +39,7 @@ class Scene:
 
     @cached_property
     def all_valid(self) -> bool:
-        """Whether every pixel is valid."""
+        """True if every pixel is valid."""
         return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
 
     @cached_property
@@ -53,7 +53,7 @@ class Scene:
         }
 
     def crop(self, multiple: int) -> Scene:
-        """The upper left part whose 10 m size is a multiple of `multiple`."""
+        """Return the upper left part whose 10 m size is a multiple of `multiple`."""
         h, w = (n // multiple * multiple for n in self.b10.shape[-2:])
         b60 = None if self.b60 is None else self.b60[:, : h // 6, : w // 6]
         return replace(self, b10=self.b10[:, :h, :w], b20=self.b20[:, : h // 2, : w // 2], b60=b60)
@@ -94,7 +94,7 @@ def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, re
 
 
 def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
-    """A Dataset of one date as a scene: what all its bands cover, in whole 60 m cells.
+    """Turn a Dataset of one date into a scene: what all its bands cover, in whole 60 m cells.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
 def _reflectance_dn(
     ds: xr.Dataset, info: SceneInfo, band: str, corner: tuple[int, int], size: tuple[int, int]
 ) -> Array:
-    """Reflectance x 10000 of one band in a rectangle of 10 m pixels; NaN where invalid."""
+    """Return reflectance x 10000 of one band in a rectangle of 10 m pixels; NaN where invalid."""
     native = info.bands[band]
     rows, cols = (
         slice((first - start) // native.factor, (first - start + n) // native.factor)

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
-from xr_s2sr.training.loop import Recipe, inner, learning_rate
+from xr_s2sr.training.loop import Recipe, learning_rate
+from xr_s2sr.training.losses import inner
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.scenes import Scene
 

@@ -62,11 +62,14 @@ class _Canvas:
 
     def winding(self, along: F32, across: F32, middle: float, swing: float) -> F32:
         """Signed distance in metres from a winding line that crosses the scene."""
-        away, slope = across - middle * self.extent, np.zeros_like(along)
+        distance, slope = across - middle * self.extent, np.zeros_like(along)
         for waves, height in ((1.1, 1.0), (2.9, 0.45), (7.3, 0.12)):
             k, phase, height = 2 * np.pi * waves / self.extent, self.rng.uniform(0, 6.28), swing * height * self.extent
-            away, slope = away - height * np.sin(k * along + phase), slope + height * k * np.cos(k * along + phase)
-        return np.asarray(away / np.sqrt(1 + slope**2), np.float32)
+            distance, slope = (
+                distance - height * np.sin(k * along + phase),
+                slope + height * k * np.cos(k * along + phase),
+            )
+        return np.asarray(distance / np.sqrt(1 + slope**2), np.float32)
 
     def paint(self, where: Mask, first: Codes | str, second: str, mix: F32 | float, grain: float) -> None:
         self.first[where] = _CODE[first] if isinstance(first, str) else first[where]

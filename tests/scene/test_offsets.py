@@ -7,29 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from scenes import RED_EDGE, TWELVE, native
+from scenes import RED_EDGE, TIMES, TWELVE, cube, native
 
 import xr_s2sr
 from xr_s2sr.errors import ArgumentTypeError, RadiometryError
 from xr_s2sr.scene.offsets import EARTH_SEARCH, radiometric_state
 
-TIMES = np.array(["2021-06-01", "2022-06-01", "2023-06-01"], "M8[ns]")
-
-
-def cube(baselines: Any = None, dtype: str = "uint16") -> xr.Dataset:
-    """The same place on three dates; the last two have 1000 DN more, as from baseline 04.00 on."""
-    ds = native((60, 60), lead={"time": TIMES}, dtype=dtype)
-    shift = xr.DataArray(np.array([0, 1000, 1000], dtype), dims="time")
-    ds = ds.map(lambda v: (v.isel(time=[0, 0, 0]).assign_coords(time=TIMES) + shift).astype(dtype).transpose(*v.dims))
-    return ds if baselines is None else ds.assign_coords({"s2:processing_baseline": ("time", baselines)})
-
 
 def offsets(ds: xr.Dataset) -> list[float]:
-    """Reflectance at DN 0, by date, as the survey finds it."""
+    """Reflectance at DN 0, by date, as scene_info finds it."""
     from xr_s2sr.scene.info import scene_info
 
-    held = scene_info(ds, None, None).bands["B05"]
-    return [held.at((k,)).offset for k in range(3)]
+    band = scene_info(ds, None, None).bands["B05"]
+    return [band.at((k,)).offset for k in range(3)]
 
 
 @pytest.mark.parametrize("baselines", [["02.14", "04.00", "05.09"], ["N0214", "N0400", "N0509"], [2.14, 4.0, 5.09]])

@@ -1,4 +1,4 @@
-"""Plain numpy twins of compiled loops, shared by their tests."""
+"""The rule of valid pixels once more, written with plain numpy."""
 
 from __future__ import annotations
 

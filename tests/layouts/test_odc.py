@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 from holders import COMMON, at_10_m, in_the_south, same_pixels, stac_item, with_offset
 from rasterio.warp import transform_bounds
+from real_scenes import real
 from scenes import FINE, RED_EDGE, SIXTY, TWELVE, native
-from test_real import real
 
 import xr_s2sr
 from xr_s2sr import tutorial

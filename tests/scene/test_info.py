@@ -1,4 +1,4 @@
-"""The survey of a part of a Dataset, taken from that of the whole: the same as surveying the part."""
+"""SceneInfo of a part of a Dataset, taken from that of the whole: the same as of the part inspected alone."""
 
 from __future__ import annotations
 

@@ -295,7 +295,9 @@ def test_other_rubbish_in_the_dataset_is_left_alone(scene: xr.Dataset) -> None:
     scene["SCL"] = (("y_20m", "x_20m"), np.full((30, 36), "cloud"))
     scene["tokens"] = (("n",), np.array([object()]))
     scene["mask"] = (("y", "x"), np.zeros((60, 72), bool))
-    with pytest.warns(S2SRWarning, match="left out, as they are no bands and not on the 10 m grid: SCL, tokens. Bring"):
+    with pytest.warns(
+        S2SRWarning, match="left out, as they are not bands and not on the 10 m grid: SCL, tokens. Bring"
+    ):
         sr = scene.s2sr.upsample(model="bicubic")
     assert "mask" in sr
     assert "SCL" not in sr

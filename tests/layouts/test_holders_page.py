@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import rioxarray
 import xarray as xr
-from holders import COMMON, at_10_m, stac_item, stacked, with_offset, write_geotiff
-from test_eopf import product
-from test_gdal import ORDER, description
-from test_real import real
+from eopf_products import product
+from holders import COMMON, GDAL_ORDER, at_10_m, gdal_description, stac_item, stacked, with_offset, write_geotiff
+from real_scenes import real
 
 import xr_s2sr
 from xr_s2sr import tutorial
@@ -21,7 +20,7 @@ from xr_s2sr import tutorial
 odc_stac = pytest.importorskip("odc.stac", reason="odc-stac is not installed")
 stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
 
-PAGE = Path(__file__).parents[1] / "docs" / "holders.md"
+PAGE = Path(__file__).parents[2] / "docs" / "holders.md"
 SECTIONS = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
 SNIPPETS = {
     part.splitlines()[0]: code for part in SECTIONS if (code := re.findall(r"```python\n(.*?)```", part, re.DOTALL))
@@ -51,8 +50,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     tree = product(ds.rio.write_crs(32633))
     tree.to_zarr(tmp_path / "eopf.zarr", zarr_format=2)
     subdatasets = [
-        write_geotiff(tmp_path / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=tuple(map(description, bands)))
-        for gsd, bands in ORDER.items()
+        write_geotiff(
+            tmp_path / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=tuple(map(gdal_description, bands))
+        )
+        for gsd, bands in GDAL_ORDER.items()
     ]
     every = at_10_m(ds)
     scn = Scene(
@@ -102,9 +103,11 @@ def test_all_forms_of_real_pixels_give_the_same(name: str, tmp_path: Path) -> No
     item = stac_item(tmp_path / "items", ds, names=COMMON)
     opened = [
         rioxarray.open_rasterio(
-            write_geotiff(tmp_path / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=tuple(map(description, bands)))
+            write_geotiff(
+                tmp_path / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=tuple(map(gdal_description, bands))
+            )
         )
-        for gsd, bands in ORDER.items()
+        for gsd, bands in GDAL_ORDER.items()
     ]
     counts = {"rescale": False, "dtype": "uint16", "fill_value": np.uint16(0)}
     results = {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from twins import DTYPES, twin_codes
+from twin_codes import DTYPES, twin_codes
 
 from xr_s2sr.layouts import replicated_blocks
 from xr_s2sr.scene.pixel_codes import INVALID

@@ -18,9 +18,9 @@ import rasterio
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
+from real_scenes import real
 from safe_products import COMPANIONS, EPSG, ORDER, Product, companion, detector_mask, write_product, zipped
 from scenes import FINE, GSD, RED_EDGE, TWELVE
-from test_real import real
 
 import xr_s2sr
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ProductError, S2SRWarning
@@ -499,7 +499,7 @@ def test_an_image_of_another_size(make: Callable[..., Path]) -> None:
 
 
 BROKEN: dict[str, tuple[str, str, str, str]] = {
-    "cut off": ("MTD_MSIL2A.xml", "</n1:Level-2A_User_Product>", "", "is no metadata of a SAFE product: no element"),
+    "cut off": ("MTD_MSIL2A.xml", "</n1:Level-2A_User_Product>", "", "is not metadata of a SAFE product: no element"),
     "doctype": ("MTD_MSIL2A.xml", "<n1:Level", '<!DOCTYPE a [<!ENTITY b "c">]><n1:Level', r"declares a DOCTYPE \(a\)"),
     "level": ("MTD_MSIL2A.xml", "Level-2A_User", "Level-1B_User", "is of Level-1B; expected Level-1C or Level-2A"),
     "other XML": ("MTD_MSIL2A.xml", "n1:Level-2A_User_Product", "n1:Other", "is of <Other>; expected Level-1C"),
@@ -532,7 +532,9 @@ def test_missing_metadata(make: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ProductError, match="has 0 tile metadata files in GRANULE/L2A_T33UVR"):
         xr_s2sr.open_safe(root)
     (root / "MTD_MSIL2A.xml").unlink()
-    with pytest.raises(ProductError, match=r"is no SAFE product, as it has no MTD_MSIL1C.xml or MTD_MSIL2A.xml; exp"):
+    with pytest.raises(
+        ProductError, match=r"is not a SAFE product, as it has no MTD_MSIL1C.xml or MTD_MSIL2A.xml; exp"
+    ):
         xr_s2sr.open_safe(root)
     with pytest.raises(ProductError, match=rf"It holds {root.name}: open that"):
         xr_s2sr.open_safe(tmp_path)
@@ -546,7 +548,7 @@ def test_no_product(make: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ArgumentTypeError, match="path=5 is a int"):
         xr_s2sr.open_safe(5)  # type: ignore[arg-type]
     root = make()
-    with pytest.raises(ProductError, match=r"_B05_20m.jp2 is no SAFE product"):
+    with pytest.raises(ProductError, match=r"_B05_20m.jp2 is not a SAFE product"):
         xr_s2sr.open_safe(next(root.rglob("*_B05_20m.jp2")))
     shutil.copy(root / "MTD_MSIL2A.xml", root / "MTD_MSIL1C.xml")
     with pytest.raises(ProductError, match=r"holds several product metadata files: MTD_MSIL1C.xml, MTD_MSIL2A.xml"):
@@ -557,13 +559,13 @@ def test_broken_zips(make: Callable[..., Path], tmp_path: Path) -> None:
     root = make()
     archive = zipped(root, tmp_path / "whole.zip")
     (tmp_path / "half.zip").write_bytes(archive.read_bytes()[:5000])
-    with pytest.raises(ProductError, match=r"half.zip is no readable zip: .*; expected the zip of a SAFE product"):
+    with pytest.raises(ProductError, match=r"half.zip is not a readable zip: .*; expected the zip of a SAFE product"):
         xr_s2sr.open_safe(tmp_path / "half.zip")
     damaged = bytearray(archive.read_bytes())
     at = damaged.index(b"<n1:Level-2A_User_Product")
     damaged[at : at + 30] = b"?" * 30
     (tmp_path / "damaged.zip").write_bytes(damaged)
-    with pytest.raises(ProductError, match=r"damaged.zip is no readable zip: Bad CRC-32"):
+    with pytest.raises(ProductError, match=r"damaged.zip is not a readable zip: Bad CRC-32"):
         xr_s2sr.open_safe(tmp_path / "damaged.zip")
     other = root.with_name("other.SAFE")
     root.rename(other)
@@ -690,5 +692,5 @@ def test_odd_zips(make: Callable[..., Path], tmp_path: Path) -> None:
         encrypted[at + 8] |= 1
         at += 4
     (tmp_path / "locked.zip").write_bytes(encrypted)
-    with pytest.raises(ProductError, match=r"is no readable zip: .*encrypted"):
+    with pytest.raises(ProductError, match=r"is not a readable zip: .*encrypted"):
         xr_s2sr.open_safe(tmp_path / "locked.zip")

@@ -1,4 +1,4 @@
-"""Bands that were repeated onto a finer grid: recognised from their pixels, thinned exactly, or refused."""
+"""Bands that were repeated onto a finer grid: recognised from their pixels, decimated exactly, or refused."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_any_window(row: int, col: int, height: int, width: int, dtype: str, up:
     """The cells are those of the native grid, also where only a part of them is left."""
     ds = native((48, 48))
     cut = at_10_m(ds, slice(row, row + height), slice(col, col + width), dtype)
-    thinned = native_grids(cut.sortby("y") if up else cut)
-    assert not thinned.gaps
-    out = thinned.ds.sortby([dim for dim in thinned.ds.dims if str(dim).startswith("y")], ascending=False)
+    decimated = native_grids(cut.sortby("y") if up else cut)
+    assert not decimated.gaps
+    out = decimated.ds.sortby([dim for dim in decimated.ds.dims if str(dim).startswith("y")], ascending=False)
     for band in (*RED_EDGE, *SIXTY):
         gsd = GSD[band]
         f = gsd // 10
@@ -52,9 +52,9 @@ def test_any_window(row: int, col: int, height: int, width: int, dtype: str, up:
         np.testing.assert_array_equal(out[band], expected)
         for dim in expected.dims:
             np.testing.assert_array_equal(out[dim], expected[dim])
-    assert len(thinned.notes) == 2
-    assert "copies of 60 m pixels" in thinned.notes[0]
-    assert "assumed" not in "".join(thinned.notes)
+    assert len(decimated.notes) == 2
+    assert "copies of 60 m pixels" in decimated.notes[0]
+    assert "assumed" not in "".join(decimated.notes)
 
 
 @settings(max_examples=40)
@@ -66,12 +66,12 @@ def test_masked_pixels_hide_nothing(data: st.DataObject) -> None:
     mask = rng.random((24, 24)) < data.draw(st.sampled_from([0.05, 0.3, 0.7]))
     row, col = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5))
     cube = at_10_m(ds).where(xr.DataArray(~mask, dims=("y", "x"))).isel(y=slice(row, None), x=slice(col, None))
-    thinned = native_grids(cube)
-    assert set(thinned.gaps) == {*RED_EDGE, *SIXTY}
+    decimated = native_grids(cube)
+    assert set(decimated.gaps) == {*RED_EDGE, *SIXTY}
     for band in ("B05", "B01"):
         f = GSD[band] // 10
         left = ~mask[row:, col:]
-        out = thinned.ds[band]
+        out = decimated.ds[band]
         cells = np.zeros(out.shape, bool)
         at = [(np.arange(n) + s) // f - s // f for n, s in zip(left.shape, (row, col), strict=True)]
         np.logical_or.at(cells, np.ix_(*at), left)
@@ -191,7 +191,7 @@ def test_without_a_crs_cells_start_with_the_first_pixel() -> None:
 def test_validate_says_what_was_recognised() -> None:
     report = at_10_m(native((60, 60))).s2sr.validate()
     assert report
-    assert "note: 'B01', 'B09': copies of 60 m pixels on a finer grid, thinned; the first whole one starts at" in str(
+    assert "note: 'B01', 'B09': copies of 60 m pixels on a finer grid, decimated; the first whole one starts at" in str(
         report
     )
 

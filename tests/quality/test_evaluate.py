@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from real_scenes import DATA, real
 from scenes import DIMS, FINE, GSD, RED_EDGE, SIXTY, TWELVE, native
-from test_real import DATA, real
 from toy_models import save
 
 import xr_s2sr
@@ -90,7 +90,7 @@ def test_a_model_done_by_hand(large: xr.Dataset, toy: Path) -> None:
 
 
 def test_agrees_with_the_bench(large: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(__file__).parent / "bench" / "fidelity.py"
+    path = Path(__file__).parents[1] / "bench" / "fidelity.py"
     spec = importlib.util.spec_from_file_location("fidelity", path)
     assert spec is not None
     assert spec.loader is not None

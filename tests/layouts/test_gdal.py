@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rioxarray
 import xarray as xr
-from holders import at_10_m, same_pixels, write_geotiff
+from holders import GDAL_ORDER, at_10_m, gdal_description, same_pixels, write_geotiff
 from scenes import TWELVE, native
 
 import xr_s2sr
@@ -16,12 +16,6 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, GridError
 
 CUBIC = {"model": "bicubic"}
-#: GDAL's order within each subdataset.
-ORDER = {10: ("B04", "B03", "B02", "B08"), 20: ("B05", "B06", "B07", "B8A", "B11", "B12"), 60: ("B01", "B09")}
-
-
-def description(band: str) -> str:
-    return f"{band.replace('B0', 'B')}, central wavelength {BANDS[band].wavelength:.0f} nm"
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +28,9 @@ def files(scene: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[i
     folder = tmp_path_factory.mktemp("gdal")
     return {
         gsd: write_geotiff(
-            folder / f"{gsd}m.tif", *(scene[b] for b in bands), descriptions=tuple(description(b) for b in bands)
+            folder / f"{gsd}m.tif", *(scene[b] for b in bands), descriptions=tuple(gdal_description(b) for b in bands)
         )
-        for gsd, bands in ORDER.items()
+        for gsd, bands in GDAL_ORDER.items()
     }
 
 
@@ -153,7 +147,8 @@ def test_one_pixel(scene: xr.Dataset) -> None:
     """Nothing tells the spacing of a single pixel but its band."""
     ds = scene.isel(y=slice(6), x=slice(6), y_20m=slice(3), x_20m=slice(3), y_60m=slice(1), x_60m=slice(1))
     pieces = [
-        ds[list(bands)].rename({f"{d}_{gsd}m": d for d in "yx"} if gsd > 10 else {}) for gsd, bands in ORDER.items()
+        ds[list(bands)].rename({f"{d}_{gsd}m": d for d in "yx"} if gsd > 10 else {})
+        for gsd, bands in GDAL_ORDER.items()
     ]
     together = xr_s2sr.combine(*pieces)
     assert together.B01.dims == ("y_60m", "x_60m")

@@ -257,7 +257,9 @@ def test_eopf_zarr(tmp_path: Path, scene: xr.Dataset) -> None:
 
 def test_no_scene(tmp_path: Path) -> None:
     (tmp_path / "scene.tif").write_bytes(b"")
-    with pytest.raises(InputError, match=r"scene.tif is no scene that is read; expected a SAFE folder or .zip, a .nc"):
+    with pytest.raises(
+        InputError, match=r"scene.tif is not a scene that can be read; expected a SAFE folder or .zip, a .nc"
+    ):
         open_any(tmp_path / "scene.tif")
     with pytest.raises(InputError, match=r"none.zarr does not exist; expected a SAFE folder"):
         open_any(tmp_path / "none.zarr")

@@ -1,0 +1,294 @@
+"""Work that is not done: windows without a valid pixel, second looks at clean bands, second reads of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from scenes import FINE, RED_EDGE, SIXTY, native
+from toy_models import CARD_20
+
+from xr_s2sr.inference import eager, kernels, memory, region
+from xr_s2sr.inference.engine import OrtRunner
+from xr_s2sr.inference.tiles import BandPixels, Task
+from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
+from xr_s2sr.planning import RunOptions
+from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID
+from xr_s2sr.scene.pixels import numba_ready
+from xr_s2sr.scene.radiometry import Radiometry, resolve_radiometry
+from xr_s2sr.spans import Span
+
+BANDS = [*RED_EDGE, *SIXTY]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the windows that meet a network, as (bands, rows, columns) of its 10 m input."""
+    seen: list[tuple[int, ...]] = []
+    original = OrtRunner.run
+
+    def counted(self: OrtRunner, inputs: dict[str, Any]) -> Any:
+        seen.append(inputs["b10"].shape)
+        return original(self, inputs)
+
+    monkeypatch.setattr(OrtRunner, "run", counted)
+    return seen
+
+
+def emptied(ds: xr.Dataset, rows: slice, names: tuple[str, ...]) -> xr.Dataset:
+    """Nodata in some rows, counted at 10 m."""
+    ds = ds.copy(deep=True)
+    for name in names:
+        factor = 120 // ds[name].shape[0]
+        ds[name].values[rows.start // factor : rows.stop // factor] = 0
+    return ds
+
+
+# -- windows without a valid pixel ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [FINE, ("B03",), RED_EDGE], ids=["guides", "one guide", "targets"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_empty_half_does_not_meet_the_network(
+    names: tuple[str, ...], threads: int, toys: list[Path], runs: list[Any]
+) -> None:
+    ds = emptied(native((120, 120)), slice(60, 120), names)
+    sr = ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=60, threads=threads)
+    assert len(runs) == 2  # of four windows
+    for band in RED_EDGE:
+        assert (sr[band].values[60:] == 0).all()
+        assert (sr[band].values[:60] > 0).all()
+
+
+def test_targets_decide_together(toys: list[Path], runs: list[Any]) -> None:
+    ds = emptied(native((120, 120)), slice(60, 120), ("B05", "B11"))
+    sr = ds.s2sr.upsample(["B05", "B11"], model=toys[:1], tile=60)
+    assert len(runs) == 2
+    assert (sr.B05.values[60:] == 0).all()
+    runs.clear()
+    sr = ds.s2sr.upsample(["B05", "B06"], model=toys[:1], tile=60)
+    assert len(runs) == 4
+    assert (sr.B06.values > 0).all()
+
+
+def test_one_valid_pixel_is_restored(toys: list[Path], runs: list[Any]) -> None:
+    ds = emptied(native((120, 120)), slice(60, 120), FINE)
+    for name in FINE:
+        ds[name].values[70, 33] = 1000
+    sr = ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=60)
+    assert len(runs) == 3
+    assert [*np.argwhere(sr.B05.values[60:] > 0).ravel()] == [10, 33]
+
+
+def test_a_saturated_half_keeps_its_mark(toys: list[Path], runs: list[Any]) -> None:
+    ds = native((120, 120))
+    for name in RED_EDGE:
+        ds[name].values[30:] = 65535
+    sr = ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=60)
+    assert len(runs) == 2
+    assert (sr.B05.values[60:] == 65535).all()
+
+
+def test_an_empty_scene(toys: list[Path], runs: list[Any]) -> None:
+    ds = emptied(native((120, 120)), slice(0, 120), FINE)
+    sr = ds.s2sr.upsample(model=toys)
+    assert not runs
+    assert all((sr[band] == 0).all() for band in BANDS)
+
+
+@pytest.mark.parametrize("margin", [None, 6], ids=["side by side", "blended"])
+def test_skipping_changes_no_bit(margin: int | None, toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eager, lazy, and with a network that is asked about every window."""
+    ds = emptied(native((120, 120)), slice(50, 104), FINE)
+    how: dict[str, Any] = {"model": toys, "tile": 24, "margin": margin}
+    skipped = ds.s2sr.upsample(BANDS, **how)
+    lazy = ds.chunk().s2sr.upsample(BANDS, chunks=48, **how).compute()
+    monkeypatch.setattr(Task, "any_valid", lambda self, rows, cols: True)
+    asked = ds.s2sr.upsample(BANDS, **how)
+    for band in BANDS:
+        np.testing.assert_array_equal(skipped[band].values, asked[band].values, err_msg=band)
+        np.testing.assert_array_equal(skipped[band].values, lazy[band].values, err_msg=band)
+
+
+def test_blended_windows_are_skipped_too(toys: list[Path], runs: list[Any]) -> None:
+    ds = emptied(native((120, 120)), slice(48, 120), FINE)
+    ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=24, margin=6)
+    # five rows of windows keep 6 rows beyond their 24: the third, from 42 on, still has valid ones
+    assert len(runs) == 3 * 5
+
+
+# -- codes ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def radiometry() -> Radiometry:
+    return resolve_radiometry(xr.DataArray(np.ones((2, 2), "uint16"), dims=("y", "x")))
+
+
+def test_codes_of_guides_and_target(radiometry: Radiometry) -> None:
+    """Every combination of two guides and a target, against the rule spelled out."""
+    marks = {VALID: 1000, INVALID: 0, SATURATED: 65535}
+    states = [VALID, INVALID, SATURATED]
+    grid = np.array(np.meshgrid(states, states, states, indexing="ij")).reshape(3, 27)
+    images = [np.vectorize(marks.get)(grid[k])[np.newaxis].repeat(6, 0).astype("uint16") for k in range(3)]
+    pad = [np.pad(image, ((0, 0), (0, 3)), constant_values=1000) for image in images]
+    pixels = {
+        "B02": BandPixels(pad[0].repeat(2, 0).repeat(2, 1), (0, 0), 1, radiometry),
+        "B04": BandPixels(pad[1].repeat(2, 0).repeat(2, 1), (0, 0), 1, radiometry),
+        "B05": BandPixels(pad[2], (0, 0), 2, radiometry),
+    }
+    out = np.empty((12, 60), np.uint16)
+    rows, cols = Span(0, 12), Span(0, 60)
+    task = Task(CARD_20, None, pixels, {"B05": out}, (rows, cols))  # type: ignore[arg-type]
+    task.finish(np.full((6, 12, 60), 0.5, np.float32), rows, cols)
+    for column, (one, two, own) in enumerate(grid.T):
+        if INVALID in (one, two, own) or (SATURATED in (one, two) and own == VALID):
+            expected = 0
+        else:
+            expected = 65535 if own == SATURATED else 1000
+        assert (out[:, 2 * column : 2 * column + 2] == expected).all(), (one, two, own)
+
+
+def test_clean_bands_are_not_gathered_twice(toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = native((120, 120))
+    calls: list[int] = []
+    original: Callable[..., int] = kernels.gather
+
+    def counted(*args: Any) -> int:
+        calls.append(1)
+        return original(*args)
+
+    monkeypatch.setattr(kernels, "gather", counted)
+    ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=60, threads=1)
+    assert len(calls) == 4 * 10  # four windows, ten inputs
+    calls.clear()
+    ds.B03.values[100, 100] = 0
+    ds.s2sr.upsample(list(RED_EDGE), model=toys[:1], tile=60, threads=1)
+    assert len(calls) == 4 * 10 + 2 * 4  # of B03, once to see what is valid, once to write it
+
+
+def test_a_file_is_read_once_for_both_models(toys: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    native((60, 72)).drop_vars("spatial_ref").drop_encoding().to_netcdf(tmp_path / "scene.nc")
+    read: list[tuple[int, ...]] = []
+
+    def noted(array: Any) -> Any:
+        read.append(array.shape)
+        return numba_ready(array)
+
+    monkeypatch.setattr(eager, "numba_ready", noted)
+    with xr.open_dataset(tmp_path / "scene.nc", cache=False) as ds:
+        sr = ds.s2sr.upsample(BANDS, model=toys, units="dn")
+    assert sorted(read) == [(10, 12)] * 2 + [(30, 36)] * 6 + [(60, 72)] * 4
+    assert (sr.B01 > 0).all()
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [(6, 6), (60, 66), (600, 600), (1440, 1440), (10980, 10980), (10980, 300), (2000, 7)])
+@pytest.mark.parametrize("largest", [300**2, 816**2, 1536**2])
+def test_balanced_windows(shape: tuple[int, int], threads: int, largest: int) -> None:
+    plan = balanced_plan(shape, 48, threads, largest)
+    rows, cols = plan.window_shape
+    smallest = (240 + 96) ** 2
+    assert rows * cols <= max(largest, smallest)
+    assert all(side % 6 == 0 for side in plan.tile)
+    usual = make_plan(shape, 720, 48)
+    if largest >= 816**2:  # never worse for the busiest thread than windows of the usual size
+        rounds, before = -(-len(plan) // threads), -(-len(usual) // threads)
+        assert rounds * rows * cols <= before * usual.window_shape[0] * usual.window_shape[1]
+
+
+def test_balanced_windows_by_hand() -> None:
+    # one thread, memory for all: one window
+    assert balanced_plan((600, 600), 48, 1, 1536**2).counts == (1, 1)
+    # two threads: halves
+    assert sorted(balanced_plan((600, 600), 48, 2, 1536**2).counts) == [1, 2]
+    # too small to be cut
+    assert balanced_plan((240, 240), 48, 8, 1536**2).counts == (1, 1)
+    # three windows of 480 would leave one of two threads idle at the end
+    assert len(balanced_plan((1440, 480), 48, 2, 816 * 600)) % 2 == 0
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (720, 726), (1000, 1500), (480, 480)])
+def test_the_number_of_windows_does_not_depend_on_what_is_filled(shape: tuple[int, int]) -> None:
+    """It is counted before the pixels are seen."""
+    from xr_s2sr import models
+    from xr_s2sr.planning import ModelRun
+
+    run = ModelRun(models.load("s2sr-20m"), RED_EDGE)
+    spec = region.RegionSpec(run, {}, (), RunOptions(None, None, "cpu", 1))
+    assert spec.plan(shape, 0).counts == spec.plan(shape).counts
+    assert spec.plan(shape, 0).margin < spec.plan(shape).margin
+    # memory for a tile with the margin of 36, and not with that of 48
+    tight = (shape[0] + 72) * (shape[1] + 72)
+    assert spec.plan(shape, 0, tight).counts == spec.plan(shape, largest=tight).counts
+
+
+def test_blended_windows_keep_the_usual_tile() -> None:
+    """Their result depends on it, and must not on memory or threads."""
+    from xr_s2sr import models
+    from xr_s2sr.planning import ModelRun
+
+    run = ModelRun(models.load("s2sr-20m"), RED_EDGE)
+    plans = [
+        region.RegionSpec(run, {}, (), RunOptions(None, 12, "cpu", threads)).plan((1500, 1500), 12, largest)
+        for threads, largest in ((1, None), (2, 400**2), (8, 5000**2))
+    ]
+    assert [plan.tile for plan in plans] == [(504, 504)] * 3
+
+
+@pytest.mark.parametrize(
+    ("threads", "free", "expected"),
+    [
+        (1, 64 * 10**9, 1536**2),
+        (1, 2_000_000_000, 1_250_000),  # a quarter of it, 400 bytes for each pixel
+        (4, 2_000_000_000, 312_500),
+        (2, None, 816**2),
+    ],
+)
+def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free: int | None, expected: int) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: free)
+    assert memory.largest_window(48, threads) == expected
+
+
+def test_available_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:   4000 kB\n")
+    assert memory.available_memory() == 4000 * 1024
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert memory.available_memory() == 4000 * 1024
+    (tmp_path / "memory.max").write_text("3000000\n")
+    assert memory.available_memory() == 2_000_000
+    (tmp_path / "memory.current").write_text("3500000\n")
+    assert memory.available_memory() == 0
+
+
+@pytest.mark.parametrize("tile", [6, 12, 18, 30])
+def test_halves_write_the_same_pixels(tile: int) -> None:
+    plan = Plan((50, 37), (tile, 24), 12)
+    for window in plan:
+        waiting, written = [window], np.zeros(plan.shape, int)
+        cells = 0
+        while waiting:
+            part = waiting.pop()
+            halves = part.halves(plan.margin)
+            if halves is not None:
+                assert sum(len(half.read[0]) * len(half.read[1]) for half in halves) > 0
+                waiting += halves
+                continue
+            cells += 1
+            assert [len(span) for span in part.read] == [6 + 24, 6 + 24]
+            written[part.write[0].slice, part.write[1].slice] += 1
+        rows, cols = window.write
+        assert written.sum() == len(rows) * len(cols)
+        assert (written[rows.slice, cols.slice] == 1).all()
+        assert cells == tile // 6 * 4

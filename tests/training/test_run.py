@@ -1,0 +1,62 @@
+"""``xr-s2sr train``, from scenes to a model that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import xr_s2sr
+from xr_s2sr.bands import BY_GSD
+
+torch = pytest.importorskip("torch", reason="the train extra is not installed")
+pytest.importorskip("onnx", reason="the train extra is not installed")
+
+from xr_s2sr.cli import main  # noqa: E402
+
+
+def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--gsd", "20", "--steps", "4", "--width", "8", "--depth", "1", "--every", "2", "--threads", "1"]
+    assert main(["train", "--scenes", str(folder), "--out", str(tmp_path), *options]) == 0
+    assert "validation" in capsys.readouterr().out
+    path = tmp_path / "s2sr-20m.onnx"
+    card = xr_s2sr.models.load(path).card
+    assert card.targets == BY_GSD[20]
+    assert set(card.scores) == {f"RMSE / bicubic, {protocol}" for protocol in ("sensor", "paper", "mtf")}
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    sr = ds.s2sr.upsample("B11", model=path)
+    assert sr.B11.attrs["s2sr_model_sha256"] == xr_s2sr.models.load(path).sha256
+
+
+@pytest.mark.parametrize(("architecture", "gsd"), [("dsen2", 20), ("vdsen2", 60)])
+def test_the_papers_networks_are_trained_by_the_same_command(
+    architecture: str, gsd: int, folder: Path, tmp_path: Path
+) -> None:
+    options = ["--gsd", str(gsd), "--architecture", architecture, "--width", "8", "--depth", "1", "--threads", "1"]
+    arguments = ["train", "--scenes", str(folder), "--out", str(tmp_path), *options, "--every", "2"]
+    assert main([*arguments, "--steps", "2"]) == 0
+    assert main([*arguments, "--steps", "4"]) == 0  # goes on
+    path = tmp_path / f"{architecture}-{gsd}m.onnx"
+    card = xr_s2sr.models.load(path).card
+    assert card.inputs["b10"] == BY_GSD[10]
+    assert f"{architecture}: 1 residual blocks of 8 channels" in card.training
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    band = BY_GSD[gsd][0]
+    whole = ds.s2sr.upsample(band, model=path)
+    assert (ds.s2sr.upsample(band, model=path, tile=24)[band] == whole[band]).all()
+
+
+def test_refine_one_scene_of_ones_own(tmp_path: Path) -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(252)
+    ds.to_zarr(tmp_path / "mine.zarr", zarr_format=2)
+    options = ["--gsd", "20", "--init", "s2sr-20m", "--refine", "--steps", "2", "--every", "2", "--threads", "1"]
+    arguments = ["train", "--scenes", str(tmp_path / "mine.zarr"), "--out", str(tmp_path / "run"), *options]
+    assert main(arguments) == 0
+    card = xr_s2sr.models.load(tmp_path / "run" / "s2sr-20m.onnx").card
+    assert "mine, 2 steps from s2sr-20m" in card.training
+    assert "B11" in card.optional
+
+
+def test_refine_needs_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path), "--refine"]) == 1
+    assert "--init s2sr-20m" in capsys.readouterr().err

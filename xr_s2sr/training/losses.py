@@ -1,0 +1,76 @@
+"""Errors that a training makes small: of a batch against its truth, a teacher's results, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xr_s2sr.training.data import Patches
+from xr_s2sr.training.networks import Network
+
+
+class Schedule(Protocol):
+    """Shares of the batches and of the loss, as a recipe has them."""
+
+    @property
+    def proxy(self) -> float: ...
+
+    @property
+    def taught(self) -> float: ...
+
+    @property
+    def unlabelled(self) -> float: ...
+
+    def patches(self, step: int) -> tuple[int, int, int]:
+        """Number, side and border of the patches of a step."""
+
+
+def error_of_a_batch(
+    net: Network,
+    recipe: Schedule,
+    patches: Patches,
+    step: int,
+    teacher: Network | None,
+    clean_teacher: Network | None,
+) -> Tensor:
+    """Draw the patches of a step, restore them, and compare with the truth, a teacher's results, or both."""
+    number, size, border = recipe.patches(step)
+    rng = patches.rng
+    if teacher is not None and rng.random() < recipe.unlabelled:
+        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
+        return mean_error(inner(net(*inputs), border), inner(lessons(teacher, inputs, rng), border), present)
+    proxy = [True] if rng.random() < recipe.proxy else []
+    inputs, truth, present = patches.batch(number, size, bool(proxy))
+    restored = inner(net(*inputs, *proxy), border)
+    loss = mean_error(restored, inner(truth, border), present)
+    if teacher is None or proxy:
+        return loss
+    lesson = lessons(teacher, inputs, rng)
+    if clean_teacher is not None and not bool(patches.sensor.all()):
+        clean = ~patches.sensor[:, 0]
+        lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], rng)
+    return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
+
+
+@torch.no_grad()
+def lessons(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
+    """Return a teacher's results, seen in one of the eight orientations: over many steps, its self-ensemble."""
+    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
+    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
+    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
+    return torch.rot90(out, -turns, (2, 3))
+
+
+def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
+    """Return the L1 loss over the bands that are there; present is (N, targets), 0 or 1."""
+    error: Tensor = (restored - truth).abs().mean(dim=(2, 3)) * present
+    return error.sum() / present.sum()
+
+
+def inner(x: Tensor, border: int) -> Tensor:
+    """Return images without as many pixels on each side."""
+    return x[..., border:-border, border:-border] if border else x
