@@ -102,6 +102,38 @@ def write(
     return path
 
 
+def with_errors(path: Path, to: Path, constant: float | None = None, *, seed: int = 1) -> Path:
+    """The same network with standard errors: a constant, or 0.01 + |3 x 3 convolution of its features|."""
+    model = onnx.load(str(path))
+    [props] = [p for p in model.metadata_props if p.key == CARD_KEY]
+    card = replace(ModelCard.from_json(props.value), uncertainty=True)
+    graph, n = model.graph, len(card.targets)
+
+    def add(kind: str, *inputs: str, to: str, **attributes: Any) -> str:
+        graph.node.append(helper.make_node(kind, inputs, [to], **attributes))
+        return to
+
+    def weight(name: str, array: NDArray[Any]) -> str:
+        graph.initializer.append(numpy_helper.from_array(np.asarray(array, np.float32), name))
+        return name
+
+    if constant is not None:
+        x, least = add("Mul", "sr", weight("e_zero", 0), to="e0"), constant
+    else:
+        rng = np.random.default_rng(seed)
+        last = [node for node in graph.node if node.op_type == "DepthToSpace"][-2]
+        features = next(node for node in graph.node if last.input[0] in node.output).input[0]
+        kernel = weight("e_kernel", rng.normal(0, 0.1, (4 * n, WIDTH, 3, 3)))
+        add("Conv", features, kernel, to="e0", kernel_shape=[3, 3], pads=[1] * 4)
+        x, least = add("Abs", add("DepthToSpace", "e0", to="e1", blocksize=2, mode="CRD"), to="e2"), 0.01
+    add("Add", x, weight("e_least", least), to="uncertainty")
+    graph.output.append(helper.make_tensor_value_info("uncertainty", TensorProto.FLOAT, ["N", n, "H10", "W10"]))
+    helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(to))
+    return to
+
+
 def relabel(path: Path, card: ModelCard, to: Path) -> Path:
     """The same graph under another card."""
     model = onnx.load(str(path))

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments
+from xr_s2sr.bands import uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
+from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
@@ -19,6 +21,7 @@ from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
+from xr_s2sr.scene.uncertainty import error_form, error_variable
 from xr_s2sr.spans import Extent
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
@@ -37,6 +40,7 @@ def upsample(
     margin: int | None = None,
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
+    uncertainty: bool | Literal["uint16"] = False,
     chunks: int | None = None,
     precision: Precision = "auto",
     progress: bool | Callable[[int, int], Any] = False,
@@ -79,6 +83,10 @@ def upsample(
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
         DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
+    uncertainty : bool or "uint16"
+        Give the standard error of every restored band too, in its own unit: B05_uncertainty and so on, float32 and NaN
+        where the band is nodata or saturated; with "uint16" in steps of 0.1 DN, 0 there, and ``scale_factor`` in the
+        attrs. A DataArray gets positions along its bands, in its own dtype. Only some models give it.
     chunks : int, optional
         For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
         default that of the 10 m bands where it is of a reasonable size, else about 1830.
@@ -137,12 +145,15 @@ def upsample(
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
     given = None if model is None else model_list(model)
+    arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
     native = layout.ds
     info, wanted, runs, covered = prepare(native, bands, given, units, offset)
+    form = error_form(uncertainty, stacked=layout.stacked)
+    runs = with_uncertainty(runs, form)
     _warn_of_omissions(native, info, covered, ancillary=keep == "fine" and bands is None)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
@@ -159,7 +170,12 @@ def upsample(
         for run in runs
         for band in run.targets
     }
-    result = assemble.dataset(native, info, covered, restored, None if bands is None else wanted, keep)
+    errors = [
+        error_variable(variable, info.bands[band].radiometry, arrays[uncertainty_of(band)], form)
+        for band, variable in restored.items()
+        if form
+    ]
+    result = assemble.dataset(native, info, covered, restored, None if bands is None else wanted, keep, errors)
     if keep == "all" and (uncovered := [name for name in off_grid(native, info) if name not in result]):
         warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
     if is_lazy:

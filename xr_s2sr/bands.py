@@ -89,6 +89,9 @@ MTF: dict[str, dict[str, float]] = {
     }
 }
 
+#: What the name of a variable with a band's standard error ends with.
+UNCERTAINTY = "_uncertainty"
+
 _BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
 # B2, b02, B02_10m, B8A, b8a-20m, "B4, central wavelength 665 nm" (GDAL)
 _ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?[1-6]0m)?(?:, central wavelength .*)?$")
@@ -112,6 +115,17 @@ def resolve(name: object) -> str | None:
         return None
     band = f"B{match['number']}A" if match["a"] else f"B{int(match['number']):02d}"
     return band if band in BANDS else None
+
+
+def uncertainty_of(name: object) -> str:
+    """Return the name of the standard error of a band or variable.
+
+    Examples
+    --------
+    >>> uncertainty_of("B05")
+    'B05_uncertainty'
+    """
+    return f"{name}{UNCERTAINTY}"
 
 
 def resolve_requested(names: Iterable[object]) -> list[str]:

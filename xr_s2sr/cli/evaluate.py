@@ -23,6 +23,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol sensor or mtf")
     options.add_radiometry(parser)
     options.add_device(parser)
+    parser.add_argument("--uncertainty", action="store_true", help="also score the models' standard errors")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
     parser.set_defaults(run=run)
 
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         units=arguments.units,
         offset=arguments.offset,
         device=arguments.device,
+        uncertainty=arguments.uncertainty,
         progress=sys.stderr.isatty(),
     )
     print(scores)

@@ -32,6 +32,11 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--teacher", help="learn from this model's results too: a model file or packaged model's name")
     parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
     parser.add_argument("--refine", action="store_true", help="a short training at a low rate, from --init on")
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="train a head for standard errors on the network of --init, which stays as it is",
+    )
     parser.add_argument("--steps", type=int, help="by default the recipe's")
     parser.add_argument("--width", type=int, help="channels")
     parser.add_argument("--depth", type=int, help="residual blocks")

@@ -36,6 +36,13 @@ def add_parser(commands: options.Commands) -> None:
     options.add_device(parser)
     options.add_threads(parser, "by default one for each processor")
     options.add_radiometry(parser)
+    parser.add_argument(
+        "--uncertainty",
+        nargs="?",
+        const="float32",
+        choices=("float32", "uint16"),
+        help="also the standard error of every band, if its model gives it (float32; uint16: in steps of 0.1 DN)",
+    )
     parser.add_argument("--keep", choices=("fine", "all"), default="fine", help="all: also masks and classes, at 10 m")
     parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
     parser.set_defaults(run=run)
@@ -59,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         units=arguments.units,
         offset=arguments.offset,
+        uncertainty="uint16" if arguments.uncertainty == "uint16" else arguments.uncertainty is not None,
         chunks=arguments.chunk,
     )
     with computing(arguments.threads, progress=sys.stderr.isatty()):

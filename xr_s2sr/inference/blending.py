@@ -80,7 +80,7 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
     """
     rows, cols = task.covered
     top = rows.start  # the first row that is not finished
-    total = np.zeros((len(task.card.targets), 0, len(cols)), np.float32)
+    total = np.zeros((len(task.planes), 0, len(cols)), np.float32)
 
     def seen(window: Window) -> tuple[Window, Float32 | None]:
         return window, task.restore(window) if task.any_valid(*kept(task, window)) else None

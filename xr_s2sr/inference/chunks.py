@@ -16,6 +16,7 @@ from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.pixels import settled, writable
+from xr_s2sr.scene.uncertainty import output_radiometry
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
 Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]
@@ -34,7 +35,7 @@ def restore_chunk(
     weights: bytes | None,
     pieces: Sequence[Pieces],
 ) -> dict[str, NDArray[Any]]:
-    """Run the network over one chunk at a leading index; return arrays (1, ..., y, x) by band.
+    """Run the network over one chunk at a leading index; return arrays (1, ..., y, x) by output.
 
     Raises
     ------
@@ -51,15 +52,13 @@ def restore_chunk(
         step = [slice(None, None, max(1, n // 64)) for n in image.shape]
         plausibility.check(image[step[0], step[1]], band.at(index), band.name, f" at index {index}" if index else "")
     shape = len(axes[0].covered), len(axes[1].covered)
-    outputs = {band: np.empty(shape, writable(spec.bands[band].radiometry.dtype)) for band in spec.run.targets}
+    stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
+    outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
     region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
     plausibility.warn_once(undeclared, spec.call, spec.line)
-    return {
-        band: settled(array, spec.bands[band].radiometry).reshape((1,) * len(index) + shape)
-        for band, array in outputs.items()
-    }
+    return {key: settled(array, stored[key]).reshape((1,) * len(index) + shape) for key, array in outputs.items()}
 
 
 def open_here(spec: RegionSpec, weights: bytes | None) -> Runner:

@@ -21,6 +21,7 @@ from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled, writable
 from xr_s2sr.scene.plausibility import Undeclared
+from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent
 
 
@@ -32,7 +33,7 @@ def restore(
     options: RunOptions,
     report: bool | Callable[[int, int], Any],
 ) -> dict[str, NDArray[Any]]:
-    """Restore every region of every run; return arrays (..., y, x) by band id, in the input's dtypes.
+    """Restore every region of every run; return arrays (..., y, x) by output, bands in the input's dtypes.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ def restore(
     options = replace(options, threads=options.threads or default_threads())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
-    arrays = {b: np.empty(shape, writable(ds[info.bands[b].name].dtype)) for run in runs for b in run.targets}
+    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
+    arrays = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runners = [region.open_runner(run, options) for run in runs]
     specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
     regions = [_whole(spec, info, covered) for spec in specs]
@@ -54,11 +56,11 @@ def restore(
         for index in np.ndindex(*lead):
             read: dict[str, NDArray[Any]] = {}  # of a file, a band is read once for all models
             for spec, axes, runner, most in jobs:
-                outputs = {band: arrays[band][index] for band in spec.run.targets}
+                outputs = {key: arrays[key][index] for key in spec.run.outputs}
                 images = _images(ds, spec, axes, index, read)
                 region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick, most)
     undeclared.warn()
-    return {band: settled(array, info.bands[band].radiometry) for band, array in arrays.items()}
+    return {key: settled(array, stored[key]) for key, array in arrays.items()}
 
 
 def _whole(spec: RegionSpec, info: SceneInfo, covered: Extent) -> tuple[RegionAxis, RegionAxis]:

@@ -25,6 +25,7 @@ from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.info import SceneInfo
+from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def restore(
     options: RunOptions,
     chunks: int | None,
 ) -> dict[str, da.Array]:
-    """Build arrays (..., y, x) by band id, in the input's dtypes; nothing is computed.
+    """Build arrays (..., y, x) by output, bands in the input's dtypes; nothing is computed.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def restore(
         for band, array in inputs.items():
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
         spec = region_spec(able, info, groups.values(), options, call, line)
-        arrays |= _graph(spec, info, inputs, covered, sides, run.targets)
+        arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
     return arrays
 
 
@@ -111,7 +112,7 @@ def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset
         if variable.chunks is None:
             continue
         sr[name] = variable.chunk({dim: size for dim, size in sizes.items() if dim in variable.dims})
-        if sr[name].chunks != ds[name].chunks:  # those of a file would contradict
+        if name not in ds or sr[name].chunks != ds[name].chunks:  # those of a file would contradict
             sr[name].encoding = {k: v for k, v in variable.encoding.items() if k not in STORED}
     return sr
 
@@ -126,9 +127,9 @@ def _graph(
     inputs: Mapping[str, da.Array],
     covered: Extent,
     sides: tuple[int, int],
-    targets: Sequence[str],
+    outputs: Sequence[str],
 ) -> dict[str, da.Array]:
-    """Build the layers of one model run, and an array for each target."""
+    """Build the layers of one model run, and an array for each output that is wanted."""
     import dask.array as da
     from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
@@ -141,10 +142,18 @@ def _graph(
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
-    settings = options.tile, options.margin, options.device, options.precision, run.targets, sorted(run.absent)
+    settings = (
+        options.tile,
+        options.margin,
+        options.device,
+        options.precision,
+        run.outputs,
+        run.uncertainty,
+        sorted(run.absent),
+    )
     model = run.model.card.name, origin
     meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
-    token = tokenize([a.name for a in inputs.values()], settings, model, repr(meaning), str(covered), sides)
+    token = tokenize([a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), sides)
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
 
     cuts: Layer = {}
@@ -178,11 +187,12 @@ def _graph(
     }
     shape = (*((1,) * n for n in lead), *(tuple(map(len, spans)) for spans in chunks))
     arrays = {}
-    for band in targets:
-        own = f"xr_s2sr-{band}-{token}"
-        picks: Layer = {(own, *key[1:]): (operator.getitem, key, band) for key in tasks if isinstance(key, tuple)}
+    for output in outputs:
+        own = f"xr_s2sr-{output}-{token}"
+        picks: Layer = {(own, *key[1:]): (operator.getitem, key, output) for key in tasks if isinstance(key, tuple)}
         graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
-        arrays[band] = da.Array(graph, own, shape, dtype=spec.bands[band].radiometry.dtype)
+        dtype = output_radiometry(spec.bands, output, run.uncertainty).dtype
+        arrays[output] = da.Array(graph, own, shape, dtype=dtype)
     return arrays
 
 

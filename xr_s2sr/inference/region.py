@@ -184,7 +184,8 @@ def open_runner(run: ModelRun, options: RunOptions, weights: bytes | None = None
     """Open the session of a model's file, or of its bytes; interpolation needs none."""
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
-    return runner(run.model, options.device, weights, precision=options.precision)
+    wanted = {"uncertainty": True} if run.uncertainty else {}
+    return runner(run.model, options.device, weights, precision=options.precision, **wanted)
 
 
 def restore_region(
@@ -210,7 +211,7 @@ def restore_region(
     images : iterable of (str, ndarray)
         Each band's pixels (y, x) inside of the cuts of `axes`.
     outputs : mapping of str to ndarray
-        Arrays (y, x) of the size that `axes` cover, by target, filled in place.
+        Arrays (y, x) of the size that `axes` cover, by the outputs of the run, filled in place.
     runner : Runner
     undeclared : Undeclared
         Gathers fill values that nothing declares.
@@ -229,7 +230,7 @@ def restore_region(
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
     clean = frozenset(band for band, own in pixels.items() if own.all_valid())
-    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), clean=clean)
+    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), clean, spec.run.uncertainty)
     if largest is None and isinstance(runner, CudaRunner):
         largest = runner.largest
     execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import kernels
 from xr_s2sr.inference.engine import Runner
@@ -18,6 +18,7 @@ from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import ModelCard
 from xr_s2sr.scene.pixel_codes import INVALID, VALID, any_invalid
 from xr_s2sr.scene.radiometry import Radiometry
+from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
 from xr_s2sr.spans import Extent, Span
 
 #: Distance over which valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.
@@ -71,11 +72,13 @@ class Task:
         Every band that the card's inputs and the wanted targets name, cut to the domain; of the card's optional
         inputs those that are there.
     outputs : mapping of str to ndarray
-        Wanted targets, filled in place.
+        Wanted targets, and their standard errors under "B05_uncertainty" and so on, filled in place.
     covered : (Span, Span)
         The part of the domain that `outputs` cover.
     clean : frozenset of str
         Bands known to hold no invalid pixel.
+    uncertainty : {"float32", "uint16", "band"}, optional
+        Form of the standard errors, where the runner gives them.
     """
 
     card: ModelCard
@@ -84,6 +87,7 @@ class Task:
     outputs: Mapping[str, NDArray[Any]]
     covered: Extent
     clean: frozenset[str] = frozenset()
+    uncertainty: ErrorForm | None = None
 
     def any_valid(self, rows: Span, cols: Span) -> bool:
         """Tell whether any pixel of the outputs over a rectangle is valid, so that it needs the network."""
@@ -97,10 +101,15 @@ class Task:
 
     def blank(self, rows: Span, cols: Span) -> Float32:
         """Return what :meth:`finish` takes in place of the network's output over a rectangle without a valid pixel."""
-        return np.zeros((len(self.card.targets), len(rows), len(cols)), np.float32)
+        return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """What the runner gives, in its order."""
+        return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
 
     def restore(self, window: Window) -> Float32:
-        """Return the network's output (targets, y, x) for a window, uncropped, in its own unit."""
+        """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""
         inputs = {}
         for name, bands in self.card.inputs.items():
             factor = BANDS[bands[0]].factor
@@ -114,7 +123,7 @@ class Task:
                     kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
             inputs[name] = stack
         restored = self.runner.run(inputs)
-        expected = len(self.card.targets), *(len(span) for span in window.read)
+        expected = len(self.planes), *(len(span) for span in window.read)
         if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
             raise ModelError(
                 f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
@@ -125,16 +134,27 @@ class Task:
                 f"the model {self.card.name!r} gave NaN or inf for finite input; expected finite reflectance. Try "
                 'device="cpu", or another model'
             )
+        if self.uncertainty and not restored[len(self.card.targets) :].min() > 0:
+            raise ModelError(
+                f"the model {self.card.name!r} gave an uncertainty of {restored[len(self.card.targets) :].min():g}; "
+                "expected standard errors above 0. Export it with a positive last operation, or leave uncertainty out"
+            )
         return restored
 
     def finish(self, restored: Float32, rows: Span, cols: Span) -> None:
-        """Cast a restored rectangle of the domain (targets, y, x) into the outputs."""
+        """Cast a restored rectangle of the domain (planes, y, x) into the outputs."""
         guide = self._guide_codes(rows, cols)
-        for target, out in self.outputs.items():
-            image = restored[self.card.targets.index(target)]
+        for name, out in self.outputs.items():
+            target, image = name.removesuffix(UNCERTAINTY), restored[self.planes.index(name)]
             codes = self._codes(guide, target, rows, cols)
+            radiometry = self.pixels[target].radiometry
+            if self.uncertainty and name != target:
+                radiometry = error_radiometry(radiometry, self.uncertainty)
+                codes[codes != VALID] = INVALID  # a saturated pixel has a mark, and no error that could be told
+                if radiometry.integer:  # never 0, which means nodata
+                    image = np.maximum(image, np.float32(radiometry.scale / self.card.scale))
             at = tuple(span.shift(-c.start) for span, c in zip((rows, cols), self.covered, strict=True))
-            write(image, codes, self.pixels[target].radiometry, self.card.scale, out[at[0].slice, at[1].slice])
+            write(image, codes, radiometry, self.card.scale, out[at[0].slice, at[1].slice])
 
     def _guide_codes(self, rows: Span, cols: Span) -> Codes:
         """Return the worst code of the 10 m bands, of shape (1, y, x); (0, y, x) where all of them are valid."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from xr_s2sr.bands import UNCERTAINTY
 from xr_s2sr.errors import ArgumentTypeError, InputError
 from xr_s2sr.io import readable
 from xr_s2sr.io.replacing import replaced
@@ -169,6 +170,15 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
             out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
 
 
+def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:
+    """Give float standard errors, which are never 0 or below, the nodata value of the bands if it is one of these."""
+    blank = next(value for value in blanks.values() if not math.isnan(value))
+    errors = [name for name, value in blanks.items() if math.isnan(value) and name.endswith(UNCERTAINTY)]
+    filled = ds.assign({name: ds[name].fillna(blank) for name in errors}) if blank <= 0 else ds
+    blanks = {name: blank if blank <= 0 and name in errors else value for name, value in blanks.items()}
+    return filled, blanks, {"nan" if math.isnan(value) else value for value in blanks.values()}
+
+
 def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
     """Return the variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
     if not ds.data_vars:
@@ -184,6 +194,8 @@ def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
         )
     blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
     kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
+    if one and len(kinds) == 2 and "nan" in kinds:
+        ds, blanks, kinds = _one_nodata(ds, blanks)
     if one and len(kinds) > 1:
         raise InputError(
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import resolve
+from xr_s2sr.bands import resolve, uncertainty_of
 from xr_s2sr.errors import BandError
 
 #: What rioxarray (band_as_variable=True) and GDAL call variables whose band a description tells.
@@ -101,16 +101,42 @@ def split(da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.Dataset:
 
 
 def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.DataArray:
-    """Reverse :func:`split`: return the array with new pixels and, along the dimension, what restored each band."""
+    """Reverse :func:`split`: return the array with new pixels and, along the dimension, what restored each band.
+
+    Standard errors follow the bands, at positions of their own.
+    """
     kept = [k for k, label in enumerate(labels) if label in result]
-    bands = [result[labels[k]] for k in kept]
+    errors = [k for k in kept if uncertainty_of(labels[k]) in result]
+    bands = [*(result[labels[k]] for k in kept), *(result[uncertainty_of(labels[k])] for k in errors)]
     data: xr.Variable = xr.Variable.concat([band.variable for band in bands], dim)  # type: ignore[no-untyped-call]
-    out = da.isel({dim: kept}).copy(deep=False, data=data.transpose(*da.dims).data)
+    out = da.isel({dim: [*kept, *errors]}).copy(deep=False, data=data.transpose(*da.dims).data)
     names = da.attrs.get("long_name")
     if isinstance(names, tuple | list) and len(names) == len(labels):
-        out = out.assign_attrs(long_name=type(names)(names[k] for k in kept))
+        listed = [*(names[k] for k in kept), *(uncertainty_of(names[k]) for k in errors)]
+        out = out.assign_attrs(long_name=type(names)(listed))
+    if errors:
+        out = out.assign_coords(_told_apart(out, dim, len(kept)))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
     for key in keys:
         values = np.array([band.attrs.get(key, 10 if key == "s2sr_native_gsd" else "") for band in bands])
         out = out.assign_coords({key: (dim, values)})
     return out
+
+
+def _told_apart(out: xr.DataArray, dim: Hashable, bands: int) -> dict[Hashable, tuple[Hashable, np.ndarray]]:
+    """Coordinates along the bands that name the standard errors behind the first `bands` positions.
+
+    Labels that name bands get the suffix; an index of numbers goes on counting.
+    """
+    coords: dict[Hashable, tuple[Hashable, np.ndarray]] = {}
+    for name, coord in out.coords.items():
+        if coord.dims != (dim,):
+            continue
+        values = coord.values
+        if values.dtype.kind in "OUT" and any(resolve(value) for value in values[:bands]):
+            renamed = [uncertainty_of(value) for value in values[bands:]]
+            coords[name] = dim, np.array([*values[:bands], *renamed], object if values.dtype.kind == "O" else None)
+        elif name == dim and values.dtype.kind in "iuf":
+            more = values[:bands].max() + 1 + np.arange(len(values) - bands)
+            coords[name] = dim, np.concatenate([values[:bands], more]).astype(values.dtype)
+    return coords

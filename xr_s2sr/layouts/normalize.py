@@ -6,7 +6,7 @@ Only names, dims and coordinates are handled here. Dask arrays are indexed and t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import resolve
+from xr_s2sr.bands import resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.datatree import read_tree
@@ -41,11 +41,14 @@ class NativeForm:
         Brings a result on the 10 m grid into the form of the scene.
     notes : tuple of str
         What was recognised.
+    stacked : bool
+        True if the scene holds its bands in one array, and so in one dtype.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
     notes: tuple[str, ...] = ()
+    stacked: bool = False
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -88,7 +91,9 @@ def from_array(da: xr.DataArray) -> NativeForm:
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
     note = f"a DataArray: bands along {dim!r}"
-    return NativeForm(inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes))
+    return NativeForm(
+        inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes), True
+    )
 
 
 def from_dataset(ds: xr.Dataset) -> NativeForm:
@@ -100,7 +105,7 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
             [(name, da)] = stacked.items()
             inner = from_array(da)
             return NativeForm(
-                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes
+                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes, True
             )
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
     named = ds.rename(new)
@@ -110,11 +115,23 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     def back(result: xr.Dataset) -> xr.Dataset:
         result = _masked(result, upright, decimated.gaps)
         for name, dims in turned.items():
-            if name in result:
-                result[name] = result[name].transpose(*_like(dims, result[name].dims))
-        return result.rename({band: name for name, band in new.items() if band in result})
+            for own in (name, uncertainty_of(name)):
+                if own in result:
+                    result[own] = result[own].transpose(*_like(dims, result[own].dims))
+        return _renamed(result, {band: name for name, band in new.items() if band in result})
 
     return NativeForm(decimated.ds, back, (*notes, *decimated.notes))
+
+
+def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:
+    """Rename bands, and the standard errors that belong to them."""
+    errors = {uncertainty_of(band): uncertainty_of(name) for band, name in names.items()}
+    for band in names:
+        attrs = result[band].attrs
+        if "ancillary_variables" in attrs:
+            listed = str(attrs["ancillary_variables"]).split()
+            attrs["ancillary_variables"] = " ".join(errors.get(name, name) for name in listed)
+    return result.rename({**names, **{old: new for old, new in errors.items() if old in result}})
 
 
 def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any], result: xr.Dataset) -> xr.Dataset:
@@ -160,4 +177,9 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
         else:
             gone = given.data.rechunk(out.chunks).map_blocks(invalid, validity, dtype=bool)
         result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
+        error = uncertainty_of(name)
+        if error in result:
+            own = result[error]
+            blank = np.asarray(resolve_radiometry(own).blank).astype(own.dtype)
+            result[error] = own.copy(deep=False, data=np.where(gone, blank, own.data))
     return result

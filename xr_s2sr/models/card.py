@@ -18,6 +18,9 @@ from xr_s2sr.errors import ModelError
 #: Key of the card among the metadata_props of an ONNX file.
 CARD_KEY = "xr_s2sr"
 
+#: Outputs of a model file: the restored bands, and their standard errors where the card says so.
+RESTORED, STANDARD_ERROR = "sr", "uncertainty"
+
 #: Of a halo in 10 m pixels: a whole tile of Sentinel-2.
 LARGEST_HALO = 10980
 
@@ -41,6 +44,9 @@ class ModelCard:
         Window sides must be multiples of this many 10 m pixels; divides 6.
     optional : tuple of str
         Ids of input bands that may be missing: the network was trained to take planes of 0 in their place.
+    uncertainty : bool
+        True if the file has a second output ``uncertainty``, of the shape of ``sr``: one standard error of each pixel
+        in the unit of the network, positive and finite.
     training, degradation, licence : str
     scores : mapping
         Validation scores, for people.
@@ -54,6 +60,7 @@ class ModelCard:
     halo: int | None = None
     multiple: int = 6
     optional: tuple[str, ...] = ()
+    uncertainty: bool = False
     training: str = ""
     degradation: str = ""
     licence: str = ""
@@ -82,6 +89,12 @@ class ModelCard:
             raise ModelError(
                 f"the card of {self.name!r} has the halo {self.halo!r}; expected an integer from 0 to {LARGEST_HALO}, "
                 "or None"
+            )
+
+        if not isinstance(self.uncertainty, bool):
+            raise ModelError(
+                f"the card of {self.name!r} has uncertainty={self.uncertainty!r}; expected true if the file has an "
+                "output of that name, else false"
             )
 
     @property

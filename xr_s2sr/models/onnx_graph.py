@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import back_projection
-from xr_s2sr.models.card import CARD_KEY, ModelCard
+from xr_s2sr.models.card import CARD_KEY, RESTORED, STANDARD_ERROR, ModelCard
 
 OPSET, IR_VERSION = 17, 8
 
@@ -50,14 +50,9 @@ class Conv:
 
 def trained_convs(path: str | Path) -> list[Conv]:
     """Return the convolutions of a file in the order of its graph, without those of fixed weights."""
-    graph = onnx.load(str(path)).graph
-    weights = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
-    padded = {out for node in graph.node if node.op_type == "Pad" for out in node.output}
-    return [
-        Conv(*(weights[name] for name in node.input[1:]))
-        for node in graph.node
-        if node.op_type == "Conv" and node.input[0] not in padded and not any(a.name == "group" for a in node.attribute)
-    ]
+    graph = Graph.read(path)
+    weights = {array.name: numpy_helper.to_array(array) for array in graph.weights}
+    return [Conv(*(weights[name] for name in node.input[1:])) for node in graph.trained()]
 
 
 class Graph:
@@ -66,6 +61,23 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
+
+    @classmethod
+    def read(cls, path: str | Path) -> Graph:
+        """Read what a file needs for its restored bands: no head for their standard errors."""
+        graph, stored, needed = cls(), onnx.load(str(path)).graph, {RESTORED}
+        for node in reversed(stored.node):
+            if needed & {*node.output}:
+                graph.nodes.insert(0, node)
+                needed |= {*node.input}
+        graph.weights = [array for array in stored.initializer if array.name in needed]
+        return graph
+
+    def trained(self) -> list[onnx.NodeProto]:
+        """Return the convolutions in order, without those of fixed weights, which follow a padding or have groups."""
+        padded = {out for node in self.nodes if node.op_type == "Pad" for out in node.output}
+        convs = [node for node in self.nodes if node.op_type == "Conv" and node.input[0] not in padded]
+        return [node for node in convs if not any(a.name == "group" for a in node.attribute)]
 
     def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Append a node; returns the name of its output."""
@@ -131,13 +143,18 @@ class Graph:
         last = self.nodes[-1]
         if list(last.output) != [result]:
             raise ValueError(f"{result} is not the last node's output, {last.output}")
-        last.output[0] = "sr"
+        last.output[0] = RESTORED
+        self.write(card, path)
+
+    def write(self, card: ModelCard, path: str | Path) -> None:
+        """Write nodes that end in the outputs of the card."""
 
         def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
 
         inputs = [port(name, len(bands), BANDS[bands[0]].gsd) for name, bands in card.inputs.items()]
-        outputs = [port("sr", len(card.targets), 10)]
+        names = (RESTORED, STANDARD_ERROR) if card.uncertainty else (RESTORED,)
+        outputs = [port(name, len(card.targets), 10) for name in names]
         graph = helper.make_graph(self.nodes, card.name, inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         model.producer_name = "xr_s2sr"
@@ -145,6 +162,44 @@ class Graph:
         onnx.checker.check_model(model, full_check=True)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, str(path))
+
+
+def add_uncertainty(
+    source: str | Path,
+    layers: tuple[Conv, Conv],
+    gain: Float32,
+    bounds: tuple[float, float],
+    card: ModelCard,
+    path: Path,
+) -> None:
+    """Add a head to one of our own networks: standard errors from the features that its last convolution sees.
+
+    Parameters
+    ----------
+    source : path
+        The model file. What it does for ``sr`` stays as it is, node by node.
+    layers : (Conv, Conv)
+        3 x 3 and, after a ReLU, 1 x 1; so the head sees no farther than the last convolution.
+    gain : ndarray of float32, shape (targets,)
+        Of each band.
+    bounds : (float, float)
+        Smallest and largest standard error, in the unit of the network.
+    card : ModelCard
+    path : Path
+    """
+    g = Graph.read(source)
+    one = g.constant(np.array(1, np.float32))
+    x = g.conv(g.add("Relu", [g.conv(g.trained()[-1].input[0], layers[0])]), layers[1])
+    side = round((layers[1].channels / len(card.targets)) ** 0.5)
+    x = g.add("DepthToSpace", [x], blocksize=side, mode="CRD")
+    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
+    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
+    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
+    x = g.add("Mul", [x, g.constant(gain.reshape(1, -1, 1, 1))])
+    low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
+    g.add("Clip", [x, low, high])
+    g.nodes[-1].output[0] = STANDARD_ERROR
+    g.write(card, path)
 
 
 def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:

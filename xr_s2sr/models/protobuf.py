@@ -45,14 +45,94 @@ def external_file(data: bytes) -> str | None:
     return None
 
 
+def without_output(data: bytes, name: str) -> bytes:
+    """Return an ONNX file without one of its outputs, and without the nodes and weights that only this one needs.
+
+    ONNX Runtime runs every node of a file, whichever outputs are asked for.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If the bytes are not an ONNX file.
+    """
+    return b"".join(
+        _field(7, _pruned(value, name)) if number == 7 and value is not None else bytes(raw)
+        for number, raw, value in _records(data)
+    )
+
+
+def _pruned(graph: memoryview, name: str) -> bytes:
+    """Return a GraphProto without an output and what only this one needs."""
+    records = list(_records(graph))
+    outputs = [_name(value) for number, _, value in records if number == 12 and value is not None]
+    needed = {output for output in outputs if output != name}
+    kept = set()
+    for k, (number, _, value) in reversed([*enumerate(records)]):  # nodes come after those that they need
+        if number == 1 and value is not None and needed & {*_texts(value, 2)}:
+            kept.add(k)
+            needed |= {*_texts(value, 1), *_inside(value)}
+    out = []
+    for k, (number, raw, value) in enumerate(records):
+        if value is not None and (
+            (number == 1 and k not in kept)
+            or (number == 5 and not needed & {*_texts(value, 8)})
+            or (number == 12 and _name(value) == name)
+        ):
+            continue
+        out.append(bytes(raw))
+    return b"".join(out)
+
+
+def _inside(node: memoryview) -> Iterator[str]:
+    """Yield the names that a node's subgraphs (branches, loop bodies) read; they may be those of outer results."""
+    for number, attribute in _fields(node):
+        if number == 5:
+            for kind, graph in _fields(attribute):
+                if kind in (6, 11):
+                    for key, inner in _fields(graph):
+                        if key == 1:
+                            yield from _texts(inner, 1)
+                            yield from _inside(inner)
+                        elif key == 12:
+                            yield _name(inner)
+
+
+def _name(value_info: memoryview) -> str:
+    """Return the name of a ValueInfoProto."""
+    return next(iter(_texts(value_info, 1)), "")
+
+
+def _texts(message: memoryview, field: int) -> list[str]:
+    """Return the texts of one field of a message."""
+    return [bytes(value).decode(errors="replace") for number, value in _fields(message) if number == field]
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """Return a field of wire type 2."""
+    key, size, head = number << 3 | 2, len(payload), bytearray()
+    for value in (key, size):
+        while value > 127:
+            head.append(value & 127 | 128)
+            value >>= 7
+        head.append(value)
+    return bytes(head) + payload
+
+
 def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
     """Walk the fields of a protobuf message; yields those of wire type 2 (bytes, strings, messages)."""
+    yield from ((number, value) for number, _, value in _records(data) if value is not None)
+
+
+def _records(data: bytes | memoryview) -> Iterator[tuple[int, memoryview, memoryview | None]]:
+    """Walk all fields of a protobuf message: number, bytes of the field, and its value if it is of wire type 2."""
     data, at = memoryview(data), 0
     while at < len(data):
+        start = at
         key, at = _varint(data, at)
         wire = key & 7
         if wire == 0:
             _, at = _varint(data, at)
+            yield key >> 3, data[start:at], None
             continue
         if wire == 2:
             size, at = _varint(data, at)
@@ -62,8 +142,7 @@ def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
             raise ValueError(f"wire type {wire}")
         if at + size > len(data):
             raise ValueError("a field runs over the end")
-        if wire == 2:
-            yield key >> 3, data[at : at + size]
+        yield key >> 3, data[start : at + size], data[at : at + size] if wire == 2 else None
         at += size
 
 

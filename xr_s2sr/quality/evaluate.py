@@ -10,13 +10,14 @@ import xarray as xr
 
 from xr_s2sr import api, arguments, models
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import BandError, InputError, warn
+from xr_s2sr.errors import BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import TILE, Device, RunOptions, model_list, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
+from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol
 from xr_s2sr.scene.info import SceneInfo, scene_info
@@ -38,6 +39,7 @@ def evaluate(
     tile: int = TILE,
     units: Units | None = None,
     offset: float | None = None,
+    uncertainty: bool = False,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Scores:
     """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
@@ -63,12 +65,17 @@ def evaluate(
         As for :func:`xr_s2sr.degrade`.
     device, threads, tile, units, offset, progress
         As for :func:`xr_s2sr.upsample`.
+    uncertainty : bool
+        Score the models' standard errors too; all models but bicubic must give them.
 
     Returns
     -------
     Scores
         A Dataset that prints as a table: RMSE (DN), SRE (dB) and UIQ on (model, band), SAM (degrees) and ERGAS on
-        (model, gsd). See :class:`xr_s2sr.quality.scores.Scores`, and :mod:`xr_s2sr.quality` for the formulas.
+        (model, gsd). With `uncertainty`, for each model and band also the shares of pixels within one and two
+        standard errors, Spearman's rank correlation of predicted with absolute error, and predicted and observed RMSE
+        in ten bins of the predicted one. See :class:`xr_s2sr.quality.scores.Scores`, and :mod:`xr_s2sr.quality` for
+        the formulas.
 
     Raises
     ------
@@ -94,11 +101,17 @@ def evaluate(
     (('model', 'band'), 'sensor')
     """
     check_protocol(protocol, satellite)
+    arguments.choice("uncertainty", uncertainty, (False, True))
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     threads = None if threads is None else arguments.count("threads", threads)
     options = RunOptions(arguments.count("tile", tile), None, device, threads)
     report = arguments.progress(progress)
     methods = _methods(model)
+    if uncertainty and all(items == [BICUBIC] for items in methods.values()):
+        raise ModelError(
+            "uncertainty was asked for, and 'bicubic' alone gives none; expected a network. Leave model out, or "
+            "uncertainty"
+        )
     ds = to_native(ds).ds
     info = scene_info(ds, units, offset)
     wanted = _scorable(info, bands, methods)
@@ -118,7 +131,7 @@ def evaluate(
                 raise
             problems[gsd] = problem
             continue
-        groups.append(trial.scored(given, options, report))
+        groups.append(trial.scored(given, options, report, uncertainty))
     if not groups:
         raise next(iter(problems.values()))
     for gsd, reason in problems.items():
@@ -187,6 +200,15 @@ def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> 
                 {"long_name": metric.long_name, "units": metric.unit},
             )
             for metric in METRICS
+        }
+        | {
+            key: (
+                ("model", "band", "bin") if binned else ("model", "band"),
+                np.concatenate([group.errors[key] for group in groups], axis=1),
+                {"long_name": long_name, "units": unit},
+            )
+            for key, (long_name, unit, binned) in ERROR_SCORES.items()
+            if groups[0].errors
         },
         {
             "model": list(methods),

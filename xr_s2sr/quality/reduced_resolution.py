@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import uncertainty_of
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.models import Model
+from xr_s2sr.inference.uncertainty import with_uncertainty
+from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import RunOptions, needed_bands, prepare
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
+from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
 from xr_s2sr.quality.simulate import measured_in, simulate
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import dn
 from xr_s2sr.scene.radiometry import Units
+from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
 from xr_s2sr.spans import Extent
 
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
@@ -34,13 +38,17 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Group:
-    """Scores of one resolution: by metric, arrays (methods, bands) or (methods,); by method, the models it used."""
+    """Scores of one resolution: by metric, arrays (methods, bands) or (methods,); by method, the models it used.
+
+    `errors` has, by score of the standard errors, arrays (methods, bands) or (methods, bands, bins); NaN for bicubic.
+    """
 
     gsd: int
     bands: list[str]
     pixels: int
     values: dict[str, NDArray[Any]]
     models: dict[str, list[str]]
+    errors: dict[str, F64] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,28 +78,44 @@ class Trial:
     truth: F64
     valid: Mask
 
-    def scored(self, methods: Mapping[str, Given], options: RunOptions, report: Report) -> Group:
-        """Restore by every method, and compare."""
+    def scored(
+        self, methods: Mapping[str, Given], options: RunOptions, report: Report, uncertainty: bool = False
+    ) -> Group:
+        """Restore by every method, and compare; also the standard errors, which bicubic does not give."""
         info = scene_info(self.simulated, None, None)
         values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
-        models = {}
+        models, errors = {}, []
         for name, given in methods.items():
-            restored, models[name] = self._restored(info, given, options, report)
+            form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
+            restored, predicted, models[name] = self._restored(info, given, options, report, form)
+            errors.append(error_scores(restored - self.truth, predicted, self.valid))
             for metric in METRICS:
                 values[metric.name].append(metric.score(restored, self.truth, self.factor, 0, self.valid))
         stacked = {key: np.array(rows) for key, rows in values.items()}
-        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models)
+        scores = {key: np.array([own[key] for own in errors]) for key in ERROR_SCORES} if uncertainty else {}
+        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models, scores)
 
-    def _restored(self, info: SceneInfo, given: Given, options: RunOptions, report: Report) -> tuple[F64, list[str]]:
-        """Return the targets in DN, shaped as the truth, and name the models that restored them."""
+    def _restored(
+        self, info: SceneInfo, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
+    ) -> tuple[F64, F64 | None, list[str]]:
+        """Return the targets and their standard errors in DN, shaped as the truth, and the names of the models."""
         from xr_s2sr.inference import eager  # brings numba
 
         info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info)
+        runs = with_uncertainty(runs, form)
         arrays = eager.restore(self.simulated, info, runs, covered, options, report)
-        images = (dn(arrays[band].astype(np.float64), self.info.bands[band].radiometry) for band in self.targets)
+        radiometry = {band: self.info.bands[band].radiometry for band in self.targets}
+        images = (dn(arrays[band].astype(np.float64), radiometry[band]) for band in self.targets)
         by_band = {band: run.model for run in runs for band in run.targets}
         labels = [_label(by_band[band]) for band in self.targets]
-        return stack_dates(images), list(dict.fromkeys(labels))
+        predicted = None
+        if form:
+            errors = (
+                dn(arrays[uncertainty_of(band)].astype(np.float64), error_radiometry(radiometry[band], form))
+                for band in self.targets
+            )
+            predicted = stack_dates(errors)
+        return stack_dates(images), predicted, list(dict.fromkeys(labels))
 
 
 def _label(model: Model) -> str:

@@ -27,7 +27,9 @@ class Scores:
         On (model, band): ``rmse`` in DN, ``sre`` in dB, ``uiq``. On (model, gsd), since they take all bands of one
         resolution together: ``sam`` in degrees, ``ergas``. Coordinates: ``native_gsd`` of each band in metres;
         for each gsd the ``factor`` of the degradation, and how many ``pixels`` were compared. Attributes: the
-        ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256.
+        ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256. Of standard
+        errors, if asked for: ``within_1``, ``within_2`` and ``spearman`` on (model, band), ``predicted_rmse`` and
+        ``observed_rmse`` in DN on (model, band, bin), in ascending order of the predicted one.
     """
 
     dataset: xr.Dataset
@@ -76,12 +78,32 @@ class Scores:
             *re.sub(r"(sha256:\w{12})\w+", r"\1", attrs["models"]).split("; "),
         ]
 
+    def _errors(self) -> pd.DataFrame | None:
+        """Return the scores of the standard errors, a row for each model and band that has them; None without any."""
+        ds = self.dataset
+        if "within_1" not in ds:
+            return None
+        ratio = ds["observed_rmse"] / ds["predicted_rmse"]
+        columns = {
+            "within 1 s.e.": ds["within_1"],
+            "within 2 s.e.": ds["within_2"],
+            "Spearman": ds["spearman"],
+            "observed / predicted RMSE: least": ratio.min("bin"),
+            "most": ratio.max("bin"),
+        }
+        table = pd.DataFrame({key: column.stack(row=("model", "band")).to_series() for key, column in columns.items()})
+        return table.dropna(how="all").round(2)
+
     def __str__(self) -> str:
         first, *others = self._notes()
-        table = [line.rstrip() for line in self._table().to_string().splitlines()]
-        return "\n".join([first, *table, *others])
+        tables = [table.to_string() for table in (self._table(), self._errors()) if table is not None]
+        return "\n".join([first, *(line.rstrip() for table in tables for line in table.splitlines()), *others])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"
+        errors = self._errors()
+        more = "" if errors is None else errors.to_html()
+        return (
+            f"{self._table().to_html()}{more}<ul>{''.join(f'<li>{escape(note)}</li>' for note in self._notes())}</ul>"
+        )

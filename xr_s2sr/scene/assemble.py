@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import xarray as xr
@@ -75,6 +75,7 @@ def dataset(
     restored: dict[str, xr.DataArray],
     wanted: list[str] | None,
     keep: Keep = "fine",
+    beside: Iterable[xr.DataArray] = (),
 ) -> xr.Dataset:
     """Put the restored bands in the place of the native ones, beside what else is wanted of the input.
 
@@ -86,6 +87,8 @@ def dataset(
         Band ids that were asked for by name; None: also every variable that lies on the 10 m grid.
     keep : {"fine", "all"}
         "all": variables that are not bands come along in any case, coarser ones on the 10 m grid.
+    beside : iterable of DataArray
+        More variables of the result, on its grid; they take the place of others of their names.
     """
     by_name = {name: band for band, name in info.variables.items()}
     reference = cut(ds[info.fine.name], covered, info.grid)
@@ -102,5 +105,6 @@ def dataset(
             near = to_fine_grid(variable, reference)
             if near is not None:
                 variables[name] = near
+    variables |= {variable.name: variable for variable in beside}
     transform = info.grid.corner(covered[0].start, covered[1].start)
     return georeference(xr.Dataset(variables, attrs=ds.attrs), transform)

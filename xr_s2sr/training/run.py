@@ -15,11 +15,14 @@ import torch
 from xr_s2sr import __version__
 from xr_s2sr.errors import InputError
 from xr_s2sr.io.open_any import open_any
+from xr_s2sr.models import registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import Recipe, train, validate
-from xr_s2sr.training.networks import Network
+from xr_s2sr.training.networks import CoarseNet, Network
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
+from xr_s2sr.training.uncertainty import HeadRecipe, train_head
+from xr_s2sr.training.uncertainty_file import export_head, validate_head
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
@@ -33,8 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Train as the options of the command say, and write the file."""
     if arguments.refine and arguments.init is None:
         raise InputError("--refine goes on from trained weights; say which: --init s2sr-20m")
+    if arguments.uncertainty and arguments.init is None:
+        raise InputError("--uncertainty adds a head to trained weights; say which: --init s2sr-20m")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.uncertainty:
+        return run_head(arguments)
     given = ("steps", "width", "depth", "rate", "seed")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
@@ -58,6 +65,33 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.out / f"{name}.onnx"
     to_onnx(net, card, path)
     print(f"wrote {path}: {dict(card.scores)}")
+    return 0
+
+
+def run_head(arguments: argparse.Namespace) -> int:
+    """Train a head for standard errors, and write the network of --init with it."""
+    given = ("steps", "rate", "seed")
+    changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
+    other = [key for key in ("width", "depth", "teacher", "clean_teacher") if getattr(arguments, key) is not None]
+    if arguments.refine or other:
+        raise InputError(
+            f"--uncertainty changes nothing of the network, so {', '.join([*other, *['refine'] * arguments.refine])} "
+            "cannot be given; expected --steps, --rate or --seed. Leave the others out"
+        )
+    recipe, init = HeadRecipe.default(arguments.gsd, **changes), registry.load(arguments.init)
+    net = trained(arguments.init)
+    if init.card.gsd != arguments.gsd:
+        raise InputError(f"{init} restores {init.card.gsd} m bands; expected --gsd {init.card.gsd}")
+    assert isinstance(net, CoarseNet)
+    scenes, held_out = read_scenes(arguments.scenes)
+    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe}", flush=True)
+    head = train_head(net, recipe, scenes, log=lambda line: print(line, flush=True))
+    scores = validate_head(net, head, recipe.gsd, held_out)
+    for protocol, own in scores.items():
+        print(f"{protocol}: {own}", flush=True)
+    path = arguments.out / f"{arguments.name or init.card.name}.onnx"
+    export_head(net, head, init, recipe, scores, path)
+    print(f"wrote {path}")
     return 0
 
 

@@ -1,0 +1,190 @@
+"""A head that predicts the standard error of every restored pixel, on the frozen trunk of a trained network.
+
+It learns by the likelihood of the network's errors against the bands as the sensor took them, noise included, and is
+calibrated per band on patches that it did not learn from.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xr_s2sr.bands import BY_GSD
+from xr_s2sr.training.data import SCALE, Augmentation, Patches
+from xr_s2sr.training.loop import Recipe, learning_rate
+from xr_s2sr.training.losses import inner
+from xr_s2sr.training.networks import CoarseNet
+from xr_s2sr.training.scenes import Scene
+
+#: Smallest and largest standard error, in units of DN / 2000: 0.5 DN, and a reflectance of 1.
+BOUNDS = (0.5 / SCALE, 10000 / SCALE)
+#: Standard error of a head that has learned nothing, in the same unit: 40 DN.
+START = 40 / SCALE
+
+
+class Head(nn.Module):
+    """3 x 3 convolution, ReLU, 1 x 1 convolution, depth to space, and a positive function.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the trunk.
+    targets, scale : int
+        Bands, and output pixels per pixel of the trunk's grid.
+    hidden : int
+    """
+
+    gain: Tensor
+    size: Tensor
+
+    def __init__(self, width: int, targets: int, scale: int, hidden: int = 48) -> None:
+        super().__init__()
+        self.scale = scale
+        self.first = nn.Conv2d(width, hidden, 3, padding=1)
+        self.last = nn.Conv2d(hidden, targets * scale * scale, 1)
+        self.register_buffer("gain", torch.full((targets,), START))
+        self.register_buffer("size", torch.ones(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = F.pixel_shuffle(self.last(torch.relu(self.first(features / self.size[:, None, None]))), self.scale)
+        positive = torch.relu(x) + 1 / (1 + torch.relu(-x))  # as in the exported graph
+        return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """Everything that decides the training of a head, besides the network and the scenes.
+
+    Attributes
+    ----------
+    gsd, steps, rate, seed : int, int, float, int
+    hidden : int
+        Channels of the head.
+    calibration : int
+        Batches on which the final scales are worked out.
+    tail : float
+        Errors beyond as many standard errors count as that many, in the likelihood and in the calibration: a few
+        pixels without any trace in the guide would else decide the scale of all.
+    augmentation : Augmentation
+    """
+
+    gsd: int = 20
+    steps: int = 2000
+    rate: float = 1e-2
+    seed: int = 0
+    hidden: int = 48
+    calibration: int = 150
+    tail: float = 5.0
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
+
+    @classmethod
+    def default(cls, gsd: int, **changes: Any) -> HeadRecipe:
+        """The recipe for 20 m or 60 m bands."""
+        own = Augmentation(dropped=0.25) if gsd == 20 else Augmentation(shifted=0.8, dropped=0.25)
+        base: dict[str, Any] = {"gsd": gsd, "augmentation": own}
+        return cls(**(base | changes))
+
+    def patches(self, step: int) -> tuple[int, int, int]:
+        """Number, side and border of the patches of a step: large ones, whose zero padding is not scored."""
+        return Recipe.default(self.gsd, late=1.0).patches(step)
+
+
+class Frozen:
+    """A trained network that gives its results along with the features that its last convolution sees."""
+
+    def __init__(self, net: CoarseNet) -> None:
+        self.net, self.features = net.eval(), torch.empty(0)
+        net.requires_grad_(False)
+        net.tail.register_forward_pre_hook(self._keep)
+
+    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.features = inputs[0]
+
+    @torch.no_grad()
+    def __call__(self, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
+        self.net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
+        restored = self.net(*inputs)
+        return restored, self.features
+
+
+def likelihood(error: Tensor, scale: Tensor, present: Tensor, tail: float) -> Tensor:
+    """Negative logarithm of a Gaussian's likelihood, mean over the bands that are there; far errors are cut."""
+    square = (error / scale).square()
+    # beyond the tail the loss goes on linearly, so that the gradient of the scale stays bounded
+    far = tail * (2 * square.clamp(min=1e-12).sqrt() - tail)
+    loss = (scale.log() + 0.5 * torch.where(square > tail**2, far, square)).mean(dim=(2, 3)) * present
+    return loss.sum() / present.sum()
+
+
+def train_head(
+    net: CoarseNet, recipe: HeadRecipe, scenes: list[Scene], log: Callable[[str], None] = print, every: int = 100
+) -> Head:
+    """Train a head on the features of a network, which stays as it is, and calibrate it.
+
+    Parameters
+    ----------
+    net : CoarseNet
+    recipe : HeadRecipe
+    scenes : list of Scene
+        To learn from.
+    log : callable
+        Receives one line at a time.
+    every : int
+        Steps between lines.
+    """
+    torch.manual_seed(recipe.seed)
+    frozen = Frozen(net)
+    head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale, recipe.hidden)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
+    schedule = Recipe(gsd=recipe.gsd, steps=recipe.steps, rate=recipe.rate, warmup=min(100, recipe.steps // 5))
+    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, 1]), recipe.augmentation)
+    total, started = 0.0, time.monotonic()
+    for step in range(recipe.steps):
+        optimiser.param_groups[0]["lr"] = learning_rate(schedule, step)
+        number, size, border = recipe.patches(step)
+        inputs, truth, present = patches.batch(number, size)
+        restored, features = frozen(inputs, exact=False)
+        if step == 0:  # channels of one size learn at one rate
+            head.size.copy_(features.square().mean(dim=(0, 2, 3)).sqrt().clamp(min=1e-6))
+        error = inner(restored - truth, border)
+        loss = likelihood(error, inner(head(features), border), present, recipe.tail)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimiser.step()
+        total += float(loss.detach())
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            count = (step % every) + 1
+            pace = (time.monotonic() - started) / count
+            log(f"step {step + 1}: loss {total / count + math.log(SCALE):.3f}, {pace:.2f} s/step")
+            total, started = 0.0, time.monotonic()
+    calibrate(frozen, head, recipe, scenes)
+    log(f"gain per band, DN: {np.round(head.gain.numpy() * SCALE, 2).tolist()}")
+    return head
+
+
+@torch.no_grad()
+def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Scene]) -> None:
+    """Scale each band so that its errors, over what is predicted, have a root mean square of one.
+
+    On fresh patches of whole scenes as users have them: no band missing, no gain, the degradations and noise levels
+    mixed as in training.
+    """
+    how = Augmentation(gain=0.0, dropped=0.0, shifted=0.0, air=(0.0, 0.0), sensor=0.5)
+    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, 2]), how)
+    squares = torch.zeros(len(BY_GSD[recipe.gsd]), dtype=torch.float64)
+    for step in range(recipe.calibration):
+        number, size, border = recipe.patches(step)
+        inputs, truth, _ = patches.batch(number, size)
+        restored, features = frozen(inputs)
+        ratio = inner(restored - truth, border) / inner(head(features), border)
+        squares += ratio.abs().clamp(max=recipe.tail).square().double().mean(dim=(0, 2, 3))
+    head.gain *= (squares / recipe.calibration).sqrt().float()
