@@ -142,15 +142,8 @@ def _graph(
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
-    settings = (
-        options.tile,
-        options.margin,
-        options.device,
-        options.precision,
-        run.outputs,
-        run.uncertainty,
-        sorted(run.absent),
-    )
+    settings = options.tile, options.margin, options.device, options.precision
+    wanted = run.outputs, run.uncertainty, sorted(run.absent)
     model = run.model.card.name, origin
     meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
     token = tokenize([a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), sides)
