@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested
-from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError
+from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested, uncertainty_of
+from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
+from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.uncertainty import ErrorForm
 from xr_s2sr.spans import Extent, Span
@@ -275,26 +276,3 @@ def needed_bands(info: SceneInfo, runs: Iterable[ModelRun], wanted: Iterable[str
     """Return the ids of the bands that are read, or whose coordinates the result takes."""
     passed = {band for band in wanted if BANDS[band].is_fine}
     return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})
-
-
-def common_extent(info: SceneInfo, needed: Collection[str]) -> Extent:
-    """Return the rows and columns of the 10 m grid that all needed bands cover.
-
-    Raises
-    ------
-    GridError
-        If there are none.
-    """
-    extents = [info.bands[band].extent for band in needed]
-    rows, cols = ((max(e[axis].start for e in extents), min(e[axis].stop for e in extents)) for axis in (0, 1))
-    if rows[0] >= rows[1] or cols[0] >= cols[1]:
-        listed = "; ".join(
-            f"{band.name!r} rows {band.extent[0].start}:{band.extent[0].stop}, columns "
-            f"{band.extent[1].start}:{band.extent[1].stop}"
-            for band in {h.factor: h for b, h in info.bands.items() if b in needed}.values()
-        )
-        raise GridError(
-            f"the resolutions do not overlap, counted in 10 m pixels: {listed}. Select the same area in each: "
-            "ds.sel(y=..., x=..., y_20m=..., x_20m=...)"
-        )
-    return Span(*rows), Span(*cols)

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 import xr_s2sr
 from xr_s2sr import models
 from xr_s2sr.errors import ModelError
-from xr_s2sr.inference.engine import PROBE, runner
+from xr_s2sr.inference.engine import runner
+from xr_s2sr.inference.probing import PROBE
 from xr_s2sr.inference.tiles import Task
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import CARD_KEY, ModelCard

@@ -44,7 +44,7 @@ def restore(
     options = replace(options, threads=options.threads or default_threads())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
-    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in outputs_of(run)}
+    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
     arrays = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runners = [region.open_runner(run, options) for run in runs]
     specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
@@ -57,7 +57,7 @@ def restore(
         for index in np.ndindex(*lead):
             read: dict[str, NDArray[Any]] = {}  # of a file, a band is read once for all models
             for spec, axes, runner, most in jobs:
-                outputs = {key: arrays[key][index] for key in outputs_of(spec.run)}
+                outputs = {key: arrays[key][index] for key in spec.run.outputs}
                 images = _images(ds, spec, axes, index, read)
                 region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick, most)
     undeclared.warn()

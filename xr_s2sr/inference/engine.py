@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -20,11 +20,11 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.half import half_precision
+from xr_s2sr.inference.probing import check_ports, probe
 from xr_s2sr.models import Model
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
@@ -33,9 +33,6 @@ from xr_s2sr.planning import Device, Precision
 Float32: TypeAlias = NDArray[np.float32]
 
 log = logging.getLogger("xr_s2sr")
-
-#: Side of the window, in 10 m pixels, on which a model is tried when it is opened: a multiple of 60 m pixels.
-PROBE = 60
 
 
 class Runner(Protocol):
@@ -57,17 +54,17 @@ class OrtRunner:
     device = "cpu"
 
     def __init__(self, session: Any, outputs: tuple[str, ...] = (RESTORED,)) -> None:
-        self._session, self._outputs = session, outputs
+        self._session = session
+        self._outputs = list(outputs)
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
-        outputs = self._session.run(list(self._outputs), feed)
+        outputs = self._session.run(self._outputs, feed)
         out: Float32 = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
         return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
-Opened: TypeAlias = OrtRunner | CudaRunner
-_runners: dict[tuple[int, str, str, str, bool], Opened] = {}
+_runners: dict[tuple[int, str, str, str, bool], OrtRunner | CudaRunner] = {}
 _lock = threading.RLock()
 
 
@@ -77,7 +74,7 @@ def runner(
     weights: bytes | None = None,
     precision: Precision = "auto",
     uncertainty: bool = False,
-) -> Opened:
+) -> OrtRunner | CudaRunner:
     """Return this process's session for a model and device; it is made at first use.
 
     Parameters
@@ -104,12 +101,12 @@ def runner(
     key = (os.getpid(), model.sha256, device, precision, uncertainty)
     with _lock:
         if key not in _runners:
-            opened = _open_best if device == "auto" else _open
-            _runners[key] = opened(model, device, weights, precision, uncertainty)
+            open_it = _open_best if device == "auto" else partial(_open, device=device)
+            _runners[key] = open_it(model, weights=weights, precision=precision, uncertainty=uncertainty)
         return _runners[key]
 
 
-def _open_best(model: Model, _: Device, weights: bytes | None, precision: Precision, uncertainty: bool) -> Opened:
+def _open_best(model: Model, weights: bytes | None, precision: Precision, uncertainty: bool) -> OrtRunner | CudaRunner:
     problem = cuda_problem()
     if problem is None:
         try:
@@ -123,7 +120,9 @@ def _open_best(model: Model, _: Device, weights: bytes | None, precision: Precis
     return runner(model, "cpu", weights, precision, uncertainty)
 
 
-def _open(model: Model, device: Device, weights: bytes | None, precision: Precision, uncertainty: bool) -> Opened:
+def _open(
+    model: Model, device: str, weights: bytes | None, precision: Precision, uncertainty: bool
+) -> OrtRunner | CudaRunner:
     if device == "cpu" and precision == "fp16":
         raise EngineError(
             'precision="fp16" was asked for, but the device is the CPU, which computes in fp32; expected a GPU. Leave '
@@ -164,8 +163,8 @@ def _open(model: Model, device: Device, weights: bytes | None, precision: Precis
             f'device="cuda" was asked for, but ONNX Runtime fell back to {active}: its CUDA libraries could not be '
             'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
         )
-    _check_ports(session, model, outputs)
-    _probe(session, model, device, outputs)
+    check_ports(session, model, outputs)
+    probe(session, model, device, outputs)
     if device == "cpu":
         return OrtRunner(session, outputs)
     if left := cuda.cpu_nodes(session):
@@ -179,46 +178,6 @@ def _share_arena() -> None:
     ort = import_onnxruntime()
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
-
-
-def _check_ports(session: Any, model: Model, names: tuple[str, ...]) -> None:
-    """Refuse a file whose inputs and outputs are not those of its card, or have other numbers of bands."""
-    card = model.card
-    expected = {name: len(bands) for name, bands in card.inputs.items()} | dict.fromkeys(names, len(card.targets))
-    outputs = [port for port in session.get_outputs() if port.name in names]
-    found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
-    # a size that the file leaves open has a name instead of a number
-    declared = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
-    if declared != expected:
-        raise ModelError(
-            f"{model.path} has the inputs and output {found} (name: bands), its card says {expected}. Export it with "
-            "the names and bands of its card, or correct the card"
-        )
-
-
-def _probe(session: Any, model: Model, device: str, names: tuple[str, ...]) -> None:
-    """Refuse a model whose output on a small window has another shape or dtype than its card promises."""
-    card = model.card
-    inputs = {
-        name: np.zeros((1, len(bands), *[10 * PROBE // BANDS[bands[0]].gsd] * 2), np.float32)
-        for name, bands in card.inputs.items()
-    }
-    try:
-        outputs = session.run(list(names), inputs)
-    except Exception as error:  # onnxruntime's exceptions share no base but Exception
-        # on a GPU it may be the device's fault; "auto" then goes to the CPU
-        raise (ModelError if device == "cpu" else EngineError)(
-            f"{model.path} cannot be run on a window of {PROBE} x {PROBE} pixels of 10 m: {error}. Export it with free "
-            "sizes of rows and columns"
-        ) from error
-    expected = (1, len(card.targets), PROBE, PROBE)
-    for name, output in zip(names, outputs, strict=True):
-        if output.shape != expected or output.dtype != np.float32:
-            raise ModelError(
-                f"{model.path} gives {output.dtype} of the shape {output.shape} as {name!r} for {PROBE} x {PROBE} "
-                f"pixels of 10 m; expected float32 of {expected} (1, targets, y, x), as its card says. Export it with "
-                "padding, or correct the card"
-            )
 
 
 @lru_cache(maxsize=1)

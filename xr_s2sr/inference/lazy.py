@@ -143,11 +143,11 @@ def _graph(
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
-    forms = options.precision, outputs_of(run), run.uncertainty
-    settings = options.tile, options.margin, options.device, *forms, sorted(run.absent)
+    settings = options.tile, options.margin, options.device, options.precision
+    wanted = run.outputs, run.uncertainty, sorted(run.absent)
     model = run.model.card.name, origin
     meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
-    token = tokenize([a.name for a in inputs.values()], settings, model, repr(meaning), str(covered), sides)
+    token = tokenize([a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), sides)
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
 
     cuts: Layer = {}

@@ -89,11 +89,6 @@ class Task:
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
 
-    @property
-    def planes(self) -> tuple[str, ...]:
-        """Names of the planes that the runner gives, in its order."""
-        return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
-
     def any_valid(self, rows: Span, cols: Span) -> bool:
         """Tell whether any pixel of the outputs over a rectangle is valid, so that it needs the network."""
         if self.clean.issuperset(self.pixels):
@@ -107,6 +102,11 @@ class Task:
     def blank(self, rows: Span, cols: Span) -> Float32:
         """Return what :meth:`finish` takes in place of the network's output over a rectangle without a valid pixel."""
         return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """What the runner gives, in its order."""
+        return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
 
     def restore(self, window: Window) -> Float32:
         """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""

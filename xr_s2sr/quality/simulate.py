@@ -14,12 +14,12 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
-from xr_s2sr.planning import common_extent
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.sensor import NOMINAL_MTF
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import georeference
+from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import measured

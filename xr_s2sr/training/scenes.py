@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
-from xr_s2sr.planning import common_extent
 from xr_s2sr.quality.sensor import noise_level
+from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
