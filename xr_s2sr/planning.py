@@ -64,6 +64,11 @@ class ModelRun:
     uncertainty: ErrorForm | None = None
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The targets, then their standard errors if wanted."""
+        return (*self.targets, *(map(uncertainty_of, self.targets) if self.uncertainty else ()))
+
+    @property
     def bands(self) -> set[str]:
         """Bands that are read: the model's inputs, and the targets, whose invalid pixels count."""
         return {*self.model.card.bands, *self.targets} - self.absent

@@ -14,7 +14,6 @@ from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
-from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.pixels import settled, writable
 from xr_s2sr.scene.uncertainty import output_radiometry
@@ -53,7 +52,7 @@ def restore_chunk(
         step = [slice(None, None, max(1, n // 64)) for n in image.shape]
         plausibility.check(image[step[0], step[1]], band.at(index), band.name, f" at index {index}" if index else "")
     shape = len(axes[0].covered), len(axes[1].covered)
-    stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in outputs_of(spec.run)}
+    stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
-from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled, writable

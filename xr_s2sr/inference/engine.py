@@ -45,7 +45,8 @@ class Runner(Protocol):
     def run(self, inputs: dict[str, Float32]) -> Float32:
         """Take inputs (bands, y, x) by name, float32; return (targets, y, x) on the 10 m grid. Thread-safe.
 
-        Opened for standard errors, these follow the targets."""
+        A runner that was opened for standard errors returns these as well, after the targets.
+        """
 
 
 class OrtRunner:

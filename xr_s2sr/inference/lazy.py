@@ -22,7 +22,6 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
-from xr_s2sr.inference.uncertainty import outputs_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.info import SceneInfo
@@ -69,7 +68,7 @@ def restore(
         for band, array in inputs.items():
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
         spec = region_spec(able, info, groups.values(), options, call, line)
-        arrays |= _graph(spec, info, inputs, covered, sides, outputs_of(run))
+        arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
     return arrays
 
 

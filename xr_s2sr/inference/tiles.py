@@ -105,7 +105,7 @@ class Task:
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """What the runner gives, in its order."""
+        """Names of the planes that the runner gives, in its order."""
         return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
 
     def restore(self, window: Window) -> Float32:

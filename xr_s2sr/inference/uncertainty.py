@@ -6,15 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from xr_s2sr import models
-from xr_s2sr.bands import uncertainty_of
 from xr_s2sr.errors import ModelError
 from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene.uncertainty import ErrorForm
-
-
-def outputs_of(run: ModelRun) -> tuple[str, ...]:
-    """Return what a run gives: its targets, then their standard errors if wanted."""
-    return (*run.targets, *(map(uncertainty_of, run.targets) if run.uncertainty else ()))
 
 
 def with_uncertainty(runs: Iterable[ModelRun], form: ErrorForm | None) -> list[ModelRun]:
