@@ -41,7 +41,7 @@ def upsample(
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
     chunks: int | None = None,
-    progress: bool | Callable[[int, int], Any] = False,
+    progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
 
@@ -83,9 +83,10 @@ def upsample(
     chunks : int, optional
         For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
         default that of the 10 m bands where it is of a reasonable size, else about 1830.
-    progress : bool or callable
-        True for a line on stderr; or a function that is called with (windows done, windows in all). Not for dask
-        arrays, for which dask has its own.
+    progress : bool or callable, optional
+        True for a bar on stderr or in the notebook, False for none; by default one after two seconds, where stderr is
+        a terminal or the code runs in a notebook. Or a function that is called with (windows done, windows in all).
+        Not for dask arrays, for which dask has its own.
 
     Returns
     -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import xr_s2sr
@@ -38,7 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         units=arguments.units,
         offset=arguments.offset,
         device=arguments.device,
-        progress=sys.stderr.isatty(),
     )
     print(scores)
     if arguments.out is not None:

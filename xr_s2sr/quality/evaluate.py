@@ -38,7 +38,7 @@ def evaluate(
     tile: int = api.TILE,
     units: Units | None = None,
     offset: float | None = None,
-    progress: bool | Callable[[int, int], Any] = False,
+    progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Scores:
     """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
 
