@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from os import PathLike
 from typing import Any, TypeAlias
 
+import pandas as pd
 import xarray as xr
 
-from xr_s2sr import arguments
+from xr_s2sr import arguments, models
+from xr_s2sr.bands import BANDS, CIRRUS
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
@@ -241,3 +244,25 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     if info.variables:
         info.check()
     return dict(info.variables)
+
+
+def summary_html(ds: Scene) -> str:
+    """Return the bands of a scene, and the model that restores each by default, as HTML; unsuitable data do not raise.
+
+    Dask arrays are not computed.
+    """
+    try:
+        info = scene_info(to_native(ds).ds, None, None)
+    except S2SRError as problem:
+        return f"<p>{escape(str(problem))}</p>"
+    rows = [(*row[:4], *row[5:], _default_model(row[0])) for row in Report(info, "", ()).rows()]
+    columns = ["band", "variable", "GSD", "size", "values", "restored by"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object).set_index("band").rename_axis(None)
+    lines = [f"CRS: {info.crs or 'none found'}", *(f"problem: {problem}" for problem in info.problems)]
+    return f"{table.to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _default_model(band: str) -> str:
+    if BANDS[band].is_fine:
+        return "native, passed through"
+    return "no packaged model" if band == CIRRUS else models.DEFAULTS[BANDS[band].gsd]
