@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import sphinx_autosummary_accessors
 
 import xr_s2sr  # registers the accessor, so that autosummary finds it
@@ -20,6 +22,9 @@ extensions = [
 ]
 templates_path = [sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "jupyter_execute"]
+
+# a bar would end up in the pages; the kernels inherit this
+os.environ["TQDM_DISABLE"] = "1"
 
 # pages with code cells run at every build; a cell that fails fails the build
 nb_execution_mode = "force"

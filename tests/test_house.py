@@ -35,6 +35,13 @@ def test_every_room_says_what_is_in_it(house: Any) -> None:
     assert max(map(len, house.CONTENT.values())) * 5 < house.WIDTH
 
 
+def test_the_page_of_trust_names_tests_that_exist() -> None:
+    root = SCRIPT.parents[1]
+    named = re.findall(r"`(tests/[^`]*)`", (root / "docs" / "trust.md").read_text(encoding="utf-8"))
+    assert len(named) > 10
+    assert [path for path in named if not (root / path).is_file()] == []
+
+
 def test_what_follows_is_not_drawn(house: Any) -> None:
     """Over a detour too, and each arrow leads down."""
     graph = {"a": {"b", "c", "d"}, "b": {"c"}, "c": {"d"}, "d": set(), "e": {"a", "d"}, "f": {"d"}}

@@ -28,6 +28,7 @@ ROOMS = {
     "dask": ("xr_s2sr.inference.lazy", "xr_s2sr.io.scheduling"),
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.models.onnx_graph",),
+    "tqdm": ("xr_s2sr.inference.eager",),
     "h5py": ("xr_s2sr.models.keras_hdf5",),
     "rioxarray": ("xr_s2sr.scene.crs", "xr_s2sr.io.rasters", "xr_s2sr.tutorial", "xr_s2sr.training."),
 }
@@ -68,7 +69,7 @@ def loaded(code: str) -> set[str]:
 
 def test_import_is_light() -> None:
     plain, ours = loaded("import xarray, rioxarray"), loaded("import xr_s2sr")
-    assert not ours & {"numba", "onnxruntime", "onnx", "torch", "h5py", "matplotlib"}
+    assert not ours & {"numba", "onnxruntime", "onnx", "torch", "h5py", "matplotlib", "tqdm"}
     # xarray or rioxarray may bring these; we bring nothing on top
     foreign = {name.partition(".")[0] for name in ours - plain} - sys.stdlib_module_names
     assert foreign <= {"xr_s2sr", "__mp_main__"}

@@ -70,6 +70,9 @@ class S2SRAccessor:
             bands = str(problem)
         return f"<s2sr: {bands}; .upsample(), .validate()>"
 
+    def _repr_html_(self) -> str:
+        return api.summary_html(self._ds)
+
 
 for register in (xr.register_dataset_accessor, xr.register_dataarray_accessor, xr.register_datatree_accessor):
     register("s2sr")(S2SRAccessor)  # type: ignore[no-untyped-call]

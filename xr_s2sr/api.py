@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+import pandas as pd
 import xarray as xr
 
-from xr_s2sr import arguments
-from xr_s2sr.bands import uncertainty_of
+from xr_s2sr import arguments, models
+from xr_s2sr.bands import BANDS, CIRRUS, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.layouts.datatree import into_tree
@@ -43,7 +45,7 @@ def upsample(
     uncertainty: bool | Literal["uint16"] = False,
     chunks: int | None = None,
     precision: Precision = "auto",
-    progress: bool | Callable[[int, int], Any] = False,
+    progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Any:
     """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
 
@@ -94,9 +96,10 @@ def upsample(
         Of the network's arithmetic on a GPU. "fp16" is faster and less exact. "auto" takes it only where the model's
         card states its error ("fp16_rms_dn" among the scores, at most 1), else "fp32". A CPU computes in "fp32" and
         refuses "fp16".
-    progress : bool or callable
-        True for a line on stderr; or a function that is called with (windows done, windows in all). Not for dask
-        arrays, for which dask has its own.
+    progress : bool or callable, optional
+        True for a bar on stderr or in the notebook, False for none; by default one after two seconds, where stderr is
+        a terminal or the code runs in a notebook. Or a function that is called with (windows done, windows in all).
+        Not for dask arrays, for which dask has its own.
 
     Returns
     -------
@@ -260,3 +263,25 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     if info.variables:
         info.check()
     return dict(info.variables)
+
+
+def summary_html(ds: Scene) -> str:
+    """Return the bands of a scene, and the model that restores each by default, as HTML; unsuitable data do not raise.
+
+    Dask arrays are not computed.
+    """
+    try:
+        info = scene_info(to_native(ds).ds, None, None)
+    except S2SRError as problem:
+        return f"<p>{escape(str(problem))}</p>"
+    rows = [(*row[:4], *row[5:], _default_model(row[0])) for row in Report(info, "", ()).rows()]
+    columns = ["band", "variable", "GSD", "size", "values", "restored by"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object).set_index("band").rename_axis(None)
+    lines = [f"CRS: {info.crs or 'none found'}", *(f"problem: {problem}" for problem in info.problems)]
+    return f"{table.to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _default_model(band: str) -> str:
+    if BANDS[band].is_fine:
+        return "native, passed through"
+    return "no packaged model" if band == CIRRUS else models.DEFAULTS[BANDS[band].gsd]

@@ -58,16 +58,16 @@ def names(name: str, value: object) -> list[object]:
     return listed
 
 
-def progress(value: object) -> bool | Callable[[int, int], Any]:
-    """Check for True, False, or something to call with (windows done, windows in all)."""
-    if isinstance(value, bool) or callable(value):
+def progress(value: object) -> bool | Callable[[int, int], Any] | None:
+    """Check for True, False, None, or something to call with (windows done, windows in all)."""
+    if value is None or isinstance(value, bool) or callable(value):
         return value
     raise ArgumentTypeError(
-        f"progress={value!r} is a {type(value).__name__}; expected True, False or a function of (done, total)"
+        f"progress={value!r} is a {type(value).__name__}; expected True, False, None or a function of (done, total)"
     )
 
 
-def for_dask(lazy: bool, chunks: int | None, progress: bool | Callable[[int, int], Any]) -> None:
+def for_dask(lazy: bool, chunks: int | None, progress: bool | Callable[[int, int], Any] | None) -> None:
     """Refuse what is for dask arrays only, and warn of what is not for them."""
     if chunks is not None and not lazy:
         raise InputError(

@@ -78,6 +78,7 @@ def test_html_is_escaped(scene: xr.Dataset) -> None:
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
     assert html.count("<tr") == 13
+    assert len(html) < 8000
 
 
 def test_long_names_are_shown_whole(scene: xr.Dataset) -> None:
@@ -91,3 +92,43 @@ def test_repr(scene: xr.Dataset) -> None:
     assert repr(scene[["B05", "B02"]].s2sr) == "<s2sr: B02, B05; .upsample(), .validate()>"
     assert repr(xr.Dataset().s2sr) == "<s2sr: no band; .upsample(), .validate()>"
     assert "both 'B04' and 'red'" in repr(scene.assign(red=scene.B04).s2sr)
+
+
+def test_html_of_the_accessor(scene: xr.Dataset) -> None:
+    ds = scene.rename(B11="swir16").assign(B10=scene.B09)
+    html = ds.s2sr._repr_html_()
+    rows = [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in html.split("</tr>")]
+    by_band = {row[0]: row[1:] for row in rows if row and row[0].startswith("B")}
+    assert list(by_band) == ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
+    values = "uint16 x 0.0001, nodata 0"
+    assert by_band["B02"] == ["B02", "10 m", "60 x 72", values, "native, passed through"]
+    assert by_band["B11"] == ["swir16", "20 m", "30 x 36", values, "s2sr-20m"]
+    assert by_band["B01"] == ["B01", "60 m", "10 x 12", values, "s2sr-60m"]
+    assert by_band["B10"][-1] == "no packaged model"
+    assert "<li>CRS: EPSG:32632</li>" in html
+    assert len(html) < 8000
+
+
+def test_html_of_the_accessor_is_escaped(scene: xr.Dataset) -> None:
+    evil = "B1, central wavelength <script>alert(1)</script>"
+    html = scene.rename(B01=evil).assign(red=scene.B04).s2sr._repr_html_()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+    assert "<li>problem: both &#x27;B04&#x27; and &#x27;red&#x27; are band B04" in html
+
+
+@pytest.mark.parametrize("case", list(_broken()))
+def test_html_of_the_accessor_raises_on_nothing(case: str, no_pixels: None) -> None:
+    ds, _ = _broken()[case]
+    assert ds.s2sr._repr_html_().startswith(("<table", "<p>"))
+
+
+def test_html_of_the_accessor_computes_nothing(scene: xr.Dataset) -> None:
+    dask = pytest.importorskip("dask", reason="needs the extra 'dask'")
+
+    def refuse(*args: object, **how: object) -> None:
+        pytest.fail("dask was computed")
+
+    with dask.config.set(scheduler=refuse):
+        html = scene.chunk().s2sr._repr_html_()
+    assert "s2sr-60m" in html

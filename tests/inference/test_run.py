@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ import xr_s2sr
 from xr_s2sr import models, quality
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import EngineError, S2SRWarning
-from xr_s2sr.inference import region
+from xr_s2sr.inference import eager, region
 from xr_s2sr.inference.tiles import write
 from xr_s2sr.scene.pixel_codes import INVALID
 from xr_s2sr.scene.radiometry import resolve_radiometry
@@ -293,7 +296,52 @@ def test_progress_line(scene: xr.Dataset, toys: list[Path], capsys: pytest.Captu
     upsample(crop(scene, 60, 60), toys, tile=30, progress=True)
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.endswith("xr_s2sr: 8 of 8 windows, 0 s left \n")
+    assert "xr_s2sr: 100%" in said.err
+    assert " 8/8 " in said.err
+    assert said.err.endswith("\n")
+
+
+def kernel() -> types.SimpleNamespace:
+    """Stand in for IPython as the kernel of a notebook has it."""
+    return types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=object()))
+
+
+def console() -> types.SimpleNamespace:
+    return types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(config={}))
+
+
+@pytest.mark.parametrize(
+    ("ipython", "terminal", "watched"),
+    [(None, True, True), (None, False, False), (kernel, False, True), (console, False, False), (console, True, True)],
+)
+def test_a_bar_by_itself_where_somebody_looks(
+    scene: xr.Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ipython: Callable[[], Any] | None,
+    terminal: bool,
+    watched: bool,
+) -> None:
+    if ipython is None:
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "IPython", ipython())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(eager, "DELAY", 600.0)
+    scene.s2sr.upsample("B05", model="bicubic")
+    assert capsys.readouterr() == ("", ""), "shorter than the delay"
+    monkeypatch.setattr(eager, "DELAY", 0.0)
+    scene.s2sr.upsample("B05", model="bicubic", progress=False)
+    assert capsys.readouterr() == ("", "")
+    scene.s2sr.upsample("B05", model="bicubic")
+    assert (" 1/1 " in capsys.readouterr().err) is watched
+
+
+def test_no_stderr(scene: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under pythonw."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not eager.is_watched()
+    assert "B05" in scene.s2sr.upsample("B05", model="bicubic")
 
 
 class Failing:

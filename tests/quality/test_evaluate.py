@@ -309,6 +309,7 @@ def test_the_table(large: xr.Dataset, toy: Path) -> None:
     assert html.count("<td>") == 9 * 10
     assert "&lt;mine&gt;" in html
     assert "<mine>" not in html
+    assert len(html) < 8000
 
 
 def test_it_is_a_dataset_in_all_that_one_does_with_it(large: xr.Dataset, tmp_path: Path) -> None:

@@ -115,8 +115,13 @@ def test_only_one_axis_wrong() -> None:
 def test_degrees() -> None:
     step = 10 / 111_320
     degrees = raster(10, y=48 - step * np.arange(5), x=11 + step * np.arange(7))
-    with pytest.raises(GridError, match=r"looks like degrees; expected metres on a UTM grid.*reproject\("):
+    message = (
+        r"looks like degrees; expected metres on a UTM grid.*odc\.stac\.load\(items, crs=\"EPSG:326xx\", \.\.\.\)$"
+    )
+    with pytest.raises(GridError, match=message) as caught:
         read_grid(degrees, 10)
+    # its bands would be interpolated, and refused next
+    assert "reproject(" not in str(caught.value)
 
 
 def test_columns_before_rows() -> None:

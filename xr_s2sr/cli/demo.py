@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"synthetic scene, {arguments.size} x {arguments.size} pixels of 10 m, seed {arguments.seed}")
     ds, truth = tutorial.synthetic_scene(arguments.size, arguments.seed)
     started = time.perf_counter()
-    sr = upsample(ds, device=arguments.device, progress=sys.stderr.isatty())
+    sr = upsample(ds, device=arguments.device)
     seconds = time.perf_counter() - started
     cubic = upsample(ds, model="bicubic")
     print(f"upsampled in {seconds:.1f} s (the first run in a process loads the model and compiles kernels)\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import xr_s2sr
@@ -40,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
         offset=arguments.offset,
         device=arguments.device,
         uncertainty=arguments.uncertainty,
-        progress=sys.stderr.isatty(),
     )
     print(scores)
     if arguments.out is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -24,6 +24,9 @@ from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent
 
+#: Seconds that a run may take before a bar appears that was not asked for.
+DELAY = 2.0
+
 
 def restore(
     ds: xr.Dataset,
@@ -31,13 +34,13 @@ def restore(
     runs: Sequence[ModelRun],
     covered: Extent,
     options: RunOptions,
-    report: bool | Callable[[int, int], Any],
+    report: bool | Callable[[int, int], Any] | None,
 ) -> dict[str, NDArray[Any]]:
     """Restore every region of every run; return arrays (..., y, x) by output, bands in the input's dtypes.
 
     Parameters
     ----------
-    report : bool or callable
+    report : bool, callable or None
         See :class:`Progress`.
     """
     options = replace(options, threads=options.threads or default_threads())
@@ -96,15 +99,16 @@ class Progress:
 
     Parameters
     ----------
-    report : bool or callable
-        False: to nobody. True: as a line on stderr, at most four times a second. A function is called with
-        (windows done, windows in all).
+    report : bool, callable or None
+        True: by a bar. None: by a bar too, once a run has taken :data:`DELAY`, if somebody can see it. False: to
+        nobody. A function is called with (windows done, windows in all).
     total : int
     """
 
-    def __init__(self, report: bool | Callable[[int, int], Any], total: int) -> None:
+    def __init__(self, report: bool | Callable[[int, int], Any] | None, total: int) -> None:
         self.report, self.total, self.done = report, total, 0
-        self._started = self._shown = time.monotonic()
+        shown = is_watched() if report is None else report is True
+        self._bar = _bar(total, DELAY if report is None else 0.0) if shown else None
 
     def __enter__(self) -> Progress:
         return self
@@ -114,16 +118,29 @@ class Progress:
         self.done += 1
         if callable(self.report):
             self.report(self.done, self.total)
-        elif self.report:
-            now = time.monotonic()
-            if now - self._shown >= 0.25 or self.done == self.total:
-                self._shown = now
-                left = (now - self._started) / self.done * (self.total - self.done)
-                sys.stderr.write(f"\rxr_s2sr: {self.done} of {self.total} windows, {left:.0f} s left ")
-                sys.stderr.flush()
+        elif self._bar is not None:
+            self._bar.update()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.report is True and self.done:
-            sys.stderr.write("\n")
+        if self._bar is not None:
+            self._bar.close()
+
+
+def is_watched() -> bool:
+    """Return True if stderr is a terminal, or if the code runs in the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    # pythonw has no stderr
+    return getattr(shell, "kernel", None) is not None or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _bar(total: int, delay: float) -> Any:
+    """Return the bar of a terminal, or of a notebook."""
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        # a notebook without ipywidgets gets the bar of a terminal
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
+    return tqdm(total=total, desc="xr_s2sr", unit="window", delay=delay)

@@ -21,7 +21,7 @@ def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
     """
     nodes = band_nodes(tree)
     ds, notes = merge([part for node in nodes.values() for part in parts(node.to_dataset())])
-    return ds, [f"a DataTree: bands from {', '.join(nodes)}", *notes]
+    return ds, [f"a DataTree: bands from {', '.join(sorted(nodes))}", *notes]
 
 
 def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:

@@ -40,7 +40,7 @@ def evaluate(
     units: Units | None = None,
     offset: float | None = None,
     uncertainty: bool = False,
-    progress: bool | Callable[[int, int], Any] = False,
+    progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Scores:
     """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
 

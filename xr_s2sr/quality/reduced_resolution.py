@@ -31,7 +31,7 @@ FACTORS = {20: 2, 60: 6}
 
 #: The models of a method, or None for the packaged ones.
 Given = list[str | Path | Model] | None
-Report = bool | Callable[[int, int], Any]
+Report = bool | Callable[[int, int], Any] | None
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 

@@ -196,7 +196,8 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: in
         if spacing < 0.01:
             raise GridError(
                 f"{da.name!r} has a spacing of {spacing:g} along {axis.dim!r}, which looks like degrees; expected "
-                f'metres on a UTM grid. Load it in its own projection, or: ds = ds.rio.reproject("EPSG:326xx")'
+                "metres on a UTM grid. To reproject it would interpolate it, so load it again in the CRS of its tile: "
+                'odc.stac.load(items, crs="EPSG:326xx", ...)'
             )
         raise GridError(
             f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {pitch}"

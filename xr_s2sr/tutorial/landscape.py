@@ -173,7 +173,7 @@ def _water(c: _Canvas) -> None:
     y, x = c.near(0.82, 0.22)
     lake = np.hypot(y * 1.6, x + 0.5 * y) / c.extent - 0.10 + 0.022 * c.noise(45, 2.2)
     c.paint(lake < 0.003, "sand", "meadow", 0.25, 0.1)
-    c.paint(lake < 0, "water", "sand", 0.12 * np.exp(lake / 0.008), 0.02)
+    c.paint(lake < 0, "water", "sand", 0.12 * np.exp(np.minimum(lake, 0) / 0.008), 0.02)
 
 
 def _town(c: _Canvas, offset: tuple[F32, F32], radius: float, lot: tuple[int, int], roofs: str) -> None:
