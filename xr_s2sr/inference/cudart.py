@@ -1,4 +1,4 @@
-"""What CUDA's runtime library tells beyond ONNX Runtime: free device memory, and host memory that is pinned."""
+"""CUDA's runtime library, for what ONNX Runtime does not offer: free device memory, and host memory that is pinned."""
 
 from __future__ import annotations
 
