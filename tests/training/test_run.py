@@ -46,11 +46,15 @@ def test_the_papers_networks_are_trained_by_the_same_command(
     assert (ds.s2sr.upsample(band, model=path, tile=24)[band] == whole[band]).all()
 
 
-def test_refine_one_scene_of_ones_own(tmp_path: Path) -> None:
+def test_one_scene_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A network goes on learning from one scene, but is not said to be refined by it."""
     ds, _ = xr_s2sr.tutorial.synthetic_scene(252)
     ds.to_zarr(tmp_path / "mine.zarr", zarr_format=2)
-    options = ["--gsd", "20", "--init", "s2sr-20m", "--refine", "--steps", "2", "--every", "2", "--threads", "1"]
+    options = ["--gsd", "20", "--init", "s2sr-20m", "--steps", "2", "--every", "2", "--threads", "1"]
     arguments = ["train", "--scenes", str(tmp_path / "mine.zarr"), "--out", str(tmp_path / "run"), *options]
+    assert main([*arguments, "--refine"]) == 1
+    assert "became worse on that very scene" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
     assert main(arguments) == 0
     card = xr_s2sr.models.load(tmp_path / "run" / "s2sr-20m.onnx").card
     assert "mine, 2 steps from s2sr-20m" in card.training

@@ -11,7 +11,7 @@ from xr_s2sr.errors import DependencyError
 
 def add_parser(commands: options.Commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser("train", help="train a network, or refine a packaged one, on scenes of your own")
+    parser = commands.add_parser("train", help="train a network, or refine one, on scenes of your own")
     parser.add_argument(
         "--scenes",
         type=Path,
@@ -31,7 +31,9 @@ def add_parser(commands: options.Commands) -> None:
     )
     parser.add_argument("--teacher", help="learn from this model's results too: a model file or packaged model's name")
     parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
-    parser.add_argument("--refine", action="store_true", help="a short training at a low rate, from --init on")
+    parser.add_argument(
+        "--refine", action="store_true", help="a short training at a low rate, from --init on, for a folder of scenes"
+    )
     parser.add_argument(
         "--uncertainty",
         action="store_true",

@@ -36,6 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Train as the options of the command say, and write the file."""
     if arguments.refine and arguments.init is None:
         raise InputError("--refine goes on from trained weights; say which: --init s2sr-20m")
+    if arguments.refine and not is_folder_of_scenes(arguments.scenes):
+        raise InputError(
+            f"--refine with the one scene {arguments.scenes}: refined on a single scene, the packaged model "
+            "became worse on that very scene in every trial (docs/training.md); expected a folder of scenes with a "
+            "manifest.json. Use the packaged model as it is, or give --scenes a folder"
+        )
     if arguments.uncertainty and arguments.init is None:
         raise InputError("--uncertainty adds a head to trained weights; say which: --init s2sr-20m")
     if arguments.threads:
@@ -95,9 +101,14 @@ def run_head(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def is_folder_of_scenes(path: Path) -> bool:
+    """Tell whether a path is a folder with a manifest of scenes."""
+    return path.is_dir() and (path / "manifest.json").is_file()
+
+
 def read_scenes(path: Path) -> tuple[list[Scene], list[Scene]]:
     """Read scenes to learn from and to validate on: of a folder with a manifest, or the one scene that `path` is."""
-    if path.is_dir() and (path / "manifest.json").is_file():
+    if is_folder_of_scenes(path):
         learn = load_scenes(path, splits=("train", "train-only"))
         return learn, load_scenes(path, splits=("validation",), required=False)
     return [scene_of(open_any(path), path.stem)], []
