@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.refine and not is_folder_of_scenes(arguments.scenes):
         raise InputError(
             f"--refine with the one scene {arguments.scenes}: refined on a single scene, the packaged model "
-            "became no better on that very scene, and mostly worse (docs/training.md); expected a folder of scenes with a "
+            "became no better on that very scene (docs/training.md); expected a folder of scenes with a "
             "manifest.json. Use the packaged model as it is, or give --scenes a folder"
         )
     if arguments.uncertainty and arguments.init is None:
