@@ -15,6 +15,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from cluster_functions import sessions, slowly
 from scenes import RED_EDGE, spoil
 from toy_models import CARD_20, CARD_60, save
 
@@ -55,11 +56,6 @@ def processes() -> Iterator[Any]:
         distributed.Client(cluster) as client,
     ):
         yield client
-
-
-def sessions() -> tuple[int, int]:
-    """In a worker: its process, and the sessions that it has opened."""
-    return os.getpid(), len({id(runner) for (pid, *_), runner in engine._runners.items() if pid == os.getpid()})
 
 
 def test_processes(processes: Any, scene: xr.Dataset) -> None:
@@ -115,11 +111,6 @@ def test_threads(scene: xr.Dataset, toys: list[Path], monkeypatch: pytest.Monkey
         )
     assert 1 < most[0] <= 3
     assert not [name for name in names if name.startswith("xr_s2sr")]
-
-
-def slowly(block: np.ndarray) -> np.ndarray:
-    time.sleep(0.05)
-    return block
 
 
 def test_a_worker_that_is_killed(scene: xr.Dataset, toys: list[Path], tmp_path: Path) -> None:
