@@ -102,7 +102,7 @@ def test_type_checkers_see_the_signatures(tmp_path: Path, monkeypatch: pytest.Mo
     api = pytest.importorskip("mypy.api", reason="needs the extra 'lint'")
     (tmp_path / "snippet.py").write_text(SNIPPET)
     root = Path(__file__).parents[1]
-    monkeypatch.setenv("MYPYPATH", str(Path(xr_s2sr.__file__).parents[1]))
+    monkeypatch.setenv("MYPYPATH", str(root))
     monkeypatch.chdir(root)  # where a cache may be
     out, err, _ = api.run([str(tmp_path / "snippet.py"), "--config-file", str(root / "pyproject.toml")])
     assert not err

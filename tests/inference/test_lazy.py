@@ -378,9 +378,9 @@ def test_one_session(scene: xr.Dataset, tmp_path: Path, monkeypatch: pytest.Monk
     opened = []
     original = engine._open
 
-    def counted(*args: Any) -> Any:
+    def counted(*args: Any, **named: Any) -> Any:
         opened.append(args)
-        return original(*args)
+        return original(*args, **named)
 
     monkeypatch.setattr(engine, "_open", counted)
     ds = native((60, 72), lead={"time": range(4)}).chunk(time=1)

@@ -40,8 +40,8 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tm
     # on one and the same batch: losses of different ones differ by more than so few steps bring
     inputs, truth, present = data.Patches(scenes, 20, np.random.default_rng(9)).batch(16, 16)
     with torch.no_grad():
-        losses = [float(losses.mean_error(n(*inputs), truth, present)) for n in (before, net)]
-    assert losses[1] < 0.9 * losses[0]
+        errors = [float(losses.mean_error(n(*inputs), truth, present)) for n in (before, net)]
+    assert errors[1] < 0.9 * errors[0]
     lines.clear()
     loop.train(replace(recipe, steps=50), scenes, tmp_path / "c.pt", every=10, log=lines.append)
     assert lines[0] == "resumed at step 40"
