@@ -96,5 +96,5 @@ def test_a_model_is_tried_when_it_is_opened(kind: str, found: str, tmp_path: Pat
     path = odd_model(tmp_path / "odd.onnx", kind)
     with pytest.raises(ModelError, match="has the inputs and output|" + rf"gives float32 of the shape {found}"):
         runner(models.load(path), "cpu")
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="has the inputs and output|" + rf"gives float32 of the shape {found}"):
         xr_s2sr.upsample(scene, "B05", model=path)
