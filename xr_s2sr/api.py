@@ -238,7 +238,7 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     info.notes[:0] = layout.notes
     problems = list(info.problems)
     try:
-        seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset)
+        seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset, info)
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
         info.notes += seen.left_out

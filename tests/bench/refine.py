@@ -23,7 +23,8 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, degrade
 from xr_s2sr.training.data import Augmentation
 from xr_s2sr.training.export import trained
-from xr_s2sr.training.loop import Recipe, train, validate
+from xr_s2sr.training.loop import train, validate
+from xr_s2sr.training.recipe import Recipe
 from xr_s2sr.training.scenes import Scene, load_scenes
 
 MODEL = "s2sr-20m"

@@ -36,8 +36,9 @@ from xr_s2sr.quality.sensor import noise_level
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, sensor_like, simulated
-from xr_s2sr.training.loop import Recipe, learning_rate, make_optimisers
+from xr_s2sr.training.loop import make_optimisers
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
+from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes
 
 GROUPS = ("fine", "middle", "hidden")

@@ -184,8 +184,8 @@ def open_runner(run: ModelRun, options: RunOptions, weights: bytes | None = None
     """Open the session of a model's file, or of its bytes; interpolation needs none."""
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
-    wanted = {"uncertainty": True} if run.uncertainty else {}
-    return runner(run.model, options.device, weights, precision=options.precision, **wanted)
+    errors = run.uncertainty is not None
+    return runner(run.model, options.device, weights, precision=options.precision, uncertainty=errors)
 
 
 def restore_region(

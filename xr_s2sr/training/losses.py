@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,27 +10,12 @@ from torch import Tensor
 
 from xr_s2sr.training.data import Patches
 from xr_s2sr.training.networks import Network
-
-
-class Schedule(Protocol):
-    """Shares of the batches and of the loss, as a recipe has them."""
-
-    @property
-    def proxy(self) -> float: ...
-
-    @property
-    def taught(self) -> float: ...
-
-    @property
-    def unlabelled(self) -> float: ...
-
-    def patches(self, step: int) -> tuple[int, int, int]:
-        """Number, side and border of the patches of a step."""
+from xr_s2sr.training.recipe import Recipe
 
 
 def error_of_a_batch(
     net: Network,
-    recipe: Schedule,
+    recipe: Recipe,
     patches: Patches,
     step: int,
     teacher: Network | None,

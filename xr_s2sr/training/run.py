@@ -18,8 +18,9 @@ from xr_s2sr.io.open_any import open_any
 from xr_s2sr.models import registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
-from xr_s2sr.training.loop import Recipe, train, validate
+from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
+from xr_s2sr.training.recipe import Recipe
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
 from xr_s2sr.training.uncertainty import HeadRecipe, train_head
 from xr_s2sr.training.uncertainty_file import export_head, validate_head

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
-from xr_s2sr.training.loop import Recipe, learning_rate
 from xr_s2sr.training.losses import inner
 from xr_s2sr.training.networks import CoarseNet
+from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene
 
 #: Smallest and largest standard error, in units of DN / 2000: 0.5 DN, and a reflectance of 1.
