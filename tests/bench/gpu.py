@@ -259,8 +259,8 @@ def main() -> int:
         check_options(report, ds)
         check_memory(report, ds, library)
     if arguments.only != "checks":
-        time_windows(report)
         time_whole(report, arguments.size)
+        time_windows(report)
         headings = list(dict.fromkeys(key for line in report.timings for key in line))
         print(table(headings, [[line.get(key) for key in headings] for line in report.timings]))
     if arguments.json:
