@@ -201,7 +201,7 @@ class _Blocks:
 
 
 def _town(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
-    """Rows of roofs along the streets, closed and deep in the centre, with gardens and gaps farther out; parks, halls."""
+    """Rows of roofs along the streets, closed in the centre, with gardens and gaps farther out; parks and halls."""
     b = _Blocks(c, offset, radius, (96, 150), 11)
     dense = np.clip(1.15 - b.centre, 0, 1)
     use = c.per_kind(0, 1)[b.block]
