@@ -32,7 +32,7 @@ def test_each_picture_is_shown_with_its_notices(folder: str) -> None:
 
 def test_pictures_are_small() -> None:
     sizes = [path.stat().st_size for path in (STATIC / "gallery").iterdir()]
-    assert 6 <= len(sizes)
+    assert len(sizes) >= 6
     assert sum(sizes) + (STATIC / "real.png").stat().st_size < 2_500_000
     assert sum(path.stat().st_size for path in (STATIC / "uncertainty").iterdir()) < 1_000_000
 
