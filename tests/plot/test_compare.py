@@ -212,3 +212,40 @@ def test_figure_can_be_saved(ds: xr.Dataset, sr: xr.Dataset, tmp_path: Any) -> N
     assert (tmp_path / "a.png").stat().st_size > 5000
     assert figure.get_figwidth() == 4
     assert [ax.get_title().split(",")[0] for ax in figure.axes[:4]] == ["B08 B04 B03"] * 2 + ["B11"] * 2
+
+
+def test_bad_input_computes_nothing(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    """Dask arrays that cannot be computed: every refusal comes before any pixel."""
+
+    def fail(block: np.ndarray) -> np.ndarray:
+        raise AssertionError("a pixel was computed")
+
+    def forbid(scene: xr.Dataset) -> xr.Dataset:
+        return scene.chunk().map(lambda da: da.copy(data=da.data.map_blocks(fail, dtype=da.dtype)))
+
+    lazy, result = forbid(ds), forbid(sr)
+    with pytest.raises(AssertionError, match="a pixel was computed"):
+        compare(lazy, result, "B11")
+    with pytest.raises(GridError, match="does not nest"):
+        compare(lazy, result.assign_coords(x=sr.x + 3), "B11")
+    with pytest.raises(GridError, match="no pixel in common"):
+        compare(lazy, result.assign_coords(x=sr.x + 6000), ["B05", "B11"])
+    with pytest.raises(BandError, match="the result holds no B11"):
+        compare(lazy, result[["B05"]], ["B05", "B11"])
+    with pytest.raises(InputError, match="percentiles"):
+        compare(lazy, result, "B11", percentiles=(5, 5))
+
+
+def test_only_what_is_shown_is_computed(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    seen = []
+
+    def note(block: np.ndarray, block_info: Any = None) -> np.ndarray:
+        if block_info:
+            seen.append(tuple(block_info[0]["chunk-location"]))
+        return block
+
+    lazy = ds.copy()
+    lazy["B11"] = ds.B11.chunk(10)  # 3 x 3 chunks of 200 m
+    lazy["B11"] = lazy.B11.copy(data=lazy.B11.data.map_blocks(note, dtype="uint16"))
+    compare(lazy, sr.isel(y=slice(22, 38), x=slice(45, 58)), "B11")
+    assert set(seen) == {(1, 2)}
