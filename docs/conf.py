@@ -19,8 +19,9 @@ extensions = [
     "numpydoc",
     "sphinx_autosummary_accessors",
     "myst_nb",
+    "sphinx_design",
 ]
-templates_path = [sphinx_autosummary_accessors.templates_path]
+templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "jupyter_execute"]
 
 # a bar would end up in the pages; the kernels inherit this

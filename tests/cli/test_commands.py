@@ -58,9 +58,13 @@ def test_version_and_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])
     assert capsys.readouterr().out.strip() == f"xr-s2sr {xr_s2sr.__version__}"
+    assert cli.main([]) == 2
+    said = capsys.readouterr().err
+    for command in ("demo", "info", "upsample", "evaluate", "models", "import-keras", "train"):
+        assert f"\n    {command} " in said or f"\n    {command}\n" in said, command
     with pytest.raises(SystemExit, match="2"):
-        cli.main([])
-    assert "COMMAND" in capsys.readouterr().err
+        cli.main(["upsmaple"])
+    assert "invalid choice: 'upsmaple'" in capsys.readouterr().err
 
 
 def test_models_lists_what_is_packaged(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +73,11 @@ def test_models_lists_what_is_packaged(capsys: pytest.CaptureFixture[str]) -> No
     for name in xr_s2sr.models.packaged():
         assert xr_s2sr.models.load(name).sha256 in said
         assert name in said
+    # scores with a value for each band name the bands
+    card = xr_s2sr.models.load("s2sr-60m").card
+    b01, b09 = card.scores["Spearman, sensor"]
+    assert f"  Spearman, sensor: B01 {b01}, B09 {b09}\n" in said
+    assert f"  RMSE / bicubic, sensor: {card.scores['RMSE / bicubic, sensor']}\n" in said
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import rasterio
@@ -18,8 +20,6 @@ from scenes import native
 
 import xr_s2sr
 from xr_s2sr.cli import main
-
-pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,40 @@ def test_zarr_to_any_form(
                 found = file.read(file.descriptions.index(name) + 1)
                 assert file.transform.almost_equals(expected.rio.transform())
         np.testing.assert_array_equal(found, expected[name].values)
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "match"),
+    [
+        (["upsample", "demo", "-o", "sr.nc"], ("netCDF4", "h5netcdf"), r"sr\.nc needs netCDF4 or h5netcdf .*netCDF4$"),
+        (["upsample", "demo", "-o", "sr.zarr"], ("zarr",), r"sr\.zarr needs zarr .*pip install zarr$"),
+        (["evaluate", "demo", "-o", "scores"], ("netCDF4", "h5netcdf"), r"scores needs netCDF4 or h5netcdf "),
+        (["upsample", "demo", "-o", "sr.tif"], ("dask",), r'needs dask.*: pip install "xr_s2sr\[dask\]"$'),
+    ],
+)
+def test_missing_packages_are_named_before_pixels_are_computed(
+    command: list[str],
+    missing: tuple[str, ...],
+    match: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def compute(*args: object, **kwargs: object) -> None:
+        pytest.fail("a pixel was computed")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dask, "compute", compute)
+    monkeypatch.setattr(xr.Dataset, "to_zarr", compute)
+    monkeypatch.setattr(xr.Dataset, "to_netcdf", compute)
+    monkeypatch.setattr(xr_s2sr, "evaluate", compute)
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("xr-s2sr: ")
+    assert re.search(match, said.rstrip())
+    assert not list(tmp_path.iterdir())
 
 
 def test_product_bands_and_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

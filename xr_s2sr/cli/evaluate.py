@@ -8,6 +8,7 @@ from pathlib import Path
 import xr_s2sr
 from xr_s2sr.bands import MTF
 from xr_s2sr.cli import options
+from xr_s2sr.io.write import check_writer
 from xr_s2sr.quality import PROTOCOLS
 
 
@@ -29,6 +30,8 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
+    if arguments.out is not None:
+        check_writer(arguments.out, ".nc")
     scores = xr_s2sr.evaluate(
         options.open_scene(arguments.scene, arguments.bbox),
         arguments.model,

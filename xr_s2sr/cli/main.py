@@ -10,14 +10,17 @@ from xr_s2sr import __version__
 from xr_s2sr.cli import demo, evaluate, import_keras, info, models, train, upsample
 from xr_s2sr.errors import S2SRError
 
-#: In the order of the help. Each has ``add_parser(commands)`` and ``run(arguments)``.
-COMMANDS = (demo, models, import_keras, info, evaluate, upsample, train)
+#: In the order of the help: what comes first when one is new. Each has ``add_parser(commands)`` and ``run(arguments)``.
+COMMANDS = (demo, info, upsample, evaluate, models, import_keras, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, or 1 for anything refused, in one line on stderr."""
+    """Run the command line; returns 0, 1 for what is refused, in one line on stderr, or 2 for wrong usage."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
+    if arguments.run is None:  # no command: say which there are
+        parser.print_help(sys.stderr)
+        return 2
     try:
         code: int = arguments.run(arguments)
         return code
@@ -36,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xr-s2sr", description="Sentinel-2's 20 m and 60 m bands at 10 m.")
     parser.add_argument("--version", action="version", version=f"xr-s2sr {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(metavar="COMMAND", help="xr-s2sr COMMAND --help says more")
     for command in COMMANDS:
         command.add_parser(commands)
     return parser

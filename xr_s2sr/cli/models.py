@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import Any
 
 from xr_s2sr.cli import options
 from xr_s2sr.models import load, packaged
@@ -23,5 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {path.stat().st_size / 1e6:.1f} MB, halo {card.halo} pixels of 10 m, {licence}")
         print(f"  sha256 {model.sha256}")
         for key, value in card.scores.items():
-            print(f"  {key}: {value}")
+            print(f"  {key}: {_by_band(value, card.targets)}")
     return 0
+
+
+def _by_band(value: Any, targets: Sequence[str]) -> str:
+    """Return a score as text; one that has a value for each target with their names."""
+    if not isinstance(value, list) or len(value) != len(targets):
+        return str(value)
+    return ", ".join(f"{band} {score}" for band, score in zip(targets, value, strict=True))

@@ -138,7 +138,7 @@ def _outside(bbox: Any, info: SceneInfo, where: str) -> InputError:
 def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
     """Back the scene by dask, in chunks that nest."""
     if find_spec("dask") is None:
-        raise DependencyError("chunks= needs dask, which is not installed: pip install dask")
+        raise DependencyError('computing in chunks needs dask, which is not installed: pip install "xr_s2sr[dask]"')
     if isinstance(chunks, Mapping):
         return ds.chunk(chunks)
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL

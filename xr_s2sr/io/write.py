@@ -6,8 +6,10 @@ import errno
 import math
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import UNCERTAINTY
-from xr_s2sr.errors import ArgumentTypeError, InputError
+from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError
 from xr_s2sr.io import readable
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, write_lock
@@ -33,6 +35,9 @@ CACHE = 256 * 2**20
 
 #: Bytes that a NetCDF file may take beside its arrays.
 HDF5_OVERHEAD = 2**16
+
+#: Packages, one of which writes the form of this suffix.
+WRITERS = {".nc": ("netCDF4", "h5netcdf"), ".zarr": ("zarr",)}
 
 
 def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
@@ -102,18 +107,28 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     return path
 
 
+def check_writer(out: Path, suffix: str) -> None:
+    """Refuse a form that no installed package writes, before any pixel is computed."""
+    names = WRITERS.get(suffix, ())
+    if names and not any(map(find_spec, names)):
+        raise DependencyError(f"{out} needs {' or '.join(names)} to be written: pip install {names[0]}")
+
+
 def save(sr: xr.Dataset, out: Path) -> None:
     """Write a result in the form that the suffix asks for; what was there is replaced when all is written."""
     if out.suffix not in (".zarr", ".nc"):
         to_cog(sr, out)
         return
+    check_writer(out, out.suffix)
     sr = sr.copy()
     for variable in sr.variables.values():  # the output is not compressed and cut as the input was
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
     zarr = out.suffix == ".zarr"
     with replaced(out, "zarr" if zarr else "file", readable.check) as part, _awaited(sr):
         if zarr:
-            sr.to_zarr(part / "all.zarr")
+            with warnings.catch_warnings():  # zarr 3 says of every store that other programs may not know this yet
+                warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+                sr.to_zarr(part / "all.zarr")
         else:
             _to_netcdf(sr, part / "all.nc")
 
