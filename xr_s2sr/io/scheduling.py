@@ -48,7 +48,8 @@ def shared_tasks_kept() -> AbstractContextManager[Any]:
     """
     import dask
 
-    return dask.config.set({"optimization.fuse.active": False})
+    unfused: AbstractContextManager[Any] = dask.config.set({"optimization.fuse.active": False})
+    return unfused
 
 
 def compute_all(later: Sequence[Any]) -> None:
