@@ -201,7 +201,9 @@ def test_bound_windows_give_what_plain_ones_give(
     bound = (scene.chunk() if lazy else scene).s2sr.upsample(model=toys, device="cuda", threads=2, tile=24).compute()
     xr.testing.assert_identical(bound, plain)
     assert {type(opened) for opened in engine._runners.values()} == {engine.OrtRunner, CudaRunner}
-    assert "nodes run on the CPU and not on the GPU: Conv" in caplog.text
+    # older versions of ONNX Runtime cannot tell
+    tells = hasattr(shim._ort.InferenceSession, "get_provider_graph_assignment_info")
+    assert ("nodes run on the CPU and not on the GPU: Conv" in caplog.text) is tells
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------

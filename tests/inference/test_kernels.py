@@ -37,11 +37,12 @@ def twin_gather(
     source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], gain: float, bias: float,
     validity: Validity,
 ) -> tuple[Float32, Codes]:  # fmt: skip
-    before = [max(0, -row), max(0, -col)]
-    after = [max(0, start + n - m) for start, n, m in zip((row, col), shape, source.shape, strict=True)]
     with np.errstate(over="ignore"):
-        padded = np.pad(source.astype(np.float32), list(zip(before, after, strict=True)), mode="symmetric")
-    values = padded[row + before[0] :, col + before[1] :][: shape[0], : shape[1]]
+        values = source.astype(np.float32)
+    # image, mirror image, image and so on; np.pad in numpy 1 goes wrong where they are more than two
+    for axis, start in enumerate((row, col)):
+        pair = np.concatenate([values, np.flip(values, axis)], axis)
+        values = np.take(pair, range(start, start + shape[axis]), axis, mode="wrap")
     codes = twin_codes(values, validity)
     image = np.zeros(shape, np.float32)
     valid = codes == VALID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import xarray as xr
@@ -38,6 +38,18 @@ def awaited() -> Iterator[None]:
             yield
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def shared_tasks_kept() -> AbstractContextManager[Any]:
+    """In the block, `dask.array.store` leaves the graph of each array as it is, so that arrays go on sharing tasks.
+
+    dask before 2025.4 optimises there, each array by itself: a task that several share, such as a run of the network,
+    is fused into each of them under another name, and runs as often.
+    """
+    import dask
+
+    unfused: AbstractContextManager[Any] = dask.config.set({"optimization.fuse.active": False})
+    return unfused
 
 
 def compute_all(later: Sequence[Any]) -> None:

@@ -20,7 +20,7 @@ from xr_s2sr.bands import UNCERTAINTY
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError
 from xr_s2sr.io import readable
 from xr_s2sr.io.replacing import replaced
-from xr_s2sr.io.scheduling import awaited, compute_all, write_lock
+from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.scene.assemble import KEPT_ENCODING
 from xr_s2sr.scene.grid import spatial_dims
@@ -167,9 +167,10 @@ def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> Non
             stack.rio.to_raster(files[name], **PLAIN)
         return
     later = []
-    for name, stack in stacks.items():
-        lock = None if stack.chunks is None else write_lock(stack)
-        later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **PLAIN))
+    with shared_tasks_kept():
+        for name, stack in stacks.items():
+            lock = None if stack.chunks is None else write_lock(stack)
+            later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **PLAIN))
     compute_all([task for task in later if task is not None])
 
 
