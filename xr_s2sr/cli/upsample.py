@@ -12,6 +12,7 @@ from xr_s2sr.cli import options
 from xr_s2sr.io.replacing import check_apart, check_target
 from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import save
+from xr_s2sr.planning import PRECISIONS
 
 #: Suffixes of outputs that are one file.
 FILES = (".tif", ".tiff", ".nc")
@@ -35,6 +36,7 @@ def add_parser(commands: options.Commands) -> None:
     options.add_model(parser)
     options.add_device(parser)
     options.add_threads(parser, "by default one for each processor")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic on a GPU")
     options.add_radiometry(parser)
     parser.add_argument(
         "--uncertainty",
@@ -68,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         offset=arguments.offset,
         uncertainty="uint16" if arguments.uncertainty == "uint16" else arguments.uncertainty is not None,
         chunks=arguments.chunk,
+        precision=arguments.precision,
     )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
         save(sr, out)
