@@ -20,9 +20,9 @@ from xr_s2sr.io import readable
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, write_lock
 from xr_s2sr.layouts.normalize import Scene
-from xr_s2sr.scene.assemble import KEPT_ENCODING
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry
+from xr_s2sr.scene.result_grid import KEPT_ENCODING
 
 #: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
 #: written often.
