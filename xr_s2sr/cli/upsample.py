@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import xr_s2sr
+from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.cli import options
 from xr_s2sr.io.replacing import check_apart, check_target
 from xr_s2sr.io.scheduling import computing
@@ -22,7 +23,7 @@ CHUNK = 1830
 
 def add_parser(commands: options.Commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser("upsample", help="bring a scene's 20 m and 60 m bands to 10 m, file to file")
+    parser = commands.add_parser("upsample", help="bring a scene's bands to 10 m, or to 20 m, file to file")
     options.add_scene(parser)
     parser.add_argument(
         "-o",
@@ -30,6 +31,13 @@ def add_parser(commands: options.Commands) -> None:
         type=Path,
         metavar="OUT",
         help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        choices=RESOLUTIONS,
+        default=10,
+        help="pixel size of the result; 20: 10 m bands averaged",
     )
     options.add_bands(parser, "to write; by default all")
     options.add_bbox(parser)
@@ -53,7 +61,7 @@ def add_parser(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open, upsample lazily, write; print what was written."""
     scene = Path(arguments.scene)
-    out = arguments.out or Path(f"{scene.name.split('.')[0]}_10m.tif")
+    out = arguments.out or Path(f"{scene.name.split('.')[0]}_{arguments.resolution}m.tif")
     if arguments.scene != options.DEMO:
         check_apart(scene, out)
     check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
@@ -64,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         ds,
         arguments.bands,
         keep=arguments.keep,
+        resolution=arguments.resolution,
         model=arguments.model,
         device=arguments.device,
         units=arguments.units,
@@ -76,5 +85,6 @@ def run(arguments: argparse.Namespace) -> int:
         save(sr, out)
     seconds = time.perf_counter() - started
     rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
-    print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {rows} x {cols} pixels of 10 m in {seconds:.0f} s")
+    size = f"{rows} x {cols} pixels of {arguments.resolution} m"
+    print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {size} in {seconds:.0f} s")
     return 0
