@@ -10,6 +10,7 @@ from pathlib import Path
 import xr_s2sr
 from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.cli import options
+from xr_s2sr.errors import InputError
 from xr_s2sr.io.replacing import check_apart, check_target
 from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import save
@@ -54,6 +55,14 @@ def add_parser(commands: options.Commands) -> None:
         help="also the standard error of every band, if its model gives it (float32; uint16: in steps of 0.1 DN)",
     )
     parser.add_argument("--keep", choices=("fine", "all"), default="fine", help="all: also masks and classes, at 10 m")
+    parser.add_argument(
+        "--stac",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="TIME",
+        help="write a STAC item beside GeoTIFFs; TIME, such as 2024-06-01T10:00:00Z, if the scene does not tell it",
+    )
     parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
     parser.set_defaults(run=run)
 
@@ -65,6 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scene != options.DEMO:
         check_apart(scene, out)
     check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
+    if arguments.stac and out.suffix in (".zarr", ".nc"):
+        raise InputError(
+            f"a STAC item describes GeoTIFFs, not {out.name}; expected a .tif or a folder: -o {out.stem}.tif"
+        )
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
     ds = options.open_scene(arguments.scene, arguments.bbox, arguments.chunk)
@@ -82,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
     )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out)
+        save(sr, out, arguments.stac)
     seconds = time.perf_counter() - started
     rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"
