@@ -159,7 +159,12 @@ def test_others_read_the_same_pixels(sr: xr.Dataset, name: str, tmp_path: Path) 
     if name == "sr":
         stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
         again = stackstac.stack(
-            [item], assets=["B11"], epsg=32632, rescale=False, dtype="uint16", fill_value=np.uint16(0)
+            [item.make_asset_hrefs_absolute()],
+            assets=["B11"],
+            epsg=32632,
+            rescale=False,
+            dtype="uint16",
+            fill_value=np.uint16(0),
         )
         np.testing.assert_array_equal(again[0, 0], sr.B11)
 
