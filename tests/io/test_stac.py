@@ -165,7 +165,10 @@ def test_others_read_the_same_pixels(sr: xr.Dataset, name: str, tmp_path: Path) 
             "dtype": "uint16",
             "fill_value": np.uint16(0),
         }
-        again = stackstac.stack([item.make_asset_hrefs_absolute()], assets=["B11"], **settings)
+        for asset in item.make_asset_hrefs_absolute().assets.values():
+            asset.extra_fields["proj:epsg"] = 32632  # stackstac does not know proj:code
+        settings = {"xy_coords": "center", "rescale": False, "dtype": "uint16", "fill_value": np.uint16(0)}
+        again = stackstac.stack([item], assets=["B11"], **settings)
         np.testing.assert_array_equal(again[0, 0].sel(y=sr.y, x=sr.x), sr.B11)  # it adds a border
 
 
