@@ -75,5 +75,8 @@ def test_clouds_of_a_tree(ds: xr.Dataset, resolution: int) -> None:
     node = tree["/conditions/mask/l2a_classification/r20m"]
     node.dataset = node.to_dataset().assign(scl=(("y", "x"), ds.SCL.values))
     sr = tree.s2sr.upsample(resolution=resolution, **CUBIC)
-    scl = tree["/conditions/mask/l2a_classification/r20m/scl"].sel(y=sr.y, x=sr.x, method="nearest")
+    scl = tree["/conditions/mask/l2a_classification/r20m/scl"].reindex_like(sr, method="nearest")
     np.testing.assert_array_equal(scl, enlarged(ds.SCL.values, 20 // resolution))
+    clear = sr.where(~scl.isin(CLOUDS))
+    assert clear.sizes == sr.sizes
+    np.testing.assert_array_equal(clear.b11.isnull(), np.isin(scl, CLOUDS))
