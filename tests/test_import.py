@@ -29,6 +29,7 @@ ROOMS = {
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.models.onnx_graph",),
     "tqdm": ("xr_s2sr.inference.eager",),
+    "pystac": ("xr_s2sr.io.stac",),
     "h5py": ("xr_s2sr.models.keras_hdf5",),
     "matplotlib": ("xr_s2sr.plot.pyplot",),
     "rioxarray": ("xr_s2sr.scene.crs", "xr_s2sr.io.rasters", "xr_s2sr.tutorial", "xr_s2sr.training."),

@@ -12,19 +12,24 @@ import xarray as xr
 
 from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, uncertainty_of
-from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
+from xr_s2sr.errors import ArgumentTypeError, S2SRError
 from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, model_list, prepare
-from xr_s2sr.scene import assemble
+from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
+from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
-from xr_s2sr.scene.uncertainty import error_form, error_variable
-from xr_s2sr.spans import Extent
+from xr_s2sr.scene.result_grid import result_grid
+from xr_s2sr.scene.uncertainty import error_form, error_variable, output_radiometry
+from xr_s2sr.spans import ceil_to_cell
+
+#: Pixel sizes of a result, in metres.
+RESOLUTIONS = (10, 20)
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
@@ -35,6 +40,7 @@ def upsample(
     *,
     keep: Keep = "fine",
     into: bool = False,
+    resolution: Literal[10, 20] = 10,
     model: ModelLike | Sequence[ModelLike] | None = None,
     device: Device = "auto",
     threads: int | None = None,
@@ -47,7 +53,7 @@ def upsample(
     precision: Precision = "auto",
     progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Any:
-    """Bring Sentinel-2's 20 m and 60 m bands to 10 m.
+    """Bring Sentinel-2's 20 m and 60 m bands to 10 m, or all bands to 20 m.
 
     Parameters
     ----------
@@ -64,7 +70,10 @@ def upsample(
         Ancillary variables: classes, masks, angles. "fine": those on the 10 m grid, unless `bands` says what to
         return; a warning names the others. "all": in any case, and coarser ones by nearest neighbour.
     into : bool
-        Of a DataTree, return the tree with the result in its 10 m node.
+        Of a DataTree, return the tree with the result in its 10 m node (20 m, for ``resolution=20``).
+    resolution : {10, 20}
+        Pixel size of the result in metres. 20: the 60 m bands are restored and averaged 2 x 2, 20 m bands are passed
+        through, 10 m bands are averaged; a mean is valid where its four pixels are.
     model : str, path, Model or sequence of them, optional
         A packaged name, an ONNX file with a model card, or "bicubic". Bands that it does not restore go to the
         packaged models ("bicubic": are interpolated).
@@ -104,11 +113,11 @@ def upsample(
     Returns
     -------
     Dataset or DataArray
-        In the form of `ds`; of a DataTree, a Dataset. On the 10 m bands' own coordinate objects, with the input's
-        names, dtypes, attrs, encodings and CRS. It covers the 10 m pixels that all bands involved cover; a warning
-        says so where that is not all. Attributes ``s2sr_native_gsd``, ``s2sr_model`` and ``s2sr_model_sha256`` say
-        where a band comes from, and ``s2sr_missing_inputs`` what the model had to do without; of a DataArray,
-        coordinates along its bands.
+        In the form of `ds`; of a DataTree, a Dataset. On the 10 m bands' own coordinate objects (20 m, for
+        ``resolution=20``), with the input's names, dtypes, attrs, encodings and CRS. It covers the 10 m pixels that all
+        bands involved cover; a warning says so where that is not all. Attributes ``s2sr_native_gsd``, ``s2sr_model``
+        and ``s2sr_model_sha256`` say where a band comes from, and ``s2sr_missing_inputs`` what the model had to do
+        without; of a DataArray, coordinates along its bands.
         If a band that is read is a dask array, so are the restored ones: nothing is computed yet, and pixels that
         contradict their unit, a device that does not work, or another version of the package are refused by the
         tasks.
@@ -149,27 +158,35 @@ def upsample(
     report = arguments.progress(progress)
     given = None if model is None else model_list(model)
     arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
+    arguments.choice("resolution", resolution, RESOLUTIONS)
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
     native = layout.ds
-    info, wanted, runs, covered = prepare(native, bands, given, units, offset)
+    info, wanted, runs, covered = prepare(native, bands, given, units, offset, resolution=resolution)
+    target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)
-    _warn_of_omissions(native, info, covered, ancillary=keep == "fine" and bands is None)
+    warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
 
     is_lazy = lazy.is_lazy(native, info, runs)
-    arguments.for_dask(is_lazy, chunks, report)
+    averaged_lazily = resolution > 10 and not runs and native[info.fine.name].chunks is not None
+    arguments.for_dask(is_lazy or averaged_lazily, chunks, report)
     arrays = (
-        lazy.restore(native, info, runs, covered, options, chunks)
+        lazy.restore(native, info, runs, covered, options, chunks, target.step)
         if is_lazy
         else eager.restore(native, info, runs, covered, options, report)
     )
+    if resolution > 10:
+        outputs = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
+        arrays = {key: averaging.mean_of_output(arrays[key], stored) for key, stored in outputs.items()}
+        if not runs:
+            averaging.warn_of_fill_values(native, info, [band for band in info.bands if BANDS[band].is_fine])
     restored = {
-        band: assemble.restored_variable(native, info, covered, band, arrays[band], run.provenance)
+        band: assemble.restored_variable(native, info, target, band, arrays[band], run.provenance)
         for run in runs
         for band in run.targets
     }
@@ -178,30 +195,15 @@ def upsample(
         for band, variable in restored.items()
         if form
     ]
-    result = assemble.dataset(native, info, covered, restored, None if bands is None else wanted, keep, errors)
-    if keep == "all" and (uncovered := [name for name in off_grid(native, info) if name not in result]):
-        warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
+    result = assemble.dataset(native, info, target, restored, None if bands is None else wanted, keep, errors)
+    if keep == "all":
+        warn_of_uncovered(native, info, result)
     if is_lazy:
         result = lazy.aligned(result, restored, native)
+    elif averaged_lazily and chunks is not None:
+        result = result.chunk(dict.fromkeys(target.reference.dims[-2:], ceil_to_cell(chunks) // target.step))
     result = layout.restore_form(result)
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
-
-
-def _warn_of_omissions(ds: xr.Dataset, info: SceneInfo, covered: Extent, *, ancillary: bool) -> None:
-    """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller."""
-    for reason in info.left_out:
-        warn(reason)
-    if ancillary and (left_out := off_grid(ds, info)):
-        warn(
-            f"left out, as they are not bands and not on the 10 m grid: {', '.join(left_out)}. Bring them along by "
-            'nearest neighbour with upsample(keep="all"), or drop them first',
-        )
-    rows, cols = covered
-    if (len(rows), len(cols)) != info.grid.shape:
-        warn(
-            f"the bands' extents differ: the result covers rows {rows.start}:{rows.stop} and columns "
-            f"{cols.start}:{cols.stop} of {info.grid.shape[0]} x {info.grid.shape[1]} pixels at 10 m",
-        )
 
 
 def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataArray | None = None) -> Report:

@@ -15,7 +15,7 @@ from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
-from xr_s2sr.scene.extent import common_extent
+from xr_s2sr.scene.extent import common_extent, whole_pixels
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.uncertainty import ErrorForm
 from xr_s2sr.spans import Extent, Span
@@ -105,6 +105,7 @@ def prepare(
     units: Any,
     offset: Any,
     info: SceneInfo | None = None,
+    resolution: int = 10,
 ) -> tuple[SceneInfo, list[str], list[ModelRun], Extent]:
     """Find the bands, choose their models, and refuse what cannot be restored.
 
@@ -118,6 +119,8 @@ def prepare(
         The models that the user asked for.
     info : SceneInfo, optional
         The description of `ds`, where it was made before.
+    resolution : {10, 20}
+        Pixel size of the result: bands of this and below need no model.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def prepare(
         Ids of the bands to return.
     runs : list of ModelRun
     covered : (Span, Span)
-        The part of the 10 m grid that all bands involved cover.
+        The part of the 10 m grid that all bands involved cover; for 20 m, whole pixels of those.
 
     Raises
     ------
@@ -136,18 +139,26 @@ def prepare(
     """
     info = scene_info(ds, units, offset) if info is None else replace(info, left_out=[])
     wanted = wanted_bands(info, bands)
-    runs = choose_models([band for band in wanted if not BANDS[band].is_fine], given)
-    runs = require(info, runs, by_name=bands is not None)
+    passed = [band for band in wanted if BANDS[band].gsd <= resolution]
+    runs = choose_models([band for band in wanted if band not in passed], given)
+    runs = require(info, runs, by_name=bands is not None, alone=not passed)
     left_out = info.left_out
-    wanted = [band for band in wanted if BANDS[band].is_fine or any(band in run.targets for run in runs)]
+    wanted = [band for band in wanted if band in passed or any(band in run.targets for run in runs)]
+    if resolution > 10:
+        if bands is None:
+            passed += [band for band in info.variables if BANDS[band].is_fine]
+        # one band tells where the pixels of the result lie
+        coarse = [band for band in info.variables if BANDS[band].gsd >= resolution and band != CIRRUS]
+        passed += sorted(coarse, key=lambda band: BANDS[band].gsd)[:1]
     # what is wrong with bands that are not involved is no reason to stop
-    info = scene_info(ds.drop_vars(unused_variables(info, runs)), units, offset, info)
+    info = scene_info(ds.drop_vars(unused_variables(info, runs, passed)), units, offset, info)
     info.check()
     info.left_out += left_out
-    needed = needed_bands(info, runs, wanted)
+    needed = needed_bands(info, runs, passed)
     for band in needed:
         plausibility.check_variable(ds[info.bands[band].name], info.bands[band])  # of dask arrays, in their tasks
-    return info, wanted, runs, common_extent(info, needed)
+    covered = common_extent(info, needed)
+    return info, wanted, runs, covered if resolution == 10 else whole_pixels(info, covered, resolution // 10)
 
 
 def model_list(value: object) -> list[str | Path | Model]:
@@ -231,7 +242,7 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
-def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True) -> list[ModelRun]:
+def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True) -> list[ModelRun]:
     """Return the runs that are possible, each with the optional inputs that the scene lacks.
 
     Parameters
@@ -242,6 +253,8 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True) 
     by_name : bool
         True if the bands were asked for. If not, those whose model lacks a band are left out, unless the model was
         asked for, or nothing remains.
+    alone : bool
+        False if something remains in any case, as bands come back that need no model.
 
     Raises
     ------
@@ -266,18 +279,17 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True) 
             info.left_out.append(f"{', '.join(run.targets)} left out: {problem}")
             continue
         able.append(replace(run, absent=frozenset(missing)))
-    if problems and not able:
+    if problems and not able and alone:
         raise problems[0]
     return able
 
 
-def unused_variables(info: SceneInfo, runs: Iterable[ModelRun]) -> list[str]:
-    """Return the names of the variables at 20 m and 60 m that no model reads."""
-    read = {band for run in runs for band in run.bands}
+def unused_variables(info: SceneInfo, runs: Iterable[ModelRun], passed: Iterable[str] = ()) -> list[str]:
+    """Return the names of the variables at 20 m and 60 m that no model reads and that are not passed through."""
+    read = {*passed, *(band for run in runs for band in run.bands)}
     return [name for band, name in info.variables.items() if not BANDS[band].is_fine and band not in read]
 
 
-def needed_bands(info: SceneInfo, runs: Iterable[ModelRun], wanted: Iterable[str]) -> list[str]:
-    """Return the ids of the bands that are read, or whose coordinates the result takes."""
-    passed = {band for band in wanted if BANDS[band].is_fine}
+def needed_bands(info: SceneInfo, runs: Iterable[ModelRun], passed: Iterable[str]) -> list[str]:
+    """Return the ids of the bands that are read or passed through, or whose coordinates the result takes."""
     return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})

@@ -223,6 +223,15 @@ def test_the_largest_window_follows_free_memory(install: Install, free: int | No
     assert runner.largest == expected
 
 
+def test_buffers_of_standard_errors_count_too(install: Install) -> None:
+    """4 bytes for each of six bands, in each of two windows under way."""
+    fake = install(CUDA, CPU)
+    session = fake.InferenceSession("x", fake.SessionOptions(), [CUDA])
+    outputs = ("sr", "standard_error")
+    runner = CudaRunner(fake, session, CARD_20, Cudart(FakeLibrary(16 * 10**9)), outputs=outputs)
+    assert runner.largest == 8 * 10**9 // 4048
+
+
 def test_out_of_memory_is_remembered(install: Install) -> None:
     fake = install(CUDA, CPU)
     fake.room = 1000

@@ -257,6 +257,20 @@ def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free:
     assert memory.largest_window(48, threads) == expected
 
 
+def test_standard_errors_count_in_the_largest_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of six bands: the errors take 24 bytes a pixel, and the copy of both outputs 48."""
+    from xr_s2sr import models
+    from xr_s2sr.planning import ModelRun
+
+    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
+    assert memory.largest_window(48, 1, errors=6) == 500_000_000 // 472
+    options, model = RunOptions(None, None, "cpu", 2), models.load("s2sr-20m")
+    for uncertainty, needed in ((None, 400), ("float32", 472)):
+        # the model computes all of its bands, whichever are wanted
+        spec = region.RegionSpec(ModelRun(model, ("B05",), uncertainty=uncertainty), {}, (), options)
+        assert spec.largest(None) == 250_000_000 // needed
+
+
 def test_available_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import xr_s2sr
+from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.cli import options
+from xr_s2sr.errors import InputError
 from xr_s2sr.io.replacing import check_apart, check_target
 from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import save
+from xr_s2sr.planning import PRECISIONS
 
 #: Suffixes of outputs that are one file.
 FILES = (".tif", ".tiff", ".nc")
@@ -21,7 +24,7 @@ CHUNK = 1830
 
 def add_parser(commands: options.Commands) -> None:
     """Declare the command."""
-    parser = commands.add_parser("upsample", help="bring a scene's 20 m and 60 m bands to 10 m, file to file")
+    parser = commands.add_parser("upsample", help="bring a scene's bands to 10 m, or to 20 m, file to file")
     options.add_scene(parser)
     parser.add_argument(
         "-o",
@@ -30,11 +33,19 @@ def add_parser(commands: options.Commands) -> None:
         metavar="OUT",
         help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
     )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        choices=RESOLUTIONS,
+        default=10,
+        help="pixel size of the result; 20: 10 m bands averaged",
+    )
     options.add_bands(parser, "to write; by default all")
     options.add_bbox(parser)
     options.add_model(parser)
     options.add_device(parser)
     options.add_threads(parser, "by default one for each processor")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic on a GPU")
     options.add_radiometry(parser)
     parser.add_argument(
         "--uncertainty",
@@ -44,6 +55,14 @@ def add_parser(commands: options.Commands) -> None:
         help="also the standard error of every band, if its model gives it (float32; uint16: in steps of 0.1 DN)",
     )
     parser.add_argument("--keep", choices=("fine", "all"), default="fine", help="all: also masks and classes, at 10 m")
+    parser.add_argument(
+        "--stac",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="TIME",
+        help="write a STAC item beside GeoTIFFs; TIME, such as 2024-06-01T10:00:00Z, if the scene does not tell it",
+    )
     parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
     parser.set_defaults(run=run)
 
@@ -51,10 +70,14 @@ def add_parser(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open, upsample lazily, write; print what was written."""
     scene = Path(arguments.scene)
-    out = arguments.out or Path(f"{scene.name.split('.')[0]}_10m.tif")
+    out = arguments.out or Path(f"{scene.name.split('.')[0]}_{arguments.resolution}m.tif")
     if arguments.scene != options.DEMO:
         check_apart(scene, out)
     check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
+    if arguments.stac and out.suffix in (".zarr", ".nc"):
+        raise InputError(
+            f"a STAC item describes GeoTIFFs, not {out.name}; expected a .tif or a folder: -o {out.stem}.tif"
+        )
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
     ds = options.open_scene(arguments.scene, arguments.bbox, arguments.chunk)
@@ -62,16 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
         ds,
         arguments.bands,
         keep=arguments.keep,
+        resolution=arguments.resolution,
         model=arguments.model,
         device=arguments.device,
         units=arguments.units,
         offset=arguments.offset,
         uncertainty="uint16" if arguments.uncertainty == "uint16" else arguments.uncertainty is not None,
         chunks=arguments.chunk,
+        precision=arguments.precision,
     )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out)
+        save(sr, out, arguments.stac)
     seconds = time.perf_counter() - started
     rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
-    print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {rows} x {cols} pixels of 10 m in {seconds:.0f} s")
+    size = f"{rows} x {cols} pixels of {arguments.resolution} m"
+    print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {size} in {seconds:.0f} s")
     return 0

@@ -140,7 +140,9 @@ class CudaRunner:
         for _ in range(in_flight):
             self._slots.put(None)
         free = None if cudart is None else cudart.free_memory()
-        self.largest = USUAL if free is None else min(LARGEST, max(SMALLEST, free // SHARE // BYTES_PER_PIXEL))
+        # the first output is counted in BYTES_PER_PIXEL; float32, in every window under way
+        needed = BYTES_PER_PIXEL + 4 * in_flight * self._targets * (len(outputs) - 1)
+        self.largest = USUAL if free is None else min(LARGEST, max(SMALLEST, free // SHARE // needed))
         self._failed = math.inf  # pixels of the smallest window that did not fit
 
     def run(self, inputs: dict[str, Float32]) -> Float32:

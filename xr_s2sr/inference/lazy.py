@@ -45,6 +45,7 @@ def restore(
     covered: Extent,
     options: RunOptions,
     chunks: int | None,
+    step: int = 1,
 ) -> dict[str, da.Array]:
     """Build arrays (..., y, x) by output, bands in the input's dtypes; nothing is computed.
 
@@ -52,10 +53,12 @@ def restore(
     ----------
     chunks : int or None
         Side of an output chunk; by default about that of the 10 m bands.
+    step : int
+        Sides of chunks are multiples of it; it divides 6.
     """
     from dask.base import tokenize
 
-    sides = chunk_sides(ds[info.fine.name], covered, chunks)
+    sides = chunk_sides(ds[info.fine.name], covered, chunks, step)
     arrays: dict[str, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
     plausibility.forget(call)
@@ -77,7 +80,7 @@ def is_lazy(ds: xr.Dataset, info: SceneInfo, runs: Sequence[ModelRun]) -> bool:
     return any(ds[info.bands[band].name].chunks is not None for run in runs for band in run.bands)
 
 
-def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None) -> tuple[int, int]:
+def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None, step: int = 1) -> tuple[int, int]:
     """Choose the rows and columns of a chunk of the result.
 
     Those of the 10 m bands if these are regular, or several of them if they are small. Else, or to come near
@@ -86,9 +89,10 @@ def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None) -> tupl
     sides = []
     for axis, span in enumerate(covered):
         n, own = len(span), None if fine.chunks is None else fine.chunks[fine.ndim - 2 + axis]
+        side = 0
         if own is not None and chunks is None and max(own) <= LARGEST and {*own[:-1]} <= {max(own)}:
             side = max(own) if max(own) >= SMALLEST else max(own) * (CHUNK // max(own))
-        else:
+        if side == 0 or side % step:
             side = ceil_to_cell(-(-n // -(-n // ceil_to_cell(chunks or CHUNK))))
         sides.append(min(n, side))
     return sides[0], sides[1]

@@ -80,7 +80,8 @@ class RegionSpec:
             return runner.largest
         known = self.run.model.path is None or is_packaged(self.run.model)
         margin = self.plan((CELL, CELL)).margin
-        return largest_window(margin, self.options.threads or 1) if known else None
+        errors = len(self.run.model.card.targets) if self.run.uncertainty else 0
+        return largest_window(margin, self.options.threads or 1, errors) if known else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ def check(path: Path) -> None:
     if path.suffix == ".tif":
         _check_tiff(path)
         return
+    if path.suffix == ".json":
+        _check_json(path)
+        return
     kind: Any = "zarr" if path.suffix == ".zarr" else None
     # not decoded: what counts is that every stored number can be read
     with xr.open_dataset(path, engine=kind, decode_cf=False, chunks=None, cache=False) as ds:
@@ -30,6 +34,13 @@ def check(path: Path) -> None:
             rows = variable.shape[-2] if variable.ndim > 1 else 1
             for first in range(0, rows, ROWS):
                 (variable[..., first : first + ROWS, :] if variable.ndim > 1 else variable).to_numpy()
+
+
+def _check_json(path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise OSError(f"{path.name} is truncated: {problem}") from problem
 
 
 def check_copy(original: Path, copy: Path) -> None:

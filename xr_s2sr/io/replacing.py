@@ -64,7 +64,7 @@ def _replaceable(target: Path) -> bool:
 
 
 @contextmanager
-def replaced(path: Path, kind: Kind, check: Callable[[Path], None]) -> Iterator[Path]:
+def replaced(path: Path, kind: Kind, check: Callable[[Path], None], beside: str | None = None) -> Iterator[Path]:
     """Give a new folder to write into; what it holds at the end is put in the place of `path`.
 
     Parameters
@@ -76,6 +76,9 @@ def replaced(path: Path, kind: Kind, check: Callable[[Path], None]) -> Iterator[
         where other files stay.
     check : callable
         Called with each thing written, before any is put in place; raises if it cannot be read back.
+    beside : str, optional
+        Name of a file that is written too and put beside a target that is a file, or in the folder: last of all, so
+        that it never describes what is not there yet.
 
     Raises
     ------
@@ -88,17 +91,20 @@ def replaced(path: Path, kind: Kind, check: Callable[[Path], None]) -> Iterator[
     from rasterio.errors import RasterioError
 
     target = check_target(path, kind)
+    home = target if kind == "folder" else target.parent
+    if beside is not None and (home / beside).is_dir():
+        raise InputError(f"{home / beside} is a folder, expected a file or nothing in its place; give another name")
     work = None
     try:
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         yield work
-        parts = sorted(work.iterdir())
+        parts = sorted(work.iterdir(), key=lambda part: (part.name == beside, part))
         for part in parts:
             check(part)
         if kind == "folder":
             target.mkdir(exist_ok=True)
         for part in parts:
-            _put(part, target / part.name if kind == "folder" else target)
+            _put(part, home / part.name if kind == "folder" or part.name == beside else target)
     except S2SRError:
         raise
     except (OSError, RasterioError, CPLE_BaseError) as problem:

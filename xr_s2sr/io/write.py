@@ -19,12 +19,13 @@ import xarray as xr
 from xr_s2sr.bands import UNCERTAINTY
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError
 from xr_s2sr.io import readable
+from xr_s2sr.io import stac as stac_item
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
 from xr_s2sr.layouts.normalize import Scene
-from xr_s2sr.scene.assemble import KEPT_ENCODING
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry
+from xr_s2sr.scene.result_grid import KEPT_ENCODING
 
 #: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
 #: written often.
@@ -40,7 +41,7 @@ HDF5_OVERHEAD = 2**16
 WRITERS = {".nc": ("netCDF4", "h5netcdf"), ".zarr": ("zarr",)}
 
 
-def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -> Path:
+def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", stac: bool | str = False) -> Path:
     """Write the bands of a Dataset as cloud-optimised GeoTIFF, with overviews: one file, or a file each.
 
     Of dask arrays, chunk after chunk of all bands is computed and written, so that the network runs once for each and
@@ -56,6 +57,9 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
         it holds stay.
     compress : str
         Any compression of GDAL's COG driver, such as "deflate", "zstd" or "none".
+    stac : bool or str
+        Write a STAC item too, ``sr.json`` beside ``sr.tif`` or in the folder ``sr`` (needs pystac). It takes a CRS, and
+        a time: the scalar coordinate ``time``, or what is given here, such as "2024-06-01T10:00:00Z".
 
     Returns
     -------
@@ -66,9 +70,11 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     ------
     ArgumentTypeError
         If `ds` is not a Dataset.
+    DependencyError
+        If a STAC item is wanted and pystac is not installed.
     InputError
         If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value; if
-        a folder stands in the place of a file, or the other way round.
+        a folder stands in the place of a file, or the other way round; or, for a STAC item, CRS or time are missing.
     WriteError
         If it cannot be written (also an OSError): a full disk, a folder without permission. What was there is kept.
 
@@ -92,9 +98,15 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
     stacks = (
         {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
     )
+    target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
+    files = {name: f"{name}.tif" if name else target.name for name in stacks}
+    said = stac if isinstance(stac, str) else None
+    item = stac_item.item_text(ds, stacks, files, target.stem if one else target.name, said) if stac else None
+    beside = None if item is None else f"{target.stem if one else target.name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
-    with replaced(path, "file" if one else "folder", readable.check) as part, rasterio.Env(**cache), _awaited(ds):
+    writing = replaced(path, "file" if one else "folder", readable.check, beside)
+    with writing as part, rasterio.Env(**cache), _awaited(ds):
         plain = {name: part / f"{name}.plain.tif" for name in stacks}
         _write(stacks, plain)
         for name, file in plain.items():
@@ -104,6 +116,8 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate") -
             copy(file, cog, driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
             readable.check_copy(file, cog)
             file.unlink()
+        if item is not None and beside is not None:
+            (part / beside).write_text(item, encoding="utf-8")
     return path
 
 
@@ -114,10 +128,10 @@ def check_writer(out: Path, suffix: str) -> None:
         raise DependencyError(f"{out} needs {' or '.join(names)} to be written: pip install {names[0]}")
 
 
-def save(sr: xr.Dataset, out: Path) -> None:
+def save(sr: xr.Dataset, out: Path, stac: bool | str = False) -> None:
     """Write a result in the form that the suffix asks for; what was there is replaced when all is written."""
     if out.suffix not in (".zarr", ".nc"):
-        to_cog(sr, out)
+        to_cog(sr, out, stac=stac)
         return
     check_writer(out, out.suffix)
     sr = sr.copy()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import resolve, uncertainty_of
+from xr_s2sr.bands import BANDS, resolve, uncertainty_of
 from xr_s2sr.errors import BandError
+from xr_s2sr.scene.grid import read_axis
+from xr_s2sr.scene.result_grid import GRID_ATTRS
 
 #: What rioxarray (band_as_variable=True) and GDAL call variables whose band a description tells.
 _NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
@@ -109,7 +112,14 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     errors = [k for k in kept if uncertainty_of(labels[k]) in result]
     bands = [*(result[labels[k]] for k in kept), *(result[uncertainty_of(labels[k])] for k in errors)]
     data: xr.Variable = xr.Variable.concat([band.variable for band in bands], dim)  # type: ignore[no-untyped-call]
-    out = da.isel({dim: [*kept, *errors]}).copy(deep=False, data=data.transpose(*da.dims).data)
+    data = data.transpose(*da.dims)
+    coarser = [key for key in da.dims if key != dim and data.sizes[key] != da.sizes[key]]
+    out = da.isel({dim: [*kept, *errors], **{key: slice(0, data.sizes[key]) for key in coarser}})
+    out = out.copy(deep=False, data=data.data)
+    if coarser:
+        moved = [key for key, coord in out.coords.items() if {*coarser} & {*coord.dims}]
+        out = out.drop_vars(moved).assign_coords({key: result[key] for key in coarser})
+        out.attrs = attrs_at(out, da)
     names = da.attrs.get("long_name")
     if isinstance(names, tuple | list) and len(names) == len(labels):
         listed = [*(names[k] for k in kept), *(uncertainty_of(names[k]) for k in errors)]
@@ -118,9 +128,25 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
         out = out.assign_coords(_told_apart(out, dim, len(kept)))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
     for key in keys:
-        values = np.array([band.attrs.get(key, 10 if key == "s2sr_native_gsd" else "") for band in bands])
+        values = np.array([band.attrs.get(key, _gsd(band) if key == "s2sr_native_gsd" else "") for band in bands])
         out = out.assign_coords({key: (dim, values)})
     return out
+
+
+def _gsd(band: xr.DataArray) -> int:
+    """Native pixel size of what was passed through."""
+    known = resolve(band.name)
+    return 10 if known is None else BANDS[known].gsd
+
+
+def attrs_at(out: xr.DataArray, da: xr.DataArray) -> dict[Hashable, Any]:
+    """Return the attributes of an array for pixels of another size: what describes the grid is adapted, or left out."""
+    attrs = {key: value for key, value in da.attrs.items() if key not in (*GRID_ATTRS, "spec")}
+    near = read_axis(da, da.dims[-1])
+    factor = round(read_axis(out, out.dims[-1], 2 * near.step).step / near.step)
+    if isinstance(resolution := da.attrs.get("resolution"), int | float):
+        attrs["resolution"] = resolution * factor
+    return attrs
 
 
 def _told_apart(out: xr.DataArray, dim: Hashable, bands: int) -> dict[Hashable, tuple[Hashable, np.ndarray]]:

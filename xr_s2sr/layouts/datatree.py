@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Hashable
 from pathlib import PurePosixPath
 
 import xarray as xr
 
-from xr_s2sr.bands import resolve
-from xr_s2sr.errors import BandError
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.layouts.combine import merge, parts
+from xr_s2sr.scene.grid import read_axis, spatial_dims
 
 
 def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
@@ -49,15 +52,32 @@ def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     return next(iter(families.values()))
 
 
+def plain_dims(result: xr.Dataset) -> xr.Dataset:
+    """Return a result with dims named as in the nodes of a tree, which hold one pixel size each: y for y_20m."""
+    names = {dim: re.sub(r"_\d+m$", "", str(dim)) for dim in result.dims}
+    return result.rename({dim: name for dim, name in names.items() if name != dim and name not in result.variables})
+
+
 def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
-    """Return the tree with the result in its 10 m node, beside what that node holds."""
+    """Return the tree with the result in the node of its pixel size, beside what that node holds.
 
-    def spacing(node: xr.DataTree) -> float:
-        return min(part.spacing for part in parts(node.to_dataset()))
-
-    finest = min(band_nodes(tree).values(), key=spacing)
+    Raises
+    ------
+    GridError
+        If no node holds bands of that pixel size.
+    """
+    place = _grids(result)
+    [(spacing, dims)] = place.items()
+    homes = {path: grids[spacing] for path, node in band_nodes(tree).items() if spacing in (grids := _grids(node))}
+    if not homes:
+        raise GridError(
+            f"no node of the DataTree holds bands of {spacing} m, where the result would go (found: "
+            f"{', '.join(band_nodes(tree))}); expected one. Leave into out: the result is then a Dataset"
+        )
+    path, own = next(iter(homes.items()))
+    result = result.rename({old: name for old, name in zip(dims, own, strict=True) if old != name})
     out = tree.copy()
-    relative = str(PurePosixPath(finest.path).relative_to(tree.path))
+    relative = str(PurePosixPath(path).relative_to(tree.path))
     node = out[relative]
     assert isinstance(node, xr.DataTree)
     native = node.to_dataset(inherit=False)
@@ -67,3 +87,13 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     fresh = result.drop_vars([name for name in result.data_vars if name in native])
     node.dataset = native.assign(fresh.data_vars)
     return out
+
+
+def _grids(node: xr.DataTree | xr.Dataset) -> dict[int, tuple[Hashable, Hashable]]:
+    """Return rows and columns of the bands in a node, by pixel size in metres."""
+    grids: dict[int, tuple[Hashable, Hashable]] = {}
+    for name, da in node.data_vars.items():
+        if band := resolve(name):
+            rows, cols = spatial_dims(da)
+            grids.setdefault(round(abs(read_axis(da, cols, float(BANDS[band].gsd)).step)), (rows, cols))
+    return grids

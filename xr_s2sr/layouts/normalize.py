@@ -15,12 +15,12 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import resolve, uncertainty_of
-from xr_s2sr.errors import ArgumentTypeError
+from xr_s2sr.errors import ArgumentTypeError, warn
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
-from xr_s2sr.layouts.datatree import read_tree
+from xr_s2sr.layouts.coarser import in_given_dims, masked_before
+from xr_s2sr.layouts.datatree import plain_dims, read_tree
 from xr_s2sr.layouts.replicated import native_grids
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
-from xr_s2sr.scene.validity import invalid
 
 #: A scene as users hold it.
 Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
@@ -66,7 +66,7 @@ def to_native(scene: Any) -> NativeForm:
     if isinstance(scene, xr.DataTree):
         ds, notes = read_tree(scene)
         inner = from_dataset(ds)
-        return NativeForm(inner.ds, inner.restore_form, (*notes, *inner.notes))
+        return NativeForm(inner.ds, lambda result: plain_dims(inner.restore_form(result)), (*notes, *inner.notes))
     if isinstance(scene, xr.DataArray):
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
@@ -113,7 +113,7 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     decimated = native_grids(upright)
 
     def back(result: xr.Dataset) -> xr.Dataset:
-        result = _masked(result, upright, decimated.gaps)
+        result = in_given_dims(_masked(result, upright, decimated.gaps), upright)
         for name, dims in turned.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
@@ -139,6 +139,8 @@ def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any],
     restored = back(result)
     gone = {dim for dim in restored.dims if restored.sizes[dim] != ds.sizes[dim]}
     others = [key for key, variable in ds.variables.items() if gone & {*variable.dims}]
+    if lost := [str(key) for key in others if key in ds.data_vars and key != name]:
+        warn(f"left out, as they do not lie on the pixels of the result: {', '.join(lost)}")
     return ds.drop_vars({name, *others}).assign({name: restored})
 
 
@@ -164,18 +166,16 @@ def _like(dims: tuple[Hashable, ...], result: tuple[Hashable, ...]) -> list[Hash
 
 
 def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.Dataset:
-    """Mask again what was masked on 10 m pixels before (a polygon, a cloud mask), within native pixels."""
+    """Mask again what was masked on 10 m pixels before (a polygon, a cloud mask), within native pixels.
+
+    A pixel of a result at 20 m is masked where one of its four was.
+    """
     for name in gaps:
         if name not in result:
             continue
         out, given = result[name], scene[name]
-        given = given.sel({dim: out[dim] for dim in out.dims[-2:] if out.sizes[dim] != given.sizes[dim]})
         blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
-        validity = validity_in_any_unit(given)
-        if given.chunks is None:
-            gone = invalid(given.values, validity)
-        else:
-            gone = given.data.rechunk(out.chunks).map_blocks(invalid, validity, dtype=bool)
+        gone = masked_before(given, out, validity_in_any_unit(given))
         result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
         error = uncertainty_of(name)
         if error in result:

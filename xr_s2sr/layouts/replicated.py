@@ -22,6 +22,7 @@ from xr_s2sr.scene.crs import read_crs, tile_origin
 from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
+from xr_s2sr.scene.result_grid import GRID_ATTRS
 
 Dims: TypeAlias = tuple[Hashable, Hashable]
 Corner: TypeAlias = tuple[int, int]
@@ -223,7 +224,8 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
             data = decimated(da, group.gsd, group.factor, (row, col))
             gaps.append(name)  # nobody knows before they are computed
         own = {key: coord for key, coord in da.coords.items() if not {*group.dims} & {*coord.dims}}
-        out[name] = xr.DataArray(data, {**own, **coords}, (*da.dims[:-2], *coords), name, da.attrs)
+        attrs = {key: value for key, value in da.attrs.items() if key not in GRID_ATTRS}
+        out[name] = xr.DataArray(data, {**own, **coords}, (*da.dims[:-2], *coords), name, attrs)
         out[name].encoding = da.encoding
         done.append(name)
     return ds.assign(out), gaps, done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +18,14 @@ Keep: TypeAlias = Literal["fine", "all"]
 KEEP: tuple[Keep, ...] = ("fine", "all")
 
 
-def off_grid(ds: xr.Dataset, info: SceneInfo) -> list[str]:
-    """Return the names of the ancillary variables with dims of their own."""
-    fine = {*ds[info.fine.name].dims}
-    return [str(name) for name, da in ds.data_vars.items() if resolve(name) is None and not {*da.dims} <= fine]
+def off_grid(ds: xr.Dataset, info: SceneInfo, grids: Iterable[xr.DataArray] = ()) -> list[str]:
+    """Return the names of the ancillary variables that lie neither on the 10 m grid nor on those of other variables."""
+    known = [{*da.dims} for da in (ds[info.fine.name], *grids)]
+    return [
+        str(name)
+        for name, da in ds.data_vars.items()
+        if resolve(name) is None and not any({*da.dims} <= dims for dims in known)
+    ]
 
 
 def to_fine_grid(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | None:

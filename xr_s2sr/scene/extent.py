@@ -1,4 +1,4 @@
-"""Extent that several bands have in common."""
+"""Extent that several bands have in common, in whole pixels of the result."""
 
 from __future__ import annotations
 
@@ -30,3 +30,29 @@ def common_extent(info: SceneInfo, needed: Collection[str]) -> Extent:
             "ds.sel(y=..., x=..., y_20m=..., x_20m=...)"
         )
     return Span(*rows), Span(*cols)
+
+
+def whole_pixels(info: SceneInfo, covered: Extent, factor: int) -> Extent:
+    """Return the part of an extent that consists of whole pixels of 10 m times a factor.
+
+    Raises
+    ------
+    GridError
+        If there are none.
+    """
+    coarse = min((b for b in info.bands.values() if b.factor >= factor), key=lambda b: b.factor, default=None)
+    if coarse is None:
+        raise GridError(
+            f"no band of {10 * factor} m or 60 m tells where pixels of {10 * factor} m lie; expected one. Load one "
+            'too, such as B05, or average: ds.coarsen(y=2, x=2, boundary="trim").mean()'
+        )
+    spans = []
+    for span, anchor in zip(covered, coarse.start, strict=True):
+        start, stop = span.start + (anchor - span.start) % factor, span.stop - (span.stop - anchor) % factor
+        if start >= stop:
+            raise GridError(
+                f"the bands have {len(covered[0])} x {len(covered[1])} pixels of 10 m in common, which hold no whole "
+                f"pixel of {10 * factor} m; expected some. Select a larger area, or leave resolution out"
+            )
+        spans.append(Span(start, stop))
+    return spans[0], spans[1]

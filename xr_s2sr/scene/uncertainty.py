@@ -12,9 +12,9 @@ import xarray as xr
 
 from xr_s2sr.bands import UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import InputError
-from xr_s2sr.scene.assemble import GRID_ATTRS
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.radiometry import Radiometry, Storage
+from xr_s2sr.scene.result_grid import GRID_ATTRS
 
 #: How standard errors are stored: as float32; as uint16 in steps of :data:`STEP`; as the bands themselves are, for
 #: arrays that hold all in one dtype.

@@ -1,0 +1,234 @@
+"""A STAC item that describes the GeoTIFFs of a result: place, time, bands, and the models that restored them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from xr_s2sr.bands import BANDS, UNCERTAINTY, resolve
+from xr_s2sr.errors import DependencyError, InputError
+
+_SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
+EXTENSIONS = tuple(map(_SCHEMAS.format, ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")))
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+#: Common names of the STAC extension "eo", which knows one for the three red-edge bands.
+COMMON_NAMES = {
+    "B01": "coastal", "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge", "B06": "rededge",
+    "B07": "rededge", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B10": "cirrus", "B11": "swir16", "B12": "swir22",
+}  # fmt: skip
+
+#: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
+TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
+#: Points along each side of the footprint, as straight lines in a UTM zone are curves in degrees.
+POINTS = 8
+
+
+def item_text(
+    ds: xr.Dataset, stacks: Mapping[str, xr.DataArray], files: Mapping[str, str], name: str, when: str | None = None
+) -> str:
+    """Return the JSON of a STAC item for GeoTIFFs; no pixel is computed.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The result that was written.
+    stacks : mapping of str to DataArray
+        The bands of each file: named by ``long_name``, with CRS and nodata.
+    files : mapping of str to str
+        Name of each file, beside the item.
+    name : str
+        Id of the item.
+    when : str, optional
+        When the scene was taken, in place of what `ds` says.
+
+    Raises
+    ------
+    DependencyError
+        If pystac is not installed.
+    InputError
+        If there is no CRS, or nothing tells when the scene was taken.
+    """
+    pystac = _pystac()
+    first = next(iter(stacks.values()))
+    if first.rio.crs is None:
+        raise InputError(
+            "the Dataset has no CRS, from which the footprint of a STAC item follows; expected one. Write it: "
+            'sr = sr.rio.write_crs("EPSG:326xx")'
+        )
+    geometry, box = footprint(first.rio.crs, first.rio.bounds())
+    properties = {"gsd": abs(float(first.rio.resolution()[0])), **_mission(ds), **_processing(ds)}
+    item = pystac.Item(name, geometry, box, acquired(ds, when), properties, stac_extensions=list(EXTENSIONS))
+    for key, stack in stacks.items():
+        names = list(stack.attrs["long_name"])
+        title = ", ".join(names)
+        extra = {**_projection(stack), "eo:bands": [_eo_band(ds, n) for n in names], "raster:bands": _raster(ds, stack)}
+        item.add_asset(
+            key or "data",
+            pystac.Asset(f"./{files[key]}", title, media_type=COG, roles=["data"], extra_fields=extra),
+        )
+    text: str = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, allow_nan=False)
+    return text
+
+
+def _pystac() -> Any:
+    try:
+        import pystac
+    except ImportError as error:
+        raise DependencyError("a STAC item needs pystac. Install it: pip install pystac") from error
+    return pystac
+
+
+def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
+    """Return when a scene was taken, in UTC: as told, by its scalar coordinate of time, or by its attributes.
+
+    Raises
+    ------
+    InputError
+        If nothing tells, or what tells is not a time.
+    """
+    times = {str(key): c for key, c in ds.coords.items() if c.ndim == 0 and c.dtype.kind == "M" and c.notnull()}
+    value: Any = when
+    if when is None and times:
+        value = times.get("time", next(iter(times.values()))).values
+    elif when is None:
+        value = next((ds.attrs[key] for key in TIME_ATTRS if ds.attrs.get(key)), None)
+    if value is None:
+        raise InputError(
+            "nothing says when the scene was taken, which a STAC item must; expected a scalar coordinate time. Add it: "
+            'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
+        )
+    try:
+        moment = pd.Timestamp(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{value!r} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
+            'stac="2024-06-01T10:00:00Z"'
+        ) from error
+    moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
+    taken: datetime = moment.floor("us").to_pydatetime()
+    return taken
+
+
+def footprint(crs: Any, bounds: tuple[float, float, float, float]) -> tuple[dict[str, Any], list[float]]:
+    """Return the geometry and the bounding box of a rectangle in a CRS, in degrees; in two parts at 180 degrees.
+
+    Parameters
+    ----------
+    crs : rasterio CRS
+    bounds : (float, float, float, float)
+        left, bottom, right, top
+    """
+    from rasterio.warp import transform
+
+    left, bottom, right, top = bounds
+    corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top), (left, top)])
+    steps = np.linspace(0, 1, POINTS, endpoint=False)[:, np.newaxis]
+    sides = [a + (b - a) * steps for a, b in pairwise(corners)]
+    ring = np.concatenate([*sides, corners[:1]])
+    degrees = np.round(np.stack(transform(crs, "EPSG:4326", *ring.T), axis=1), 7)
+    across = np.ptp(degrees[:, 0]) > 180
+    if not across:
+        box = [*degrees.min(0).tolist(), *degrees.max(0).tolist()]
+        return {"type": "Polygon", "coordinates": [degrees.tolist()]}, box
+    degrees[:, 0] %= 360
+    east, west = _clipped(degrees, 1), _clipped(degrees, -1) - (360, 0)
+    box = [east[:, 0].min(), degrees[:, 1].min(), west[:, 0].max(), degrees[:, 1].max()]
+    return {"type": "MultiPolygon", "coordinates": [[east.tolist()], [west.tolist()]]}, [float(x) for x in box]
+
+
+def _clipped(ring: np.ndarray, sign: int) -> np.ndarray:
+    """Return the part of a closed ring up to 180 degrees (sign 1), or from there on (-1)."""
+    kept: list[np.ndarray] = []
+    for a, b in pairwise(ring):
+        inside = sign * (180 - a[0]) >= 0, sign * (180 - b[0]) >= 0
+        if inside[0]:
+            kept.append(a)
+        if inside[0] != inside[1]:
+            kept.append(np.array([180.0, a[1] + (b[1] - a[1]) * (180 - a[0]) / (b[0] - a[0])]))
+    return np.round(np.array([*kept, kept[0]]), 7)
+
+
+def _mission(ds: xr.Dataset) -> dict[str, Any]:
+    """Return what the attributes of a product tell of satellite, level and clouds."""
+    told: dict[str, Any] = {}
+    platform = str(ds.attrs.get("platform", "")).lower()
+    if platform.startswith("sentinel-2"):
+        told |= {"platform": platform, "constellation": "sentinel-2", "instruments": ["msi"]}
+    cloud = ds.attrs.get("cloud_cover")
+    if isinstance(cloud, int | float) and 0 <= cloud <= 100:
+        told["eo:cloud_cover"] = float(cloud)
+    return told
+
+
+def _processing(ds: xr.Dataset) -> dict[str, Any]:
+    """Return the software, each model with its version and SHA-256, and which bands it restored."""
+    models: dict[str, dict[str, Any]] = {}
+    for name, variable in ds.data_vars.items():
+        if (model := variable.attrs.get("s2sr_model")) and not str(name).endswith(UNCERTAINTY):
+            title, _, version = str(model).rpartition(" ")
+            sha256 = variable.attrs.get("s2sr_model_sha256")
+            about = {"name": title, "version": version, **({"sha256": str(sha256)} if sha256 else {}), "bands": []}
+            models.setdefault(f"{model} {sha256}", about)["bands"].append(str(name))
+    software = {"xr_s2sr": str(sys.modules["xr_s2sr"].__version__)}
+    for model in models.values():
+        software[model["name"]] = (
+            f"{model['version']} (sha256 {model['sha256']})" if "sha256" in model else model["version"]
+        )
+    parts = [f"{', '.join(m['bands'])}: restored by {m['name']} {m['version']}" for m in models.values()]
+    source = f"From {ds.attrs['product']}. " if ds.attrs.get("product") else ""
+    lineage = f"{source}Sentinel-2 bands brought to one grid by xr_s2sr. {'; '.join(parts)}".strip()
+    told: dict[str, Any] = {"processing:software": software, "processing:lineage": lineage}
+    if str(level := ds.attrs.get("level", "")) in ("L1C", "L2A"):
+        told["processing:level"] = level
+    return told | ({"s2sr:models": list(models.values())} if models else {})
+
+
+def _projection(stack: xr.DataArray) -> dict[str, Any]:
+    crs, transform = stack.rio.crs, stack.rio.transform()
+    code = crs.to_epsg()
+    place = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": crs.to_wkt(version="WKT2:2019")}
+    return {
+        **place,
+        "proj:shape": [int(size) for size in stack.shape[-2:]],
+        "proj:transform": [float(number) for number in tuple(transform)[:6]],
+        "proj:bbox": [float(number) for number in stack.rio.bounds()],
+    }
+
+
+def _eo_band(ds: xr.Dataset, name: str) -> dict[str, Any]:
+    """Return name, wavelength and origin of one band; of other variables the name."""
+    attrs = ds[name].attrs
+    about: dict[str, Any] = {"name": name}
+    if band := resolve(name):
+        about |= {"common_name": COMMON_NAMES[band], "center_wavelength": round(BANDS[band].wavelength / 1000, 4)}
+        if "s2sr_model" in attrs:
+            about["description"] = f"restored from {attrs.get('s2sr_native_gsd')} m by {attrs['s2sr_model']}"
+    elif isinstance(attrs.get("long_name"), str):
+        about["description"] = attrs["long_name"]
+    return about
+
+
+def _raster(ds: xr.Dataset, stack: xr.DataArray) -> list[dict[str, Any]]:
+    """Return type, nodata, and the scale and offset that the bands' attributes tell."""
+    nodata = float(stack.rio.nodata)
+    shown: Any = "nan" if math.isnan(nodata) else int(nodata) if nodata.is_integer() else nodata
+    common = {
+        "data_type": stack.dtype.newbyteorder("=").name,
+        "nodata": shown,
+        "spatial_resolution": abs(float(stack.rio.resolution()[0])),
+    }
+    keys = {"scale": "scale_factor", "offset": "add_offset"}
+    return [
+        common | {key: float(ds[name].attrs[attr]) for key, attr in keys.items() if attr in ds[name].attrs}
+        for name in stack.attrs["long_name"]
+    ]

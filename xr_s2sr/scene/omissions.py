@@ -1,0 +1,36 @@
+"""Warnings of what a result leaves out: bands, ancillary variables, and pixels."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from xr_s2sr.errors import warn
+from xr_s2sr.scene.ancillary import off_grid
+from xr_s2sr.scene.info import SceneInfo
+from xr_s2sr.scene.result_grid import ResultGrid
+
+
+def warn_of_omissions(ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, ancillary: bool) -> None:
+    """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller."""
+    for reason in info.left_out:
+        warn(reason)
+    own = () if target.native is None else (target.reference,)
+    if ancillary and (left_out := off_grid(ds, info, own)):
+        grid = "10 m grid" if target.step == 1 else "10 m or 20 m grid"
+        warn(
+            f"left out, as they are not bands and not on the {grid}: {', '.join(left_out)}. Bring them along by "
+            'nearest neighbour with upsample(keep="all"), or drop them first',
+        )
+    rows, cols = target.covered
+    # at 20 m, a border of one pixel may hold no whole one
+    if any(size - len(span) >= 2 * target.step - 1 for size, span in zip(info.grid.shape, target.covered, strict=True)):
+        warn(
+            f"the bands' extents differ: the result covers rows {rows.start}:{rows.stop} and columns "
+            f"{cols.start}:{cols.stop} of {info.grid.shape[0]} x {info.grid.shape[1]} pixels at 10 m",
+        )
+
+
+def warn_of_uncovered(ds: xr.Dataset, info: SceneInfo, result: xr.Dataset) -> None:
+    """Name the ancillary variables that were asked for and do not cover the result."""
+    if uncovered := [name for name in off_grid(ds, info) if name not in result]:
+        warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
