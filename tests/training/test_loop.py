@@ -94,8 +94,15 @@ def test_lessons_are_in_the_orientation_of_the_pupil(turns: int) -> None:
         return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
 
     b10, b20 = torch.rand(2, 4, 12, 8), torch.rand(2, 6, 6, 4)
-    got = losses.lessons(mean, [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
+    got = losses.lessons([mean], [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
     torch.testing.assert_close(got, mean(b10, b20))
+
+
+def test_several_teachers_teach_their_mean() -> None:
+    b10, b20 = torch.rand(2, 4, 12, 12), torch.rand(2, 6, 6, 6)
+    one, other = (lambda b10, b20, f=f: f * torch.ones(2, 6, 12, 12) for f in (1.0, 4.0))
+    got = losses.lessons([one, other], [b10, b20], np.random.default_rng(0))  # type: ignore[list-item]
+    torch.testing.assert_close(got, torch.full((2, 6, 12, 12), 2.5))
 
 
 def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
@@ -113,7 +120,7 @@ def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene
         recipe,
         scenes,
         tmp_path / "checkpoint.pt",
-        teacher=teacher("noisy"),
+        teachers=[teacher("noisy")],
         clean_teacher=teacher("clean"),
         log=lambda line: None,
     )
@@ -127,7 +134,7 @@ def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.Scene], tm
     torch.nn.init.constant_(teacher.tail.bias, 0.25)  # 500 DN too bright: no truth teaches that
     recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=60, size=(8,), batch=(4,), taught=1.0, warmup=5)
     quiet: list[str] = []
-    student = loop.train(recipe, scenes, tmp_path / "a.pt", teacher=teacher, log=quiet.append)
+    student = loop.train(recipe, scenes, tmp_path / "a.pt", teachers=[teacher], log=quiet.append)
     alone = loop.train(recipe, scenes, tmp_path / "b.pt", log=quiet.append)
     inputs, _, _ = data.Patches(scenes, 20, np.random.default_rng(3)).batch(4, 8)
     with torch.no_grad():

@@ -28,6 +28,26 @@ def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsy
     assert sr.B11.attrs["s2sr_model_sha256"] == xr_s2sr.models.load(path).sha256
 
 
+def test_several_teachers_and_a_device(folder: Path, tmp_path: Path) -> None:
+    options = ["--gsd", "20", "--steps", "2", "--width", "8", "--depth", "1", "--every", "2", "--threads", "1"]
+    arguments = ["train", "--scenes", str(folder), "--out", str(tmp_path / "a"), *options]
+    assert main([*arguments, "--device", "cpu"]) == 0
+    pupil = ["train", "--scenes", str(folder), "--out", str(tmp_path / "b"), *options]
+    assert main([*pupil, "--teacher", str(tmp_path / "a" / "s2sr-20m.onnx"), "s2sr-20m"]) == 0
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "abacus"])
+def test_a_device_that_is_not_there(
+    device: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", "--scenes", str(folder), "--out", str(tmp_path / "a"), "--gsd", "20", "--device", device]
+    assert main(arguments) == 1
+    said = capsys.readouterr().err
+    assert f"--device {device}" in said
+    assert "Leave --device out" in said
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize(("architecture", "gsd"), [("dsen2", 20), ("vdsen2", 60)])
 def test_the_papers_networks_are_trained_by_the_same_command(
     architecture: str, gsd: int, folder: Path, tmp_path: Path

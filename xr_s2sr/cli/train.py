@@ -29,7 +29,12 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "--init", help="start from these weights: a checkpoint, a model file or a packaged model's name"
     )
-    parser.add_argument("--teacher", help="learn from this model's results too: a model file or packaged model's name")
+    parser.add_argument(
+        "--teacher",
+        nargs="+",
+        metavar="MODEL",
+        help="learn from the mean of these models' results too: model files or packaged models' names",
+    )
     parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
     parser.add_argument(
         "--refine", action="store_true", help="a short training at a low rate, from --init on, for a folder of scenes"
@@ -45,6 +50,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, help="0 by default")
     parser.add_argument("--every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu (the default), cuda, cuda:1, ...")
     options.add_threads(parser, "of torch")
     parser.add_argument("--name", help="of the model; s2sr-20m, dsen2-60m and the like by default")
     parser.set_defaults(run=run)

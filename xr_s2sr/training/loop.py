@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ def train(
     *,
     validation: list[Scene] | None = None,
     init: str | Path | None = None,
-    teacher: Network | None = None,
+    teachers: Sequence[Network] = (),
     clean_teacher: Network | None = None,
+    device: str = "cpu",
     every: int = 1000,
     log: Callable[[str], None] = print,
 ) -> Network:
@@ -52,32 +53,36 @@ def train(
         Scored at every second checkpoint.
     init : path or str, optional
         A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
-    teacher : Network, optional
-        Its results are targets too (distillation): a small network learns from them faster than from noisy truth.
+    teachers : sequence of Network, optional
+        The mean of their results is a target too (distillation): a small network learns from it faster than from noisy
+        truth.
     clean_teacher : Network, optional
-        Takes the place of `teacher` for the patches without the sensor's noise.
+        Takes the place of `teachers` for the patches without the sensor's noise.
+    device : str
+        Where PyTorch computes, such as "cuda". Patches are made on the CPU.
     log : callable
         Receives one line at a time.
 
     Returns
     -------
     Network
-        With the averaged weights.
+        With the averaged weights, on the CPU.
     """
     torch.manual_seed(recipe.seed)
     checkpoint = Path(checkpoint)
     net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for other in (teacher, clean_teacher):
-        if other is not None:
-            other.bf16_blocks = True  # its rounding is far below its error
+    for other in (*teachers, *([clean_teacher] if clean_teacher is not None else [])):
+        other.to(device)
+        other.bf16_blocks = True  # its rounding is far below its error
     if init is not None:
         start_from(net, init)
+    net.to(device)
     average = copy.deepcopy(net)
     optimisers = make_optimisers(net, recipe)
     step = 0
     if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
         net.load_state_dict(state["net"])
         average.load_state_dict(state["average"])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
@@ -100,7 +105,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, step)
         net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
-        loss = error_of_a_batch(net, recipe, patches, step, teacher, clean_teacher)
+        loss = error_of_a_batch(net, recipe, patches, step, teachers, clean_teacher)
         net.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
@@ -131,7 +136,7 @@ def train(
             if validation and (step % (2 * every) == 0 or step == recipe.steps):
                 log(f"  validation {json.dumps(validate(average, recipe.gsd, validation))}")
                 started = time.monotonic()
-    return average
+    return average.cpu()
 
 
 def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -184,14 +189,15 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
     """Return the mean over scenes of the mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
+    device = next(net.parameters()).device
     ratios: dict[str, list[float]] = {p: [] for p in PROTOCOLS}
     for scene in scenes:
         if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
             continue
         for protocol in PROTOCOLS:
             degraded, truth = simulate(scene, gsd, protocol)
-            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
-            restored = net(*inputs)[0].numpy().astype(np.float64) * SCALE
+            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None].to(device) for a in degraded]
+            restored = net(*inputs)[0].cpu().numpy().astype(np.float64) * SCALE
             reference = rmse(bicubic(degraded[-1], FACTOR[gsd]), truth)
             ratios[protocol].append(float((rmse(restored, truth) / reference).mean()))
     net.bf16_blocks = bf16_blocks

@@ -18,35 +18,45 @@ def error_of_a_batch(
     recipe: Recipe,
     patches: Patches,
     step: int,
-    teacher: Network | None,
-    clean_teacher: Network | None,
+    teachers: Sequence[Network] = (),
+    clean_teacher: Network | None = None,
 ) -> Tensor:
-    """Draw the patches of a step, restore them, and compare with the truth, a teacher's results, or both."""
+    """Draw the patches of a step, restore them, and compare with the truth, the teachers' results, or both.
+
+    Patches are made on the CPU, and computed where the network is.
+    """
     number, size, border = recipe.patches(step)
-    rng = patches.rng
-    if teacher is not None and rng.random() < recipe.unlabelled:
-        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
-        return mean_error(inner(net(*inputs), border), inner(lessons(teacher, inputs, rng), border), present)
+    rng, device = patches.rng, next(net.parameters()).device
+    if teachers and rng.random() < recipe.unlabelled:
+        natives, there = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
+        inputs, present = [x.to(device) for x in natives], there.to(device)
+        return mean_error(inner(net(*inputs), border), inner(lessons(teachers, inputs, rng), border), present)
     proxy = [True] if rng.random() < recipe.proxy else []
-    inputs, truth, present = patches.batch(number, size, bool(proxy))
+    degraded, truth, there = patches.batch(number, size, bool(proxy))
+    inputs, truth, present = [x.to(device) for x in degraded], truth.to(device), there.to(device)
     restored = inner(net(*inputs, *proxy), border)
     loss = mean_error(restored, inner(truth, border), present)
-    if teacher is None or proxy:
+    if not teachers or proxy:
         return loss
-    lesson = lessons(teacher, inputs, rng)
+    lesson = lessons(teachers, inputs, rng)
     if clean_teacher is not None and not bool(patches.sensor.all()):
-        clean = ~patches.sensor[:, 0]
-        lesson[clean] = lessons(clean_teacher, [x[clean] for x in inputs], rng)
+        clean = ~patches.sensor[:, 0].to(device)
+        lesson[clean] = lessons([clean_teacher], [x[clean] for x in inputs], rng)
     return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
 
 
 @torch.no_grad()
-def lessons(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
-    """Return a teacher's results, seen in one of the eight orientations: over many steps, its self-ensemble."""
-    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
-    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
-    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
-    return torch.rot90(out, -turns, (2, 3))
+def lessons(teachers: Sequence[Network], inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
+    """Return the mean of the teachers' results, each in one of eight orientations: over many steps, a self-ensemble."""
+    total: Tensor | None = None
+    for teacher in teachers:
+        turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
+        turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
+        out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
+        out = torch.rot90(out, -turns, (2, 3))
+        total = out if total is None else total + out
+    assert total is not None
+    return total / len(teachers)
 
 
 def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:

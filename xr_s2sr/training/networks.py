@@ -126,7 +126,7 @@ class CoarseNet(Network):
             self.tail.weight.mul_(0.1)
 
     def trunk(self, x: Tensor, tail: nn.Conv2d) -> Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16_blocks):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16_blocks):
             for block in self.blocks:
                 x = block(x)
         return F.pixel_shuffle(tail(x.float()), self.scale)
@@ -238,7 +238,7 @@ class DSen2(Network):
         if b60 is not None:
             fine.append(upsample(b60, self.phases60, 6))
         x = torch.relu(self.first(torch.cat(fine, dim=1)))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16_blocks):
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16_blocks):
             for block in self.blocks:
                 x = block(x)
         residual: Tensor = self.last(x.float())

@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.uncertainty and arguments.init is None:
         raise InputError("--uncertainty adds a head to trained weights; say which: --init s2sr-20m")
+    check_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.uncertainty:
@@ -61,8 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "checkpoint.pt",
         validation=held_out,
         init=arguments.init,
-        teacher=arguments.teacher and trained(arguments.teacher),
+        teachers=[trained(name) for name in arguments.teacher or ()],
         clean_teacher=arguments.clean_teacher and trained(arguments.clean_teacher),
+        device=arguments.device,
         every=arguments.every,
         log=lambda line: print(line, flush=True),
     )
@@ -100,6 +102,17 @@ def run_head(arguments: argparse.Namespace) -> int:
     export_head(net, head, init, recipe, scores, path)
     print(f"wrote {path}")
     return 0
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that PyTorch cannot compute on, before any scene is read."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # PyTorch without CUDA asserts
+        raise InputError(
+            f"--device {name}: PyTorch {torch.__version__} cannot compute there ({str(error).splitlines()[0]}); "
+            "expected a device of this machine. Leave --device out to train on the CPU"
+        ) from error
 
 
 def is_folder_of_scenes(path: Path) -> bool:
