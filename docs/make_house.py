@@ -17,11 +17,11 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 #: Modules at the top level that are one room.
 ROOMS = {
     "ground": ("errors", "bands", "spans", "arguments", "interpolation", "jit"),
-    "face": ("__init__", "accessor", "plot", "importers"),
+    "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {
     "ground": "errors, bands, spans, arguments, interpolation, jit",
-    "face": "xr_s2sr.upsample, .s2sr, plot",
+    "face": "xr_s2sr.upsample, .s2sr, importers",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",
     "layouts": "the forms of other libraries, to native form and back",
@@ -30,6 +30,7 @@ CONTENT = {
     "inference": "windows, kernels, engine, eager, lazy",
     "io": "SAFE, GeoTIFF, JP2, Zarr, NetCDF; COG",
     "quality": "metrics, degradation, evaluate, consistency",
+    "plot": "before and after, slider, reliability",
     "training": "patches, networks, loop, export",
     "tutorial": "the built-in scene",
     "cli": "xr-s2sr demo, info, upsample, evaluate, train ...",

@@ -62,9 +62,18 @@ def test_docstring(function: Callable[..., Any], scene: xr.Dataset) -> None:
 
 def test_completion_and_identity(scene: xr.Dataset) -> None:
     names = {name for name in dir(scene.s2sr) if not name.startswith("_")}
-    assert names == {"bands", *(function.__name__ for function in FUNCTIONS)}
+    assert names == {"bands", "plot", *(function.__name__ for function in FUNCTIONS)}
     assert scene.s2sr.upsample.__qualname__ == "S2SRAccessor.upsample"
     assert scene.s2sr.upsample.__module__ == "xr_s2sr.accessor"
+
+
+def test_plot_is_compare(scene: xr.Dataset) -> None:
+    free = inspect.signature(xr_s2sr.plot.compare)
+    assert list(inspect.signature(scene.s2sr.plot).parameters.values()) == list(free.parameters.values())[1:]
+    assert scene.s2sr.plot.__name__ == "plot"
+    assert "ds : Dataset" not in scene.s2sr.plot.__doc__
+    assert "sr : Dataset" in scene.s2sr.plot.__doc__
+    assert pickle.loads(pickle.dumps(S2SRAccessor.plot)) is S2SRAccessor.plot
 
 
 def test_arguments_are_passed_on(scene: xr.Dataset) -> None:

@@ -30,6 +30,7 @@ ROOMS = {
     "onnx": ("xr_s2sr.models.onnx_graph",),
     "tqdm": ("xr_s2sr.inference.eager",),
     "h5py": ("xr_s2sr.models.keras_hdf5",),
+    "matplotlib": ("xr_s2sr.plot.pyplot",),
     "rioxarray": ("xr_s2sr.scene.crs", "xr_s2sr.io.rasters", "xr_s2sr.tutorial", "xr_s2sr.training."),
 }
 
@@ -42,8 +43,8 @@ LAYERS: list[dict[str, str]] = [
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},
     {"api": "api"},
-    {"quality": "quality"},
-    {"tutorial": "tutorial", "accessor": "accessor", "plot": "plot"},
+    {"quality": "quality", "plot": "plot"},
+    {"tutorial": "tutorial", "accessor": "accessor"},
     {"the package": ""},
     {"training": "training"},
     {"cli": "cli"},

@@ -1,4 +1,4 @@
-"""``.s2sr``: holds the object, and calls the free function of the same name for every method."""
+"""``.s2sr``: holds the object, and calls the free function of the same name for every method; for ``plot``, compare."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from xr_s2sr import api
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.io import write
 from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.plot import compare
 from xr_s2sr.quality import consistency, evaluate, simulate
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _method(function: Callable[Concatenate[Scene, P], R]) -> Callable[Concatenate[S2SRAccessor, P], R]:
+def _method(
+    function: Callable[Concatenate[Scene, P], R], name: str | None = None
+) -> Callable[Concatenate[S2SRAccessor, P], R]:
     """Make a method of a free function: its signature, types and docstring, without the object as first parameter."""
+    name = name or function.__name__
 
     @functools.wraps(function)
     def method(self: S2SRAccessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -30,7 +34,7 @@ def _method(function: Callable[Concatenate[Scene, P], R]) -> Callable[Concatenat
     signature = inspect.signature(function)
     first, *others = signature.parameters.values()
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    annotations = {name: kind for name, kind in function.__annotations__.items() if name != first.name}
+    annotations = {key: kind for key, kind in function.__annotations__.items() if key != first.name}
     text = inspect.cleandoc(function.__doc__ or "")
     about: dict[str, Any] = {
         "__signature__": signature.replace(parameters=[itself, *others]),
@@ -38,10 +42,11 @@ def _method(function: Callable[Concatenate[Scene, P], R]) -> Callable[Concatenat
         "__doc__": re.sub(r"(Parameters\n-+\n)\w.*\n(?: {4}.*\n)*", r"\1", text, count=1),
         # where it is looked up when it is pickled
         "__module__": __name__,
-        "__qualname__": f"S2SRAccessor.{function.__name__}",
+        "__name__": name,
+        "__qualname__": f"S2SRAccessor.{name}",
     }
-    for name, value in about.items():
-        setattr(method, name, value)
+    for key, value in about.items():
+        setattr(method, key, value)
     return method
 
 
@@ -57,6 +62,7 @@ class S2SRAccessor:
     consistency = _method(consistency.consistency)
     degrade = _method(simulate.degrade)
     to_cog = _method(write.to_cog)
+    plot = _method(compare, "plot")
 
     @property
     def bands(self) -> Mapping[str, str]:

@@ -100,6 +100,15 @@ def test_land_cover_spectra(scene: tuple[xr.Dataset, xr.Dataset]) -> None:
     assert 0.9 < np.median(truth["B09"][ground] / truth["B8A"][ground]) < 1.0
 
 
+def test_the_town_is_streets_and_roofs_not_single_pixels() -> None:
+    truth = synthetic_scene(600, seed=3)[1]
+    town = truth.B04.values[186:234, 336:384].astype(float)
+    for axis in (0, 1):
+        one, next_one = np.take(town, range(47), axis), np.take(town, range(1, 48), axis)
+        # Independent pixels would have 0; lots of one or two pixels, as there once were, have 0.3.
+        assert np.corrcoef(one.ravel(), next_one.ravel())[0, 1] > 0.55
+
+
 def test_no_band_is_a_linear_function_of_the_others(scene: tuple[xr.Dataset, xr.Dataset]) -> None:
     pixels = np.stack([da.values[da.values > 0] for da in scene[1].data_vars.values()]).astype(float)
     pixels = pixels[:, pixels[1] < 3000]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ import xarray as xr
 from xr_s2sr import tutorial, upsample
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.cli import options
-from xr_s2sr.plot import before_after
+from xr_s2sr.plot import before_after, rgb
 from xr_s2sr.quality import rmse
 from xr_s2sr.scene.validity import Validity, valid
+
+#: Rows of the picture: composites of bands of one resolution, and a single band.
+PICTURE = (("B12", "B8A", "B05"), ("B07", "B06", "B05"), ("B01",))
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -53,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     tif, png = arguments.out / "sr.tif", arguments.out / "before_after.png"
     write_stack(sr, tif)
-    before_after(picture_rows(ds, sr, truth), png, zoom=3)
-    print(f"\nwrote {tif} ({len(sr.data_vars)} bands) and {png} (native | 10 m | truth: B11, B05, B01)")
+    write_picture(ds, sr, truth, png)
+    print(f"\nwrote {tif} ({len(sr.data_vars)} bands) and {png} (native | 10 m | truth)")
     if worse:
         print(f"xr-s2sr: no better than bicubic: {', '.join(worse)}", file=sys.stderr)
     return 1 if worse else 0
@@ -73,17 +77,21 @@ def write_stack(sr: xr.Dataset, path: Path) -> None:
     stack.rio.write_nodata(0).rio.to_raster(path, compress="deflate", predictor=2, tiled=True)
 
 
-def picture_rows(
-    ds: xr.Dataset, sr: xr.Dataset, truth: xr.Dataset
-) -> list[tuple[np.ndarray, np.ndarray, int, np.ndarray]]:
-    """Return the rows of the picture: a crop of at most 120 pixels around the town, of three bands."""
+def write_picture(
+    ds: xr.Dataset, sr: xr.Dataset, truth: xr.Dataset, path: Path, shown: Sequence[tuple[str, ...]] = PICTURE
+) -> None:
+    """Write the edge of the town, at most 120 pixels a side, native, restored and as it is known to be."""
     size = min(120, ds.sizes["y"] // 24 * 6, ds.sizes["x"] // 24 * 6)
-    # the town lies at a fifth of the height and two fifths of the width of every scene
-    top, left = (min(int(part * ds.sizes["y"]), ds.sizes["y"] - size) // 6 * 6 for part in (0.22, 0.45))
-    rows = []
-    for band in ("B11", "B05", "B01"):
-        factor = BANDS[band].gsd // 10
-        fine = slice(top, top + size), slice(left, left + size)
-        coarse = tuple(slice(s.start // factor, s.stop // factor) for s in fine)
-        rows.append((ds[band].values[coarse], sr[band].values[fine], factor, truth[band].values[fine]))
-    return rows
+    # Fields, river, motorway and the first streets of the town, in a scene of any size.
+    top, left = (min(int(part * ds.sizes["y"]), ds.sizes["y"] - size) // 6 * 6 for part in (0.32, 0.42))
+    rows, titles = [], []
+    for bands in shown:
+        gsd = BANDS[bands[0]].gsd
+        images = []
+        for scene, factor in ((ds, gsd // 10), (sr, 1), (truth, 1)):
+            part = tuple(slice(start // factor, (start + size) // factor) for start in (top, left))
+            cut = [scene[band].values[part] for band in bands]
+            images.append(rgb(*cut) if len(cut) == 3 else cut[0])
+        rows.append((images[0], images[1], gsd // 10, images[2]))
+        titles.append((f"{' '.join(bands)}, native {gsd} m", "restored, 10 m", "truth, 10 m"))
+    before_after(rows, path, zoom=3, percentiles=(1, 99), titles=titles)

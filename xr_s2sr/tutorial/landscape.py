@@ -97,8 +97,8 @@ def _landscape(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     c.paint(lanes, "asphalt", "meadow", 0.2, 0.05)
     _water(c)
     for row, col, radius in ((0.12, 0.86, 0.045), (0.86, 0.57, 0.05), (0.44, 0.13, 0.04), (0.35, 0.60, 0.14)):
-        _town(c, c.near(row, col), radius * c.extent, (21, 27), "tile tile tile tile bitumen asphalt concrete membrane")
-    _town(c, c.near(0.24, 0.77), 0.075 * c.extent, (80, 110), "membrane metal bitumen concrete")
+        _town(c, c.near(row, col), radius * c.extent)
+    _estate(c, c.near(0.24, 0.77), 0.075 * c.extent)
     motorway = np.abs(c.winding(c.y, c.x, 0.46, 0.035))
     c.paint(motorway < 25, "meadow", "sand", 0.1, 0.1)
     c.paint(np.abs(motorway - 11) < 6.5, "asphalt", "concrete", 0.1, 0.05)
@@ -176,25 +176,69 @@ def _water(c: _Canvas) -> None:
     c.paint(lake < 0, "water", "sand", 0.12 * np.exp(np.minimum(lake, 0) / 0.008), 0.02)
 
 
-def _town(c: _Canvas, offset: tuple[F32, F32], radius: float, lot: tuple[int, int], roofs: str) -> None:
-    """Blocks of lots between streets; on most lots a roof of its own size and material. Some blocks stay green."""
-    turn = c.rng.uniform(0, np.pi)
-    y, x = offset
-    u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    u, v = u + 30 * np.sin(v / 210), v + 30 * np.sin(u / 260)
-    street, cross = 9 + lot[0] * 6, 9 + lot[1] * 2
-    i, j = np.floor(u / street).astype(np.int32), np.floor(v / cross).astype(np.int32)
-    block = (i * 131 + j * 1009) % _KINDS
-    inside = np.hypot((i + 0.5) * street, (j + 0.5) * cross) < radius * c.per_kind(0.6, 1.1)[block]
-    u, v = u - i * street, v - j * cross
-    c.paint(inside, "asphalt" if lot[0] > 50 else "meadow", "deciduous", 0.3, 0.15)
-    house = (block * 37 + (u // lot[0]).astype(np.int32) * 7 + (v // lot[1]).astype(np.int32)) % _KINDS
-    built = c.rng.random(_KINDS) < 0.9
-    deep, broad = (np.where(built, c.per_kind(0.45, 0.9), 0)[house] for _ in range(2))
-    roof = inside & (u % lot[0] < lot[0] * deep) & (v % lot[1] < lot[1] * broad) & (c.per_kind(0, 1)[block] > 0.1)
-    material = c.rng.choice([_CODE[name] for name in roofs.split()], _KINDS).astype(np.int32)[house]
-    c.paint(roof, material, "asphalt", c.per_kind(0, 0.6)[house], 0.1)
-    c.paint(inside & ((u > street - 9) | (v > cross - 9)), "asphalt", "concrete", 0.2, 0.05)
+class _Blocks:
+    """Blocks between streets: each 5 m pixel's block, its place in it, and the side that it is next to."""
+
+    def __init__(self, c: _Canvas, offset: tuple[F32, F32], radius: float, size: tuple[float, float], street: float):
+        turn = c.rng.uniform(0, np.pi)
+        y, x = offset
+        u, v = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        u, v = u + 40 * np.sin(v / 230), v + 40 * np.sin(u / 280)
+        # Streets are not evenly spaced; the slopes stay positive, so that no block folds over.
+        u, v = u + 14 * np.sin(u / 47), v + 22 * np.sin(v / 71)
+        wide, high = size
+        i, j = np.floor(u / wide).astype(np.int32), np.floor(v / high).astype(np.int32)
+        self.block = (i * 131 + j * 1009) % _KINDS
+        self.centre = np.hypot((i + 0.5) * wide, (j + 0.5) * high) / radius
+        self.inside: Mask = self.centre < c.per_kind(0.75, 1.1)[self.block]
+        u, v = u - i * wide, v - j * high
+        edges = np.stack([u, wide - street - u, v, high - street - v])
+        self.side = edges.argmin(0)
+        self.depth = edges.min(0)  # metres from the street, negative on it
+        # Corners belong to the longer sides.
+        self.along = np.where(self.side < 2, v, u)
+        self.street: Mask = self.inside & (self.depth < 0)
+
+
+def _town(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
+    """Rows of roofs along the streets, closed in the centre, with gardens and gaps farther out; parks and halls."""
+    b = _Blocks(c, offset, radius, (96, 150), 11)
+    dense = np.clip(1.15 - b.centre, 0, 1)
+    use = c.per_kind(0, 1)[b.block]
+    park, hall = use < 0.09, (use > 0.91) & (b.centre > 0.3)
+    c.paint(b.inside, "meadow", "deciduous", 0.35 + 0.3 * c.noise(8), 0.12)
+    c.paint(b.inside & park, "deciduous", "meadow", 0.5 + 0.8 * c.noise(10), 0.2)
+    c.paint(b.inside & ~park & (dense > 0.75), "asphalt", "meadow", c.per_kind(0.1, 0.7)[b.block], 0.08)
+    # A house is a stretch of a side. Most roofs of a block are alike; the two slopes of a roof see unlike light.
+    length = c.per_kind(26, 48)[b.block]
+    house = (b.block * 37 + b.side * 613 + np.floor(b.along / length).astype(np.int32) * 101) % _KINDS
+    set_back = np.where(dense > 0.6, 0, 6)
+    gap = np.where(dense > 0.6, 0, 9)
+    built = c.per_kind(0, 1)[house] < 0.62 + 0.5 * dense
+    roof = b.inside & ~park & ~hall & built & (b.along % length > gap)
+    roof &= (b.depth >= set_back) & (b.depth < set_back + np.where(dense > 0.6, 20, 15))
+    kinds = c.rng.choice([_CODE[m] for m in ("tile", "tile", "tile", "tile", "tile", "bitumen", "concrete")], _KINDS)
+    odd = c.per_kind(0, 1)[house] > 0.85
+    material = np.where(odd, kinds[house], kinds[b.block]).astype(np.int32)
+    c.paint(roof, material, "asphalt", c.per_kind(0.1, 0.55)[house], 0.05)
+    slopes = np.array([0.1, -0.1, 0.06, -0.06], np.float32)[b.side] + c.per_kind(-0.1, 0.1)[house]
+    c.light[roof] += slopes[roof]
+    yard = b.inside & hall
+    c.paint(yard, "asphalt", "concrete", 0.2, 0.05)
+    c.paint(yard & (b.depth > 16), "membrane", "bitumen", c.per_kind(0.1, 0.9)[b.block], 0.04)
+    c.paint(b.street, "asphalt", "concrete", 0.15, 0.05)
+
+
+def _estate(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
+    """Industry: large flat roofs among yards and car parks."""
+    b = _Blocks(c, offset, radius, (130, 190), 14)
+    kinds = c.rng.choice([_CODE[m] for m in ("membrane", "metal", "bitumen", "concrete")], _KINDS).astype(np.int32)
+    c.paint(b.inside, "asphalt", "meadow", c.per_kind(0, 0.3)[b.block], 0.1)
+    c.paint(b.inside & (b.depth < 8), "meadow", "deciduous", 0.3, 0.1)
+    halves = (b.block * 53 + (b.along > 80)) % _KINDS
+    roof = b.inside & (b.depth > c.per_kind(14, 32)[b.block]) & (c.per_kind(0, 1)[halves] < 0.85)
+    c.paint(roof, kinds[b.block], "asphalt", c.per_kind(0, 0.35)[b.block], 0.04)
+    c.paint(b.street, "asphalt", "concrete", 0.2, 0.05)
 
 
 def _weather(ground: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,13 +1,11 @@
-"""Before and after as a PNG, with nothing but numpy and rasterio: native pixels on the left, 10 m on the right.
-
-And, with matplotlib, whether standard errors are what they say.
-"""
+"""Before and after as a PNG, with nothing but numpy and rasterio: native pixels on the left, 10 m on the right."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +13,8 @@ import rasterio
 from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-from xr_s2sr.errors import DependencyError, InputError
+from xr_s2sr.errors import InputError
+from xr_s2sr.plot.lettering import letters
 from xr_s2sr.scene.validity import Validity, valid
 
 RGB8: TypeAlias = NDArray[np.uint8]
@@ -78,6 +77,7 @@ def before_after(
     nodata: float = 0,
     percentiles: tuple[float, float] = (2, 98),
     gutter: int = 8,
+    titles: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write pictures side by side to a PNG: each row a native band, its 10 m result, and the truth if given.
 
@@ -94,69 +94,38 @@ def before_after(
         Shown, like NaN, in ``NODATA_COLOUR``.
     percentiles : (float, float), default (2, 98)
         Become black and white.
+    titles : sequence of sequence of str, optional
+        For each row a line of text above each of its pictures, in ASCII; cut off where it is wider than its picture.
 
     Raises
     ------
     InputError
-        If there are no rows, or a row's shapes and factor disagree.
+        If there are no rows, a row's shapes and factor disagree, or `titles` are not as many as the pictures.
     """
     strips = [_strip(*row, zoom=zoom, nodata=nodata, percentiles=percentiles, gutter=gutter) for row in rows]
     if not strips:
         raise InputError("rows is empty; expected one or more: before_after([(ds.B11, sr.B11, 2)], path)")
+    if titles:
+        pictures, texts = [2 + len(row[3:]) for row in rows], [len(line) for line in titles]
+        if pictures != texts:
+            raise InputError(f"titles are {texts} texts for rows of {pictures} pictures; expected one for each")
+        strips = [_titled(strip, line, gutter) for strip, line in zip(strips, titles, strict=True)]
     width = max(strip.shape[2] for strip in strips)
     padded = [np.pad(s, ((0, 0), (0, gutter), (0, width - s.shape[2])), constant_values=255) for s in strips]
     image = np.concatenate(padded, axis=1)[:, : -gutter or None]
+    Path(path).write_bytes(encode(image))
+
+
+def encode(image: RGB8) -> bytes:
+    """Return a picture of shape (3, y, x) as the bytes of a PNG."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", "PNG", width, image.shape[1], count=3, dtype="uint8") as png:
-            png.write(image)
-
-
-def reliability(scores: Any, model: str | None = None, ax: Any = None) -> Any:
-    """Draw observed against predicted RMSE, a line for each band: on the diagonal, standard errors are what they say.
-
-    Parameters
-    ----------
-    scores : Scores or Dataset
-        What ``evaluate(uncertainty=True)`` gave.
-    model : str, optional
-        By default the first that gives standard errors.
-    ax : matplotlib Axes, optional
-        To draw on; by default those of a new figure.
-
-    Returns
-    -------
-    matplotlib Axes
-
-    Raises
-    ------
-    InputError
-        If the scores hold no standard errors, or not this model's.
-    DependencyError
-        If there is no matplotlib.
-    """
-    ds = getattr(scores, "dataset", scores)
-    if "observed_rmse" not in ds:
-        raise InputError("the scores hold no standard errors; expected those of ds.s2sr.evaluate(uncertainty=True)")
-    able = [str(name) for name in ds.model.values if bool(ds["observed_rmse"].sel(model=name).notnull().any())]
-    model = able[0] if model is None and able else model
-    if model not in able:
-        raise InputError(f"{model!r} gives no standard errors; expected one of {', '.join(able) or 'none'}")
-    if ax is None:
-        try:
-            from matplotlib import pyplot
-        except ImportError as error:
-            raise DependencyError("a plot needs matplotlib. Install it: pip install matplotlib") from error
-        ax = pyplot.subplots()[1]
-    own = ds.sel(model=model)
-    for band in ds.band.values:
-        x, y = (own[key].sel(band=band).values for key in ("predicted_rmse", "observed_rmse"))
-        ax.plot(x, y, marker="o", label=str(band))
-    ends = [float(f(own[key])) for key in ("predicted_rmse", "observed_rmse") for f in (np.nanmin, np.nanmax)]
-    ax.plot([min(ends), max(ends)], [min(ends), max(ends)], color="grey", linestyle="--")
-    ax.set(xlabel="predicted RMSE [DN]", ylabel="observed RMSE [DN]", xscale="log", yscale="log", title=model)
-    ax.legend()
-    return ax
+        with rasterio.MemoryFile() as file:
+            with file.open(
+                driver="PNG", width=image.shape[2], height=image.shape[1], count=3, dtype="uint8", zlevel=9
+            ) as png:
+                png.write(image)
+            return bytes(file.read())
 
 
 def _strip(
@@ -178,6 +147,18 @@ def _strip(
         shown = np.where(_invalid(bands, nodata), np.array(NODATA_COLOUR, np.uint8)[:, None, None], shown)
         parts += [shown, np.full((3, bands.shape[1], gutter), 255, np.uint8)]
     return np.concatenate(parts[:-1], axis=2)
+
+
+def _titled(strip: RGB8, line: Sequence[str], gutter: int) -> RGB8:
+    """Put a line of text above each picture of a row."""
+    width = (strip.shape[2] + gutter) // len(line)
+    scale = 2 if width >= 240 else 1
+    band = np.full((3, 11 * scale, strip.shape[2]), 255, np.uint8)
+    for k, text in enumerate(line):
+        ink = letters(text, scale)[:, : width - gutter]
+        left = k * width
+        band[:, scale : scale + ink.shape[0], left : left + ink.shape[1]][:, ink] = 0
+    return np.concatenate([band, strip], axis=1)
 
 
 def _invalid(bands: NDArray[np.float64], nodata: float) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from xr_s2sr.errors import InputError
 from xr_s2sr.plot import NODATA_COLOUR, before_after, rgb, stretch
+from xr_s2sr.plot.lettering import letters
 
 RNG = np.random.default_rng(0)
 
@@ -129,3 +130,40 @@ def test_rows_that_cannot_be_shown(tmp_path: Path) -> None:
 def test_rgb_of_shapes_that_do_not_nest() -> None:
     with pytest.raises(InputError, match=r"shapes are \[\(4, 4\), \(6, 6\), \(6, 6\)\]; expected \(y, x\) each"):
         rgb(np.ones((4, 4)), np.ones((6, 6)), np.ones((6, 6)))
+
+
+def test_letters() -> None:
+    ink = letters("iT")
+    drawn = ["".join(".#"[pixel] for pixel in row) for row in ink.astype(int)]
+    assert " ".join(drawn[:4]) == "..#...#####. ........#... .##.....#... ..#.....#..."
+    assert " ".join(drawn[4:]) == "..#.....#... ..#.....#... .###....#... ............"
+    np.testing.assert_array_equal(letters("iT", 3), np.kron(ink, np.ones((3, 3))))
+    np.testing.assert_array_equal(letters("é"), letters("?"))
+
+
+def test_every_letter_has_a_form_of_its_own() -> None:
+    printable = [chr(code) for code in range(32, 127)]
+    assert len({letters(char).tobytes() for char in printable}) == 95
+
+
+def test_titles_stand_above_their_pictures(tmp_path: Path) -> None:
+    native, fine = np.full((20, 20), 100), np.full((40, 40), 100)
+    native[0, 0] = 200
+    row = (native, fine, 2)
+    before_after([row], tmp_path / "a.png", zoom=1, gutter=4)
+    before_after(
+        [row, row], tmp_path / "b.png", zoom=1, gutter=4, titles=[("B11", "10 m"), ("B12", "longer than this")]
+    )
+    plain, titled = read(tmp_path / "a.png"), read(tmp_path / "b.png")
+    assert titled.shape == (3, 2 * (40 + 11) + 4, 84)
+    np.testing.assert_array_equal(titled[:, 11:51], plain)
+    np.testing.assert_array_equal(titled[:, -40:], plain)
+    np.testing.assert_array_equal(titled[0, 1:9, :18] == 0, letters("B11"))
+    np.testing.assert_array_equal(titled[0, 1:9, 44:68] == 0, letters("10 m"))
+    np.testing.assert_array_equal(titled[2, 56:64, 44:84] == 0, letters("longer than this")[:, :40])
+
+
+@pytest.mark.parametrize("titles", [[("B11",)], [("B11", "10 m"), ("B12", "10 m")]])
+def test_titles_that_do_not_fit(tmp_path: Path, titles: list[tuple[str, ...]]) -> None:
+    with pytest.raises(InputError, match=r"texts for rows of \[2\] pictures; expected one for each"):
+        before_after([(np.ones((4, 4)), np.ones((8, 8)), 2)], tmp_path / "a.png", titles=titles)

@@ -1,0 +1,105 @@
+"""Before and after side by side as a matplotlib figure: ``compare``, and ``ds.s2sr.plot``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.plot.png import NODATA_COLOUR
+from xr_s2sr.plot.pyplot import load_pyplot
+from xr_s2sr.plot.view import View, requested, views
+from xr_s2sr.scene.radiometry import Units
+
+
+def compare(
+    ds: Scene,
+    sr: Scene,
+    bands: str | Iterable[str] | None = None,
+    *,
+    composite: str | Sequence[str] | None = None,
+    units: Units | None = None,
+    offset: float | None = None,
+    percentiles: tuple[float, float] = (2, 98),
+    cmap: str = "cividis",
+    width: float = 9.0,
+) -> Any:
+    """Draw native pixels on the left and the result on the right, a row for each band or composite.
+
+    Both pictures of a row have one stretch: the percentiles of the native pixels that are shown. Needs matplotlib.
+
+    Parameters
+    ----------
+    ds : Dataset, DataArray or DataTree
+        The native scene, of one date, in any form that :func:`xr_s2sr.upsample` takes.
+    sr : Dataset, DataArray or DataTree
+        Its result, or a part of it, which is then all that is shown: ``sr.isel(y=slice(0, 200), x=slice(0, 200))``.
+    bands : str or iterable of str, optional
+        Bands to draw, by any alias, each as a map with a scale of reflectance.
+    composite : {"swir", "true colour"} or three bands, optional
+        Bands for red, green and blue: "swir" is B12, B8A, B04 and "true colour" is B04, B03, B02. The default is
+        "swir" without `bands`, and no composite with them. 10 m bands are those of `ds` in both pictures.
+    units, offset
+        As for :func:`xr_s2sr.upsample`; for both scenes.
+    percentiles : (float, float), default (2, 98)
+        Of the native pixels that are shown; these become the ends of the scale, for a composite in each band.
+    cmap : str, default "cividis"
+        matplotlib's colour map for bands. The default can be read with any colour vision, and printed in grey.
+    width : float, default 9
+        Of the figure, in inches.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    BandError
+        If a band is unknown, or one of the two scenes does not hold it.
+    GridError
+        If the two do not lie on grids that nest, have nothing in common, differ in CRS, have several dates, or have
+        too many pixels to be seen.
+    InputError
+        If an argument cannot be used.
+    ArgumentTypeError
+        If `ds` or `sr` is not a scene.
+    DependencyError
+        If there is no matplotlib.
+    """
+    wanted = requested(bands, composite)
+    pyplot = load_pyplot()
+    shown = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)
+    rows, cols = shown[0].grid.shape
+    height = len(shown) * (0.42 * width * min(rows / cols, 3) + 0.5)
+    figure, axes = pyplot.subplots(
+        len(shown), 2, figsize=(width, height), sharex=True, sharey=True, squeeze=False, layout="compressed"
+    )
+    for row, view in zip(axes, shown, strict=True):
+        _draw(pyplot, figure, row, view, cmap)
+    for ax in axes[-1]:
+        ax.set_xlabel("easting [km]")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("northing [km]")
+        ax.ticklabel_format(useOffset=False)
+        ax.locator_params(nbins=4)
+    return figure
+
+
+def _draw(pyplot: Any, figure: Any, axes: Any, view: View, cmap: str) -> None:
+    """Draw one row: a band with a common scale, or a composite whose limits are told below the title."""
+    y, x = view.grid.y, view.grid.x
+    place = [edge / 1000 for edge in (x.edge, x.edge + x.size * x.step, y.edge + y.size * y.step, y.edge)]
+    style = {"extent": place, "interpolation": "nearest", "origin": "upper"}
+    if len(view.bands) == 1:
+        low, high = view.limits[0]
+        colours = pyplot.get_cmap(cmap).with_extremes(bad=tuple(part / 255 for part in NODATA_COLOUR))
+        for ax, image in zip(axes, (view.before, view.after), strict=True):
+            drawn = ax.imshow(image[0], cmap=colours, vmin=low, vmax=high, **style)
+        figure.colorbar(drawn, ax=list(axes), label=f"reflectance in {view.bands[0]}", extend="both", pad=0.02)
+        note = ""
+    else:
+        for ax, image in zip(axes, (view.before, view.after), strict=True):
+            ax.imshow(view.colours(image).transpose(1, 2, 0), **style)
+        note = "\nreflectance " + ", ".join(f"{low:.2f}–{high:.2f}" for low, high in view.limits)
+    for ax, title in zip(axes, view.titles, strict=True):
+        ax.set_title(title + note, fontsize="small")

@@ -1,0 +1,273 @@
+"""One place before and after: native pixels and the result as reflectance, on the grid of the result, north up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from xr_s2sr import arguments
+from xr_s2sr.bands import BANDS, resolve_requested
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
+from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.plot.png import NODATA_COLOUR, RGB8, stretch
+from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.crs import read_crs
+from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
+from xr_s2sr.scene.nesting import nest
+from xr_s2sr.scene.offsets import offset_argument, radiometric_state
+from xr_s2sr.scene.pixels import dn, measured
+from xr_s2sr.scene.radiometry import Radiometry, Units
+
+#: Composites by name: the bands shown in red, green and blue.
+COMPOSITES = {"true colour": ("B04", "B03", "B02"), "swir": ("B12", "B8A", "B04")}
+#: More pixels along a side than any screen has.
+LARGEST = 3000
+
+
+@dataclass(frozen=True)
+class View:
+    """One band, or three of a composite, before and after.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Ids, one or three.
+    name : str
+        That of a composite, or empty.
+    before, after : ndarray of float64, shape (bands, y, x)
+        Reflectance, NaN where invalid.
+    limits : tuple of (float, float)
+        For each band, the reflectance that becomes black, and that becomes white, in both pictures.
+    grid : Grid
+        Of `after`; rows from north to south.
+    gsd : tuple of float
+        Native pixel size of each band, in metres.
+    """
+
+    bands: tuple[str, ...]
+    name: str
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    limits: tuple[tuple[float, float], ...]
+    grid: Grid
+    gsd: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        """The bands, and the name of their composite."""
+        return " ".join(self.bands) + (f" ({self.name})" if self.name else "")
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Titles of the two pictures: bands, and pixel size."""
+        own = list(dict.fromkeys(f"{gsd:g}" for gsd in self.gsd))
+        same = all(gsd == self.grid.gsd for gsd in self.gsd)
+        native = f"{self.label}, native {' and '.join(own)} m"
+        return native, f"{self.label}, {'native' if same else 'restored to'} {self.grid.gsd:g} m"
+
+    def colours(self, image: NDArray[np.float64]) -> RGB8:
+        """Return a picture of shape (3, y, x): grey or a composite, with the colour of nodata."""
+        shown = [stretch(band, *ends) for band, ends in zip(image, self.limits, strict=True)]
+        invalid = np.isnan(image).any(axis=0)
+        painted = np.where(
+            invalid, np.array(NODATA_COLOUR, np.uint8)[:, None, None], np.stack(shown * (3 // len(shown)))
+        )
+        return np.asarray(painted, np.uint8)
+
+
+def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the pictures that are wanted, as the name and the bands of each; the swir composite by default."""
+    wanted: list[tuple[str, tuple[str, ...]]] = []
+    if composite is not None or bands is None:
+        wanted.append(_composite("swir" if composite is None else composite))
+    if bands is not None:
+        wanted += [("", (band,)) for band in resolve_requested(arguments.names("bands", bands))]
+    return wanted
+
+
+def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
+    if isinstance(composite, str):
+        name = arguments.choice("composite", composite, COMPOSITES)
+        return name, COMPOSITES[name]
+    listed = arguments.names("composite", composite)
+    ids = resolve_requested(listed)
+    if len(ids) != 3 or len(listed) != 3:
+        raise InputError(
+            f"composite={composite!r} names {len(ids)} bands; expected three, for red, green and blue, such as "
+            f'composite=("B12", "B8A", "B04"), or one of {", ".join(map(repr, COMPOSITES))}'
+        )
+    return "", tuple(ids)
+
+
+def views(
+    ds: Scene,
+    sr: Scene,
+    wanted: Iterable[tuple[str, tuple[str, ...]]],
+    *,
+    units: Units | None,
+    offset: float | None,
+    percentiles: tuple[float, float],
+) -> list[View]:
+    """Read what the pictures show; names, grids and arguments are checked before any pixel is read."""
+    low, high = _percentiles(percentiles)
+    if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
+        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
+    pictures, offset_or_dates = list(wanted), offset_argument(offset)
+    native, fine = to_native(ds).ds, with_band_names(sr)
+    info, names = scene_info(native, units, offset), SceneInfo()
+    find_bands(fine, names)
+    bands = list(dict.fromkeys(band for _, group in pictures for band in group))
+    restored = {band: _restored(fine, names, band) for band in bands if not BANDS[band].is_fine}
+    grid = _common_grid([*restored.values()] or [fine[name] for name in list(names.variables.values())[:1]])
+    places = {band: _place(native, info, band, restored.get(band), grid) for band in bands}
+    images = {}
+    for band, place in places.items():
+        before = _on_grid(native, info.bands[band], grid, place)
+        images[band] = before, _values(restored[band], units, offset_or_dates) if band in restored else before
+    north_up = np.s_[:, :: -1 if grid.y.step > 0 else 1, :: -1 if grid.x.step < 0 else 1]
+    found = []
+    for name, group in pictures:
+        before, after = (np.stack([images[band][k] for band in group])[north_up] for k in (0, 1))
+        limits = tuple(_limits(image, low, high) for image in before)
+        gsd = tuple(info.bands[band].grid.gsd for band in group)
+        found.append(View(group, name, before, after, limits, Grid(_upright(grid.y, -1), _upright(grid.x, 1)), gsd))
+    return found
+
+
+def _percentiles(percentiles: Any) -> tuple[float, float]:
+    pair = tuple(percentiles) if isinstance(percentiles, Iterable) else (percentiles,)
+    if (
+        len(pair) != 2
+        or not 0 <= arguments.number("percentiles", pair[0]) < arguments.number("percentiles", pair[1]) <= 100
+    ):
+        raise InputError(f"percentiles={percentiles!r}; expected two numbers from 0 to 100, the lower first: (2, 98)")
+    return pair[0], pair[1]
+
+
+def _restored(sr: xr.Dataset, names: SceneInfo, band: str) -> xr.DataArray:
+    """Return a band of the result, or say why it has none."""
+    if band not in names.variables:
+        raise BandError(
+            f"the result holds no {band} (but {', '.join(names.variables) or 'no band'}), which is to be shown. "
+            f'Restore it: sr = ds.s2sr.upsample(["{band}", ...]), or choose others: bands=[...]'
+        )
+    return sr[names.variables[band]]
+
+
+def _common_grid(result: list[xr.DataArray]) -> Grid:
+    """Return the 10 m grid of the result's bands, which must be one, of one date, and small enough to be seen."""
+    if not result:
+        raise BandError("the result holds no band; expected that of upsample(): ds.s2sr.plot(ds.s2sr.upsample())")
+    grids = []
+    for da in result:
+        pitch = 10 * degraded_by(da)
+        spacing = abs(read_axis(da, spatial_dims(da)[1], pitch).step)
+        if abs(spacing - pitch) > TOLERANCE * pitch:
+            raise GridError(
+                f"{da.name!r} has pixels of {spacing:g} m in the result; expected {pitch} m, as upsample() gives. The "
+                "native scene comes first: ds.s2sr.plot(sr), with sr = ds.s2sr.upsample()"
+            )
+        _check_one_date(da, "the result")
+        grids.append(read_grid(da, 10, degraded=degraded_by(da)))
+        if grids[-1] != grids[0]:
+            raise GridError(
+                f"{result[0].name!r} and {da.name!r} of the result lie on two grids; expected one 10 m grid"
+            )
+    rows, cols = grids[0].shape
+    if max(rows, cols) > LARGEST:
+        y, x = result[0].dims[-2:]
+        raise GridError(
+            f"the result has {rows} x {cols} pixels; expected at most {LARGEST} a side, so that they can be seen. "
+            f"Show a part: ds.s2sr.plot(sr.isel({y}=slice(0, 600), {x}=slice(0, 600)))"
+        )
+    return grids[0]
+
+
+def _check_one_date(da: xr.DataArray, where: str) -> None:
+    lead = dict(zip(da.dims[:-2], da.shape[:-2], strict=True))
+    if any(size != 1 for size in lead.values()):
+        dim = next(dim for dim, size in lead.items() if size != 1)
+        raise GridError(
+            f"{da.name!r} has the leading dimensions {lead} in {where}; expected one date. Select it in both: "
+            f"ds.isel({dim}=0).s2sr.plot(sr.isel({dim}=0))"
+        )
+
+
+def _place(
+    ds: xr.Dataset, info: SceneInfo, band: str, restored: xr.DataArray | None, grid: Grid
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the native row, and the native column, of each of the result's; some lie outside of the native band."""
+    if band not in info.variables:
+        raise BandError(
+            f"the native scene holds no {band} (but {', '.join(info.variables) or 'no band'}), which is to be shown. "
+            "Load it too, or choose others: bands=[...]"
+        )
+    if band not in info.bands:
+        info.check()
+    native = info.bands[band]
+    before = ds[native.name]
+    _check_one_date(before, "the native scene")
+    if restored is not None:
+        crs = [read_crs(da) for da in (before, restored)]
+        if None not in crs and crs[0] != crs[1]:
+            raise GridError(
+                f"{restored.name!r} is in {crs[1]} in the result and in {crs[0]} in the scene; expected one CRS. Show "
+                "them before reprojecting"
+            )
+    start = nest(grid, native.grid, native.factor, ("the result", native.name))
+    rows, cols = ((np.arange(n) - at) // native.factor for n, at in zip(grid.shape, start, strict=True))
+    for there, n in zip((rows, cols), native.grid.shape, strict=True):
+        if there[0] >= n or there[-1] < 0:
+            raise GridError(
+                f"the result and the native {native.name!r} have no pixel in common; expected the same place. Show a "
+                "scene with its own result: ds.s2sr.plot(ds.s2sr.upsample())"
+            )
+    return rows, cols
+
+
+def _on_grid(
+    ds: xr.Dataset, native: SceneBand, grid: Grid, place: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> NDArray[np.float64]:
+    """Return reflectance of native pixels, repeated on the grid of the result; NaN beyond them."""
+    inside = [(there >= 0) & (there < n) for there, n in zip(place, native.grid.shape, strict=True)]
+    rows, cols = (there[known] for there, known in zip(place, inside, strict=True))
+    part = ds[native.name][..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    image = np.full(grid.shape, np.nan)
+    known = _reflectance(part, native.at((0,) * part.ndim))
+    image[np.ix_(*inside)] = known[np.ix_(rows - rows[0], cols - cols[0])]
+    return image
+
+
+def _values(da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None) -> NDArray[np.float64]:
+    radiometry, _ = radiometric_state(da, units, offset)
+    return _reflectance(da, radiometry)
+
+
+def _reflectance(da: xr.DataArray, radiometry: Radiometry) -> NDArray[np.float64]:
+    """Return the pixels of one date as reflectance."""
+    values = da.values.reshape(da.shape[-2:])
+    return dn(measured(values, radiometry), radiometry) / 1e4
+
+
+def _upright(axis: Axis, sign: int) -> Axis:
+    """Return the axis in the direction of `sign`."""
+    return (
+        axis
+        if axis.step * sign > 0
+        else Axis(axis.dim, axis.first + axis.step * (axis.size - 1), -axis.step, axis.size)
+    )
+
+
+def _limits(image: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:
+    """Return the percentiles of the native pixels; where all are alike or none is valid, limits around them."""
+    known = image[~np.isnan(image)]
+    if not known.size:
+        return 0.0, 1.0
+    ends = np.percentile(known, (low, high))
+    return (float(ends[0]), float(ends[1])) if ends[1] > ends[0] else (float(ends[0]) - 0.01, float(ends[1]) + 0.01)
