@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import sphinx_autosummary_accessors
 
 import xr_s2sr  # registers the accessor, so that autosummary finds it
+
+sys.path.insert(0, str(Path(__file__).parent))  # for notebooks.py
 
 project = "xr_s2sr"
 author = "The xr_s2sr developers"
@@ -20,9 +24,10 @@ extensions = [
     "sphinx_autosummary_accessors",
     "myst_nb",
     "sphinx_design",
+    "notebooks",
 ]
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["_build", "_notebooks", "jupyter_execute"]
 
 # a bar would end up in the pages; the kernels inherit this
 os.environ["TQDM_DISABLE"] = "1"

@@ -18,7 +18,10 @@ from xr_s2sr.cli import main  # noqa: E402
 def test_the_command_makes_a_model_that_runs(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--gsd", "20", "--steps", "4", "--width", "8", "--depth", "1", "--every", "2", "--threads", "1"]
     assert main(["train", "--scenes", str(folder), "--out", str(tmp_path), *options]) == 0
-    assert "validation" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "validation, RMSE / bicubic: {" in said
+    # a linear warm-up: of 300 steps four are done
+    assert "4 steps end within the warm-up of 300: the learning rate rises to 2.1e-05 of 0.0016" in said
     path = tmp_path / "s2sr-20m.onnx"
     card = xr_s2sr.models.load(path).card
     assert card.targets == BY_GSD[20]

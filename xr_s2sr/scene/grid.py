@@ -215,6 +215,7 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
         return (
             ", or exact copies of such pixels; these were interpolated or reprojected. Load it natively, "
             f'odc.stac.load(items, bands=["{da.name}"], resolution={gsd}), and merge: '
-            'xr_s2sr.combine(ds10, ds20, ds60). Or load with resampling="nearest", in the CRS of the tile'
+            'xr_s2sr.combine(ds10, ds20, ds60). Or load with resampling="nearest", in the CRS of the tile, and '
+            "reproject the result"
         )
     return ". Load each band at its native resolution"

@@ -124,7 +124,7 @@ def train(
             loss_sum, loss_n = loss_sum + float(loss.detach()), loss_n + 1
         if step % every == 0 or step == recipe.steps:
             mean_loss, rate = loss_sum / max(1, loss_n), loss_n / (time.monotonic() - started)
-            log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} left out")
+            log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} batches left out")
             if good is not None and mean_loss > 2 * good[0]:
                 log("  the loss has doubled: back to the checkpoint before")
                 for part, saved in zip(parts, good[1], strict=True):
@@ -134,7 +134,7 @@ def train(
             loss_sum, loss_n, started = 0.0, 0, time.monotonic()
             save(checkpoint, recipe, net, average, optimisers, step)
             if validation and (step % (2 * every) == 0 or step == recipe.steps):
-                log(f"  validation {json.dumps(validate(average, recipe.gsd, validation))}")
+                log(f"  validation, RMSE / bicubic: {json.dumps(validate(average, recipe.gsd, validation))}")
                 started = time.monotonic()
     return average.cpu()
 

@@ -20,7 +20,7 @@ from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
-from xr_s2sr.training.recipe import Recipe
+from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
 from xr_s2sr.training.uncertainty import HeadRecipe, train_head
 from xr_s2sr.training.uncertainty_file import export_head, validate_head
@@ -55,7 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
     recipe = recipe.refine(**changes) if arguments.refine else replace(recipe, **changes)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe}", flush=True)
+    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}", flush=True)
+    if recipe.steps <= recipe.warmup:
+        print(
+            f"note: {recipe.steps} steps end within the warm-up of {recipe.warmup}: the learning rate rises to "
+            f"{learning_rate(recipe, recipe.steps - 1):.2g} of {recipe.rate:g} and does not fall again. Take more "
+            "--steps, or for a short trial a higher --rate",
+            flush=True,
+        )
     net = train(
         recipe,
         scenes,
