@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+import rioxarray
 import xarray as xr
 from eopf_products import product
-from holders import at_10_m, stac_item, stacked, with_offset
+from holders import at_10_m, stac_item, stacked, with_offset, write_geotiff
 from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, native
 
 from xr_s2sr import tutorial
@@ -93,6 +95,21 @@ def test_one_array(ds: xr.Dataset, expected: xr.Dataset) -> None:
     assert sr.s2sr_native_gsd.values.tolist() == [GSD[band] for band in sr.band.values]
     by_name = da.s2sr.upsample(["B01", "B02"], **SOME)
     assert {*by_name.band.values} == {"B01", "B02"}
+
+
+def test_a_geotiff_of_all_bands(ds: xr.Dataset, expected: xr.Dataset, tmp_path: Path) -> None:
+    """Opened and written again by rioxarray, which keeps the transform beside the coordinates."""
+    held = at_10_m(ds)
+    path = write_geotiff(tmp_path / "all.tif", *held.data_vars.values(), descriptions=tuple(held), crs=ds.rio.crs)
+    with rioxarray.open_rasterio(path) as da:
+        sr = da.s2sr.upsample(**SOME)
+        assert list(sr.long_name) == list(held)
+        sr.rio.to_raster(tmp_path / "sr.tif")
+        assert da.rio.transform().a == 10
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.transform == rasterio.Affine(20, 0, 300_000, 0, -20, 4_900_020)
+        for k, band in enumerate(held, 1):
+            np.testing.assert_array_equal(file.read(k), expected[band])
 
 
 def test_one_array_within_a_dataset(ds: xr.Dataset, expected: xr.Dataset) -> None:

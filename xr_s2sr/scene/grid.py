@@ -211,6 +211,8 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
     """Say why a band may not lie on such pixels, and how to load it."""
     if "s2sr_model" in da.attrs:
         return f". {da.attrs['s2sr_model']} has restored it already: upsample the native scene"
+    if "s2sr_native_gsd" in da.attrs and spacing > pitch:
+        return ". upsample(resolution=20) has averaged it already: upsample the native scene"
     if spacing < pitch:
         return (
             ", or exact copies of such pixels; these were interpolated or reprojected. Load it natively, "
