@@ -41,7 +41,8 @@ def test_a_part_is_what_surveying_it_gives(name: str, bands: tuple[str, ...]) ->
     whole = inspect_scene(ds)
     before = repr(whole)
     part = whole.part(bands)
-    assert part == inspect_scene(ds[list(bands)])
+    # by their reprs: from Python 3.13 on, a dataclass that holds NaN differs from its equal
+    assert repr(part) == repr(inspect_scene(ds[list(bands)]))
     part.notes.append("more")
     part.left_out.append("more")
     part.bands.clear()
