@@ -224,7 +224,17 @@ def test_the_command_trains_and_writes(
     assert float(error[f"{model.card.targets[0]}_uncertainty"].min()) >= 0.5 * (1 - 1e-5)
 
 
-def test_calibration_makes_the_mean_square_one(scenes: list[Scene]) -> None:
+def test_the_size_of_errors_is_between_root_mean_square_and_quantile() -> None:
+    rng = np.random.default_rng(0)
+    normal, heavy = 3 * np.abs(rng.standard_normal(200_000)), np.abs(rng.standard_t(3, 200_000))
+    got = uncertainty.size_of(torch.from_numpy(np.stack([normal, heavy])))
+    assert float(got[0]) == pytest.approx(3, rel=0.01)
+    rms, quantile = np.sqrt(np.mean(heavy**2)), np.quantile(heavy, 0.6827)
+    assert quantile < 0.8 * rms
+    assert float(got[1]) == pytest.approx(np.sqrt(rms * quantile), rel=1e-3)
+
+
+def test_calibration_leaves_nothing_to_scale(scenes: list[Scene]) -> None:
     net, recipe = network(20), replace(HeadRecipe.default(20), calibration=4, tail=1e9)
     with torch.no_grad():
         for p in net.parameters():

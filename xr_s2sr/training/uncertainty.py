@@ -26,6 +26,8 @@ from xr_s2sr.training.scenes import Scene
 
 #: Smallest and largest standard error, in units of DN / 2000: 0.5 DN, and a reflectance of 1.
 BOUNDS = (0.5 / SCALE, 10000 / SCALE)
+#: Share of a Gaussian's errors within one standard error.
+WITHIN_ONE = 0.6827
 #: Standard error of a head that has learned nothing, in the same unit: 40 DN.
 START = 40 / SCALE
 
@@ -173,18 +175,27 @@ def train_head(
 
 @torch.no_grad()
 def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Scene]) -> None:
-    """Scale each band so that its errors, over what is predicted, have a root mean square of one.
+    """Scale each band so that its errors are, over what is predicted, of size one.
 
     On fresh patches of whole scenes as users have them: no band missing, no gain, the degradations and noise levels
-    mixed as in training.
+    mixed as in training. Size is the geometric mean of the root mean square and of what 68.3 % of the errors stay
+    within: the same for a Gaussian. Errors have heavier tails, for which the one covers too many pixels and the other
+    says too little of the large errors.
     """
     how = Augmentation(gain=0.0, dropped=0.0, shifted=0.0, air=(0.0, 0.0), sensor=0.5)
     patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, 2]), how)
-    squares = torch.zeros(len(BY_GSD[recipe.gsd]), dtype=torch.float64)
+    ratios: list[Tensor] = []
     for step in range(recipe.calibration):
         number, size, border = recipe.patches(step)
         inputs, truth, _ = patches.batch(number, size)
         restored, features = frozen(inputs)
         ratio = inner(restored - truth, border) / inner(head(features), border)
-        squares += ratio.abs().clamp(max=recipe.tail).square().double().mean(dim=(0, 2, 3))
-    head.gain *= (squares / recipe.calibration).sqrt().float()
+        ratios.append(ratio.abs().clamp(max=recipe.tail).transpose(0, 1).flatten(1))
+    found = torch.cat(ratios, dim=1).double()
+    head.gain *= size_of(found).float()
+
+
+def size_of(ratios: Tensor) -> Tensor:
+    """Return the geometric mean of the root mean square and the 68.3 % quantile of each row, (bands, N)."""
+    rank = max(1, math.ceil(WITHIN_ONE * ratios.shape[1]))
+    return (ratios.square().mean(dim=1).sqrt() * ratios.kthvalue(rank, dim=1).values).sqrt()
