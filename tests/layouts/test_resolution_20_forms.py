@@ -104,6 +104,7 @@ def test_a_geotiff_of_all_bands(ds: xr.Dataset, expected: xr.Dataset, tmp_path: 
     with rioxarray.open_rasterio(path) as da:
         sr = da.s2sr.upsample(**SOME)
         assert list(sr.long_name) == list(held)
+        assert sr.rio.transform() == rasterio.Affine(20, 0, 300_000, 0, -20, 4_900_020)
         sr.rio.to_raster(tmp_path / "sr.tif")
         assert da.rio.transform().a == 10
     with rasterio.open(tmp_path / "sr.tif") as file:

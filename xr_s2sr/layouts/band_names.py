@@ -118,8 +118,8 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     out = out.copy(deep=False, data=data.data)
     if coarser:
         moved = [key for key, coord in out.coords.items() if {*coarser} & {*coord.dims}]
-        mappings = [key for key, coord in out.coords.items() if "GeoTransform" in coord.attrs and key in result.coords]
-        out = out.drop_vars(moved).assign_coords({key: result[key] for key in (*coarser, *mappings)})
+        # with them comes the grid mapping, whose transform is that of the result
+        out = out.drop_vars(moved).assign_coords({key: result[key] for key in coarser})
         out.attrs = attrs_at(out, da)
     names = da.attrs.get("long_name")
     if isinstance(names, tuple | list) and len(names) == len(labels):
