@@ -150,7 +150,7 @@ def describe(
             f"{recipe.architecture}: {recipe.depth} residual blocks of {recipe.width} channels, "
             f"{parameters / 1000:.0f}k parameters; {what}, {recipe.steps} steps{f' from {init}' if init else ''} of "
             f"{'/'.join(map(str, recipe.batch))} patches, L1, Muon and AdamW; {datetime.now():%Y-%m-%d}. Contains "
-            "modified Copernicus Sentinel data"
+            "modified Copernicus Sentinel data."
         ),
         degradation=DEGRADATION.format(
             s=2 if recipe.gsd == 20 else 6,
