@@ -21,7 +21,7 @@ from xr_s2sr.quality.consistency import consistency
 from xr_s2sr.quality.evaluate import evaluate
 from xr_s2sr.quality.simulate import degrade
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BANDS",
