@@ -138,7 +138,7 @@ def main() -> int:
     )
     print("bands of RMSE / RMSE(bicubic); SRE in dB, SAM in degrees\n")
     titles = "".join(f"{name.upper():>{width}}" for name, (width, _) in SHOWN.items())
-    head = f"{'GSD':>5} {'protocol':<9}{'method':<12}{'ratio':>6}{titles}"
+    head = f"{'GSD':>5} {'protocol':<9}{'method':<14}{'ratio':>6}{titles}"
     print(f"{'scene':<32}{head}   RMSE per band")
     with tempfile.TemporaryDirectory() as folder:
         aesr = {} if arguments.peers is None else peers(arguments.peers, Path(folder))
@@ -161,11 +161,11 @@ def main() -> int:
                     result["ratio"] = result["rmse"] / results["bicubic"]["rmse"]
                     rows.setdefault((gsd, protocol, name), []).append(result)
                     bands = " ".join(f"{error:.1f}" for error in result["rmse"])
-                    print(f"{scene.name:<32}{gsd:>3} m {protocol:<9}{name[-11:]:<12}{line(result)}   {bands}")
+                    print(f"{scene.name:<32}{gsd:>3} m {protocol:<9}{name[-13:]:<14}{line(result)}   {bands}")
     print(f"\nmean over scenes\n{head}")
     for (gsd, protocol, name), results in sorted(rows.items(), key=lambda item: item[0][:2]):
         mean = {key: np.mean([result[key].mean() for result in results]) for key in results[0]}
-        print(f"{gsd:>3} m {protocol:<9}{name[-11:]:<12}{line(mean)}   ({len(results)} scenes)")
+        print(f"{gsd:>3} m {protocol:<9}{name[-13:]:<14}{line(mean)}   ({len(results)} scenes)")
     return 0
 
 

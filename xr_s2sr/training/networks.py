@@ -155,7 +155,7 @@ class Net60(CoarseNet):
     inputs = ("b10", "b20", "b60")
     skip_factor = 6
 
-    def __init__(self, width: int = 64, depth: int = 6) -> None:
+    def __init__(self, width: int = 48, depth: int = 4) -> None:
         super().__init__(2, 2, width, depth)
         self.coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
         self.register_buffer("skip", bilinear_phases(2, 6))
@@ -255,7 +255,7 @@ NETWORKS: dict[int, type[Net20] | type[Net60]] = {20: Net20, 60: Net60}
 
 #: Width and depth of each architecture, by the GSD of the bands that it restores.
 ARCHITECTURES: dict[str, dict[int, tuple[int, int]]] = {
-    "coarse": {20: (64, 8), 60: (64, 6)},
+    "coarse": {20: (64, 8), 60: (48, 4)},
     "dsen2": {20: (128, 6), 60: (128, 6)},
     "vdsen2": {20: (256, 32), 60: (256, 32)},
 }
