@@ -39,7 +39,7 @@ def modules() -> set[str]:
     return {f"xr_s2sr/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
 
 
-WEIGHTS = {"xr_s2sr/models/weights/s2sr-20m.onnx", "xr_s2sr/models/weights/s2sr-60m.onnx"}
+WEIGHTS = {f"xr_s2sr/models/weights/s2sr-{name}.onnx" for name in ("20m", "20m-fast", "60m")}
 
 
 def test_wheel(dist: Path) -> None:
