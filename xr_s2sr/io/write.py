@@ -99,10 +99,10 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
         {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
     )
     target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
-    files = {name: f"{name}.tif" if name else target.name for name in stacks}
-    said = stac if isinstance(stac, str) else None
-    item = stac_item.item_text(ds, stacks, files, target.stem if one else target.name, said) if stac else None
-    beside = None if item is None else f"{target.stem if one else target.name}.json"
+    files = {band: f"{band}.tif" if band else target.name for band in stacks}
+    name = target.stem if one else target.name
+    item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
+    beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
     writing = replaced(path, "file" if one else "folder", readable.check, beside)

@@ -38,25 +38,25 @@ def error_of_a_batch(
     loss = mean_error(restored, inner(truth, border), present)
     if not teachers or proxy:
         return loss
-    lesson = lessons(teachers, inputs, rng)
+    taught = lessons(teachers, inputs, rng)
     if clean_teacher is not None and not bool(patches.sensor.all()):
         clean = ~patches.sensor[:, 0].to(device)
-        lesson[clean] = lessons([clean_teacher], [x[clean] for x in inputs], rng)
-    return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(lesson, border), present)
+        taught[clean] = lessons([clean_teacher], [x[clean] for x in inputs], rng)
+    return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(taught, border), present)
 
 
 @torch.no_grad()
 def lessons(teachers: Sequence[Network], inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
     """Return the mean of the teachers' results, each in one of eight orientations: over many steps, a self-ensemble."""
-    total: Tensor | None = None
-    for teacher in teachers:
-        turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
-        turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
-        out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
-        out = torch.rot90(out, -turns, (2, 3))
-        total = out if total is None else total + out
-    assert total is not None
-    return total / len(teachers)
+    return torch.stack([lesson(teacher, inputs, rng) for teacher in teachers]).mean(dim=0)
+
+
+def lesson(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
+    """Return a teacher's results, seen in a random one of the eight orientations."""
+    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
+    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
+    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
+    return torch.rot90(out, -turns, (2, 3))
 
 
 def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:
