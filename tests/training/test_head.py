@@ -254,6 +254,8 @@ def test_options_that_do_not_go_together(folder: Path, tmp_path: Path, capsys: p
     assert "restores 20 m bands; expected --gsd 20" in capsys.readouterr().err
     assert main([*common, "--gsd", "20", "--init", "s2sr-20m", "--width", "32"]) != 0
     assert "so width cannot be given" in capsys.readouterr().err
+    assert main([*common, "--gsd", "20", "--init", "s2sr-20m", "--device", "meta"]) != 0
+    assert "so device cannot be given" in capsys.readouterr().err
 
 
 def test_recipes() -> None:

@@ -89,9 +89,10 @@ def run_head(arguments: argparse.Namespace) -> int:
     given = ("steps", "rate", "seed")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
     other = [key for key in ("width", "depth", "teacher", "clean_teacher") if getattr(arguments, key) is not None]
-    if arguments.refine or other:
+    other += [key for key, given in (("refine", arguments.refine), ("device", arguments.device != "cpu")) if given]
+    if other:
         raise InputError(
-            f"--uncertainty changes nothing of the network, so {', '.join([*other, *['refine'] * arguments.refine])} "
+            f"--uncertainty trains a small head, on the CPU, and changes nothing of the network, so {', '.join(other)} "
             "cannot be given; expected --steps, --rate or --seed. Leave the others out"
         )
     recipe, init = HeadRecipe.default(arguments.gsd, **changes), registry.load(arguments.init)
