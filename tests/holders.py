@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,13 @@ def write_geotiff(path: Path, *bands: xr.DataArray, descriptions: tuple[str, ...
 def with_offset(ds: xr.Dataset) -> xr.Dataset:
     """DN as from processing baseline 04.00 on: 1000 more where valid."""
     return ds.map(lambda v: v.where(v == 0, v + 1000).astype(v.dtype), keep_attrs=True)
+
+
+def stac_items(folder: Path, scene: xr.Dataset, dates: Sequence[str]) -> list[pystac.Item]:
+    """An item a date over the same bands and classes, in UTM zone 33."""
+    scl = scene.B05.copy(data=np.arange(scene.B05.size).reshape(scene.B05.shape).astype("uint8") % 11 + 1)
+    ds = scene.assign(SCL=scl).rio.write_crs(32633)
+    return [stac_item(folder / str(k), ds, when) for k, when in enumerate(dates)]
 
 
 def stac_item(

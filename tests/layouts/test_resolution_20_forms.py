@@ -11,7 +11,7 @@ import rasterio
 import rioxarray
 import xarray as xr
 from eopf_products import product
-from holders import at_10_m, stac_item, stacked, with_offset, write_geotiff
+from holders import at_10_m, stac_items, stacked, with_offset, write_geotiff
 from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, native
 
 from xr_s2sr import tutorial
@@ -181,10 +181,7 @@ def scene() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def items(scene: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    scl = scene.B05.copy(data=np.arange(3600).reshape(60, 60).astype("uint8") % 11 + 1)
-    folder: Path = tmp_path_factory.mktemp("stac")
-    whens = ("2024-06-01T10:00:00Z", "2024-06-11T10:00:00Z")
-    return [stac_item(folder / str(k), scene.assign(SCL=scl).rio.write_crs(32633), w) for k, w in enumerate(whens)]
+    return stac_items(tmp_path_factory.mktemp("stac"), scene, ("2024-06-01T10:00:00Z", "2024-06-11T10:00:00Z"))
 
 
 @pytest.mark.filterwarnings("ignore:The 'shapely.ops:DeprecationWarning")

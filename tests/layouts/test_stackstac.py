@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from holders import COMMON, at_10_m, same_pixels, stac_item, stacked, with_offset
+from holders import COMMON, at_10_m, same_pixels, stac_item, stac_items, stacked, with_offset
 from scenes import GSD, TWELVE, native
 
 import xr_s2sr
@@ -30,9 +30,7 @@ def scene() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def items(scene: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    scl = scene.B05.copy(data=np.arange(3600).reshape(60, 60).astype("uint8") % 11 + 1)
-    folder = tmp_path_factory.mktemp("stac")
-    return [stac_item(folder / str(k), scene.assign(SCL=scl).rio.write_crs(32633), when) for k, when in enumerate(WHEN)]
+    return stac_items(tmp_path_factory.mktemp("stac"), scene, WHEN)
 
 
 def natively(da: xr.DataArray, scene: xr.Dataset) -> xr.Dataset:
