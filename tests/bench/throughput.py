@@ -1,4 +1,4 @@
-"""Pixels per second on the CPU, and what the package costs besides the network.
+"""Pixels per second of every packaged model on the CPU, and what the package costs besides the network.
 
     python tests/bench/throughput.py [--size 1440] [--repeat 3]
 
@@ -10,12 +10,14 @@ against the best possible tiling (no margin at all).
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from parts import scene
 
 import xr_s2sr
 from xr_s2sr import models
@@ -42,36 +44,25 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     size, repeat = arguments.size, arguments.repeat
-    ds, _ = xr_s2sr.tutorial.synthetic_scene(min(size, 600))
-    tiles = -(-size // 600)
-    # the network's speed does not depend on what it sees: repeat the scene to the size asked for
-    arrays = {name: np.tile(v.values, (tiles, tiles)) for name, v in ds.data_vars.items()}
-    big = ds.isel({dim: [0] for dim in ds.dims}).drop_vars(list(ds.data_vars))
-    big = big.drop_vars([c for c in big.coords if c != "spatial_ref"])
-    for name, v in ds.data_vars.items():
-        gsd = xr_s2sr.BANDS[str(name)].gsd
-        n = size * 10 // gsd
-        coords = {
-            v.dims[0]: 5_600_040.0 - gsd * (np.arange(n) + 0.5),
-            v.dims[1]: 399_960.0 + gsd * (np.arange(n) + 0.5),
-        }
-        big = big.assign_coords(coords).assign({name: (v.dims, arrays[name][:n, :n])})
+    big = scene(size)
+    size = big.sizes["y"]
     megapixels = size * size / 1e6
-    for gsd, bands in ((20, ["B05", "B06", "B07", "B8A", "B11", "B12"]), (60, ["B01", "B09"])):
-        model = models.load(models.DEFAULTS[gsd])
+    for name in models.packaged():
+        model = models.load(name)
+        bands = model.card.targets
         session = engine.runner(model, "cpu")
         plan = make_plan((size, size), TILE, model.card.halo)
         h, w = plan.window_shape
         window = {
-            name: np.random.default_rng(0).random((len(b), h * 10 // g, w * 10 // g), np.float32)
-            for name, b in model.card.inputs.items()
+            port: np.random.default_rng(0).random((len(b), h * 10 // g, w * 10 // g), np.float32)
+            for port, b in model.card.inputs.items()
             for g in [xr_s2sr.BANDS[b[0]].gsd]
         }
         bare = clock(lambda s=session, f=window: s.run(f), repeat) * len(plan)
-        one = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu", threads=1, tile=TILE), repeat)
-        many = clock(lambda b=bands: xr_s2sr.upsample(big, b, device="cpu", tile=TILE), repeat)
+        ours = functools.partial(xr_s2sr.upsample, big, bands, model=model, device="cpu", tile=TILE)
+        one, many = clock(functools.partial(ours, threads=1), repeat), clock(ours, repeat)
         print(
-            f"{gsd} m bands, {size} x {size}, windows of {h} x {w}: {megapixels / one:.2f} Mpixel/s on one thread, "
+            f"{name}, {size} x {size}, windows of {h} x {w}: {megapixels / one:.2f} Mpixel/s on one thread, "
             f"{megapixels / many:.2f} on {default_threads()} ({one / many:.2f} x)\n"
             f"  upsample / bare session on the same windows, one thread: {one / bare:.3f}; "
             f"margin: {len(plan) * h * w / size**2:.2f} x the pixels"
