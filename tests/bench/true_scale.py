@@ -1,7 +1,7 @@
 """How well bands are restored at 10 m, where no truth exists: measured with bands that are hidden.
 
     python tests/bench/true_scale.py --scenes DIR [--steps 2000] [--only B08 B8A ...] [--ways usual sensor all true]
-        [--threads 2] [--json FILE]
+        [--device cuda] [--threads 2] [--json FILE]
 
 A 10 m band is hidden: degraded by 2 it plays a 20 m band beside the real ones, and the band as it was is the truth at
 10 m. For the 60 m task B02, degraded by 6, plays B01, and B8A, degraded by 3, plays B09. The stand-ins get the sensor's
@@ -19,6 +19,7 @@ scale up. The gap closed is (usual - sensor) / (usual - true) at 10 m, and the s
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import time
@@ -37,11 +38,12 @@ from xr_s2sr.quality import PROTOCOLS, bicubic, block_mean, degrade, rmse
 from xr_s2sr.quality.sensor import noise_level
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
-from xr_s2sr.training.degradation import margin, sensor_like, simulated
+from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
 from xr_s2sr.training.loop import make_optimisers
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes
+from xr_s2sr.training.steps import Steps
 
 GROUPS = ("fine", "middle", "hidden")
 #: Ways to learn, and the share of patches that are like the sensor's.
@@ -116,6 +118,9 @@ class Hidden:
 class Net(nn.Module):
     """Our network, small, for one band: trunk on the 20 m grid, depth to space, bilinear skip."""
 
+    lifting: Tensor
+    skip: Tensor
+
     def __init__(self, task: Task, width: int = 48, depth: int = 6) -> None:
         super().__init__()
         fine, middle, _ = task.bands
@@ -124,98 +129,121 @@ class Net(nn.Module):
         self.coarse = nn.Conv2d(len(middle) + 1, width, 3, padding=1)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.tail = nn.Conv2d(width, 4, 3, padding=1)
+        self.register_buffer("lifting", bilinear_phases(1, self.lift))
+        self.register_buffer("skip", bilinear_phases(1, 2 * self.lift))
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
     def forward(self, fine: Tensor, middle: Tensor, hidden: Tensor) -> Tensor:
-        lifted = upsample(hidden, bilinear_phases(1, self.lift), self.lift) if self.lift > 1 else hidden
+        lifted = upsample(hidden, self.lifting, self.lift) if self.lift > 1 else hidden
         x = self.guide(fine) + self.coarse(torch.cat([middle, lifted], dim=1))
         for block in self.blocks:
             x = block(x)
-        factor = 2 * self.lift
-        return F.pixel_shuffle(self.tail(x), 2) + upsample(hidden, bilinear_phases(1, factor), factor)
+        return F.pixel_shuffle(self.tail(x), 2) + upsample(hidden, self.skip, 2 * self.lift)
 
 
 class Pairs:
     """Random pairs of inputs and truth in one of the ways, in DN / 2000."""
 
-    def __init__(self, scenes: Sequence[Hidden], task: Task, way: str, seed: int) -> None:
-        self.scenes, self.task, self.way = scenes, task, way
-        self.rng = np.random.default_rng(seed)
-        self.cutter = Cutter(self.rng)
+    def __init__(
+        self, scenes: Sequence[Hidden], task: Task, way: str, n: int, size: int, generator: torch.Generator
+    ) -> None:
+        self.task, self.way, self.n, self.generator = task, way, n, generator
+        if way == "true":
+            sides, m, names = (*task.sides, task.gsd // task.native), 0, (*GROUPS, "truth")
+        else:
+            sides, m, names = tuple(side * task.factor for side in task.sides), margin(task.factor), GROUPS
+        self.margin = m
+        self.cutter = Cutter(scenes, size, sides, (m,) * len(sides), names, generator)
 
-    def batch(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
-        task, sides = self.task, self.task.sides
+    def batch(self) -> tuple[list[Tensor], Tensor]:
+        cut, levels = self.cutter.cut(self.n)
         if self.way == "true":
-            per_cell = (*sides, task.gsd // task.native)
-            cut, _ = self.cutter.cut(self.scenes, n, size, per_cell, (0,) * 4, (*GROUPS, "truth"))
             return self.augmented(cut[:3], cut[3])
-        m, per_cell = margin(task.factor), tuple(side * task.factor for side in sides)
-        cut, levels = self.cutter.cut(self.scenes, n, size, per_cell, (m,) * 3, GROUPS)
-        like = sensor_like(self.rng, n, SHARES[self.way])
-        inputs = simulated(cut, levels, task.bands, task.factor, like, self.rng)
+        task, m = self.task, self.margin
+        like = uniform(self.generator, self.n, 1) < SHARES[self.way]
+        inputs = simulated(cut, levels, task.bands, task.factor, like, self.generator)
         return self.augmented(inputs, cut[2][..., m:-m, m:-m])
 
     def augmented(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Gain and offset per patch, and noise on some, as the packaged recipe has them."""
-        rng, n, how = self.rng, len(truth), Augmentation()
-        gain = np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1)))
-        shift = rng.uniform(-300, 1500, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.shifted)
-        noise = rng.uniform(0, how.noise, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.noisy)
-        g, s, e = (torch.from_numpy(x.astype(np.float32)) for x in (gain, shift, noise))
-        return [(x * g + s + e * torch.randn(x.shape)) / SCALE for x in inputs], (truth * g + s) / SCALE
+        how, generator, one = Augmentation(), self.generator, (self.n, 1, 1, 1)
+        g = torch.exp(how.gain * (2 * uniform(generator, *one) - 1))
+        s = (1800 * uniform(generator, *one) - 300) * (uniform(generator, *one) < how.shifted)
+        e = how.noise * uniform(generator, *one) * (uniform(generator, *one) < how.noisy)
+        return [(x * g + s + e * normal(generator, *x.shape)) / SCALE for x in inputs], (truth * g + s) / SCALE
 
 
-def trained(task: Task, way: str, scenes: Sequence[Hidden], steps: int, seed: int) -> Net:
+def trained(task: Task, way: str, scenes: Sequence[Hidden], steps: int, seed: int, device: str) -> Net:
     """Return a network that learned for some minutes."""
     torch.manual_seed(seed)
-    net, pairs = Net(task), Pairs(scenes, task, way, seed)
-    recipe = Recipe(gsd=task.gsd, steps=steps, warmup=min(100, steps // 4))
-    optimisers = make_optimisers(net, recipe)
+    generator = seeded(seed, device=device)
+    net = Net(task).to(device)
     n, size = (16, 24) if task.gsd == 20 else (16, 8)
-    for step in range(steps):
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-        inputs, truth = pairs.batch(n, size)
+    pairs = Pairs(scenes, task, way, n, size, generator)
+    recipe = Recipe(gsd=task.gsd, steps=steps, warmup=min(100, steps // 4))
+    average = copy.deepcopy(net)
+    runner = Steps(net, average, make_optimisers(net, recipe), generator)
+
+    def error() -> Tensor:
+        inputs, truth = pairs.batch()
         out = net(*inputs)
         border = out.shape[-1] // size * (2 if task.gsd == 20 else 1)
         if out.shape[-1] != truth.shape[-1]:
             out, border = F.avg_pool2d(out, 2), border // 2
-        loss = (out - truth)[..., border:-border, border:-border].abs().mean()
-        net.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 0.3)
-        for optimiser in optimisers:
-            optimiser.step()
-    return net
+        return (out - truth)[..., border:-border, border:-border].abs().mean()
+
+    for step in range(steps):
+        runner.step("", error, learning_rate(recipe, step), 1 - min(recipe.average, (step + 1) / (step + 11)))
+    return average.cpu()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Inputs of a network, what it should restore, and the RMSE of bicubic interpolation."""
+
+    what: str
+    inputs: list[np.ndarray]
+    truth: np.ndarray
+    plain: float
+
+
+#: Pixels of the restored image that are left out at each side.
+BORDER = 12
+
+
+def trials(task: Task, scenes: Sequence[Hidden]) -> list[Trial]:
+    """Simulate the trials of a task: at the true scale, and one scale up by every protocol."""
+    made = []
+    for scene in scenes:
+        found = {"true scale": (scene.inputs, scene.truth[0])}
+        if min(scene.hidden.shape[-2:]) >= 30:
+            for protocol in PROTOCOLS:
+                low = [
+                    np.stack([degrade(x, task.factor, protocol, band=b) for b, x in zip(bands, stack, strict=True)])
+                    for bands, stack in zip(task.bands, scene.inputs, strict=True)
+                ]
+                found[protocol] = low, scene.hidden[0]
+        for what, (inputs, truth) in found.items():
+            plain = matched(bicubic(inputs[2][0], task.gsd // 10), truth)
+            scaled = [(x / SCALE).astype(np.float32)[None] for x in inputs]
+            made.append(Trial(what, scaled, truth, float(rmse(plain[None], truth[None], BORDER)[0])))
+    return made
+
+
+def matched(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return an image with the pixels of the truth: those of B8A have 20 m."""
+    return image if image.shape == truth.shape else block_mean(image, 2)
 
 
 @torch.no_grad()
-def scores(net: Net, task: Task, scenes: Sequence[Hidden]) -> dict[str, float]:
+def scores(net: Net, made: Sequence[Trial]) -> dict[str, float]:
     """RMSE / RMSE(bicubic) at the true scale and, by every protocol, one scale up; mean over scenes."""
     found: dict[str, list[float]] = {key: [] for key in ("true scale", *PROTOCOLS)}
-    for scene in scenes:
-        found["true scale"].append(ratio(net, task, scene.inputs, scene.truth[0]))
-        if min(scene.hidden.shape[-2:]) < 30:
-            continue
-        for protocol in PROTOCOLS:
-            low = [
-                np.stack([degrade(x, task.factor, protocol, band=b) for b, x in zip(bands, stack, strict=True)])
-                for bands, stack in zip(task.bands, scene.inputs, strict=True)
-            ]
-            found[protocol].append(ratio(net, task, low, scene.hidden[0]))
+    for trial in made:
+        restored = matched(net(*map(torch.from_numpy, trial.inputs))[0, 0].numpy() * SCALE, trial.truth)
+        found[trial.what].append(float(rmse(restored[None], trial.truth[None], BORDER)[0]) / trial.plain)
     return {key: float(np.mean(values)) for key, values in found.items()}
-
-
-def ratio(net: Net, task: Task, inputs: Sequence[np.ndarray], truth: np.ndarray) -> float:
-    """RMSE / RMSE(bicubic); 12 pixels of the coarse grid, or of 40 m, are left out at each side."""
-    restored = net(*(torch.from_numpy((x / SCALE).astype(np.float32))[None] for x in inputs))[0, 0].numpy() * SCALE
-    plain = bicubic(inputs[2][0], task.gsd // 10)
-    if restored.shape != truth.shape:
-        restored, plain = block_mean(restored, 2), block_mean(plain, 2)
-    border = 12
-    return float(rmse(restored[None], truth[None], border)[0] / rmse(plain[None], truth[None], border)[0])
 
 
 def summary(results: Sequence[dict[str, object]]) -> list[str]:
@@ -238,6 +266,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--only", nargs="+", help="tasks, as band or band:gsd")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--device", default="cpu", help="where PyTorch computes, such as cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -253,10 +282,11 @@ def main() -> int:
             continue
         least = 12 * task.gsd // 10 * 2
         sets = [[Hidden.of(s, task) for s in group if min(s.b10.shape[-2:]) > least] for group in (learn, judge)]
+        judged = trials(task, sets[1])
         for way in arguments.ways:
             started = time.monotonic()
-            net = trained(task, way, sets[0], arguments.steps, arguments.seed)
-            got = scores(net, task, sets[1])
+            net = trained(task, way, sets[0], arguments.steps, arguments.seed, arguments.device)
+            got = scores(net, judged)
             results.append({"hidden": task.band, "plays": f"{task.gsd} m", "learned": way, **got})
             values = "  ".join(f"{got[p]:.3f}" for p in PROTOCOLS)
             line = f"{task.band:<8} {task.gsd} m    {way:<9} {got['true scale']:>8.3f}                   {values}"

@@ -36,7 +36,7 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
 
 @pytest.mark.parametrize(("gsd", "size", "proxy"), [(20, 12, False), (60, 4, False), (60, 4, True)])
 def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, size: int, proxy: bool) -> None:
-    patches = data.Patches(scenes, gsd, np.random.default_rng(0))
+    patches = data.Patches(scenes, gsd, degradation.seeded(0))
     inputs, truth, present = patches.batch(3, size, proxy)
     factor = data.FACTOR[gsd]
     shapes = [tuple(x.shape) for x in inputs]
@@ -53,7 +53,7 @@ def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, siz
 def test_truth_and_input_show_the_same_place(scenes: list[scene_room.Scene]) -> None:
     """Degrading the truth gives the input back, up to blur and noise: no shift, no mixed-up bands."""
     whole = data.Augmentation(dropped=0.0)
-    inputs, truth, _ = data.Patches(scenes[:1], 20, np.random.default_rng(1), whole).batch(8, 16)
+    inputs, truth, _ = data.Patches(scenes[:1], 20, degradation.seeded(1), whole).batch(8, 16)
     mean = truth.reshape(8, 6, 16, 2, 16, 2).mean(dim=(3, 5))
     for band in range(6):
         a, b = inputs[1][:, band].flatten().numpy(), mean[:, band].flatten().numpy()
@@ -62,7 +62,7 @@ def test_truth_and_input_show_the_same_place(scenes: list[scene_room.Scene]) -> 
 
 def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.Scene]) -> None:
     tiny = replace(scenes[0], b10=scenes[0].b10[:, :36, :36], b20=scenes[0].b20[:, :18, :18], b60=None)
-    inputs, truth, _ = data.Patches([tiny], 20, np.random.default_rng(0)).batch(2, 24)
+    inputs, truth, _ = data.Patches([tiny], 20, degradation.seeded(0)).batch(2, 24)
     assert truth.shape[-1] == 48
     assert inputs[1].shape[-1] == 24
 
@@ -79,12 +79,12 @@ def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_ro
         ([tiny, *scenes], size, with_60),
         ([tiny], 11, [tiny]),
     ):
-        pairs = data.Patches(given, 60, np.random.default_rng(0))
+        pairs = data.Patches(given, 60, degradation.seeded(0))
         assert [s.name for s in data.large_enough(pairs.scenes, side)] == [s.name for s in expected]
 
 
 def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]) -> None:
-    draw = data.Patches(scenes, 20, np.random.default_rng(0), data.Augmentation(dropped=1.0))
+    draw = data.Patches(scenes, 20, degradation.seeded(0), data.Augmentation(dropped=1.0))
     inputs, _, present = draw.batch(256, 8)
     there = inputs[1].abs().amax(dim=(2, 3)) > 0
     assert (there == present.bool()).all()
@@ -98,7 +98,7 @@ def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]
 def test_half_of_the_patches_that_lack_bands_have_swir_bands_alone(scenes: list[scene_room.Scene]) -> None:
     for share, least, most in ((0.0, 0.02, 0.3), (0.5, 0.4, 0.75), (1.0, 1.0, 1.0)):
         how = data.Augmentation(dropped=1.0, only_swir=share)
-        _, _, present = data.Patches(scenes, 20, np.random.default_rng(1), how).batch(128, 4)
+        _, _, present = data.Patches(scenes, 20, degradation.seeded(1), how).batch(128, 4)
         assert least <= float((present[:, :4].sum(dim=1) == 0).float().mean()) <= most
 
 
@@ -106,13 +106,13 @@ def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.Scene]) -> 
     seen = []
     for share in (0.0, 1.0):
         how = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0, shifted=share)
-        seen.append(data.Patches(scenes, 20, np.random.default_rng(2), how).batch(128, 4)[1].mean(dim=(1, 2, 3)))
+        seen.append(data.Patches(scenes, 20, degradation.seeded(2), how).batch(128, 4)[1].mean(dim=(1, 2, 3)))
     assert not torch.allclose(seen[0], seen[1])
     assert float(seen[1].std()) > float(seen[0].std())
 
 
 def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_room.Scene]) -> None:
-    draw = data.Patches(scenes, 60, np.random.default_rng(0), data.Augmentation(dropped=1.0))
+    draw = data.Patches(scenes, 60, degradation.seeded(0), data.Augmentation(dropped=1.0))
     inputs, _, present = draw.batch(64, 4)
     none = (inputs[1].abs().amax(dim=(1, 2, 3)) == 0).float().mean()
     assert 0.3 < none < 0.8
@@ -123,7 +123,7 @@ def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> Non
     """Inputs and truth of B01 and B09 by the same gain, each its own; the guide stays."""
     still = data.Augmentation(sensor=0, gain=0, air=(0, 0), noisy=0, dropped=0)
     drawn = [
-        data.Patches(scenes[:1], 60, np.random.default_rng(5), how).batch(1, 4)
+        data.Patches(scenes[:1], 60, degradation.seeded(5), how).batch(1, 4)
         for how in (still, replace(still, air=(0.25, 0.8)))
     ]
     (inputs, truth, _), (changed, changed_truth, _) = drawn
@@ -137,9 +137,9 @@ def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> Non
 def test_noise_is_on_the_inputs_only(scenes: list[scene_room.Scene]) -> None:
     """The same draw with and without noise differs by noise of the size asked for, in the inputs only."""
     quiet, loud = (
-        data.Patches(
-            scenes, 20, np.random.default_rng(0), data.Augmentation(noise=noise, noisy=1.0, dropped=0.0)
-        ).batch(16, 12)
+        data.Patches(scenes, 20, degradation.seeded(0), data.Augmentation(noise=noise, noisy=1.0, dropped=0.0)).batch(
+            16, 12
+        )
         for noise in (0.0, 20.0)
     )
     torch.testing.assert_close(quiet[1], loud[1])
@@ -155,7 +155,7 @@ def test_sensor_like_patches_have_the_noise_given_back(share: float) -> None:
     b10, b20 = (rng.normal(3000, 20.0, (n, side, side)).astype(np.float32) for n, side in ((4, 480), (6, 240)))
     scene = scene_room.Scene("white", "train", b10, b20, None, "L2A")
     still = data.Augmentation(sensor=share, gain=0, shifted=0, noisy=0, dropped=0)
-    inputs, _, _ = data.Patches([scene], 20, np.random.default_rng(6), still).batch(64, 12)
+    inputs, _, _ = data.Patches([scene], 20, degradation.seeded(6), still).batch(64, 12)
     level = scene.noise["b20"].mean()
     assert 12 < level < 20  # of the flattest tenth
     sigma = np.mean([sensor_sigma(2, NOMINAL_MTF[band]) for band in BY_GSD[20]])
@@ -170,7 +170,7 @@ def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.Scene]) -> 
     b10[:, 100:140, 90:120] = np.nan
     holed = replace(scenes[0], b10=b10)
     assert not holed.all_valid
-    inputs, truth, _ = data.Patches([holed], 20, np.random.default_rng(0)).batch(32, 12)
+    inputs, truth, _ = data.Patches([holed], 20, degradation.seeded(0)).batch(32, 12)
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
     with pytest.raises(InputError, match="without invalid pixels"):
-        data.Patches([replace(holed, b10=np.full_like(b10, np.nan))], 20, np.random.default_rng(0)).batch(1, 12)
+        data.Patches([replace(holed, b10=np.full_like(b10, np.nan))], 20, degradation.seeded(0)).batch(1, 12)

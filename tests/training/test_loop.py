@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.training import data, loop, losses, networks  # noqa: E402
+from xr_s2sr.training import data, degradation, loop, losses, networks  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
@@ -38,7 +37,7 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tm
     torch.manual_seed(recipe.seed)
     before = networks.build("coarse", 20, 8, 1)  # as it started
     # on one and the same batch: losses of different ones differ by more than so few steps bring
-    inputs, truth, present = data.Patches(scenes, 20, np.random.default_rng(9)).batch(16, 16)
+    inputs, truth, present = data.Patches(scenes, 20, degradation.seeded(9)).batch(16, 16)
     with torch.no_grad():
         errors = [float(losses.mean_error(n(*inputs), truth, present)) for n in (before, net)]
     assert errors[1] < 0.9 * errors[0]
@@ -86,22 +85,21 @@ def test_the_loss_leaves_dropped_bands_out() -> None:
     assert float(losses.mean_error(restored, truth, present)) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_lessons_are_in_the_orientation_of_the_pupil(turns: int) -> None:
+def test_lessons_are_in_the_orientation_of_the_pupil() -> None:
     """A teacher that is indifferent to orientation teaches the same in any."""
 
     def mean(b10: torch.Tensor, b20: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
 
-    b10, b20 = torch.rand(2, 4, 12, 8), torch.rand(2, 6, 6, 4)
-    got = losses.lessons([mean], [b10, b20], np.random.default_rng(turns))  # type: ignore[arg-type]
+    b10, b20 = torch.rand(16, 4, 12, 12), torch.rand(16, 6, 6, 6)
+    got = losses.lessons([mean], [b10, b20], degradation.seeded(0))  # type: ignore[arg-type]
     torch.testing.assert_close(got, mean(b10, b20))
 
 
 def test_several_teachers_teach_their_mean() -> None:
     b10, b20 = torch.rand(2, 4, 12, 12), torch.rand(2, 6, 6, 6)
     one, other = (lambda b10, b20, f=f: f * torch.ones(2, 6, 12, 12) for f in (1.0, 4.0))
-    got = losses.lessons([one, other], [b10, b20], np.random.default_rng(0))  # type: ignore[list-item]
+    got = losses.lessons([one, other], [b10, b20], degradation.seeded(0))  # type: ignore[list-item]
     torch.testing.assert_close(got, torch.full((2, 6, 12, 12), 2.5))
 
 
@@ -124,8 +122,7 @@ def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene
         clean_teacher=teacher("clean"),
         log=lambda line: None,
     )
-    assert seen["noisy"] == 24  # it sees all, and its results for clean patches are replaced
-    assert 0 < seen["clean"] < 24
+    assert seen == {"noisy": 24, "clean": 24}  # each sees all, and one of the two results is taken
 
 
 def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
@@ -136,7 +133,7 @@ def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.Scene], tm
     quiet: list[str] = []
     student = loop.train(recipe, scenes, tmp_path / "a.pt", teachers=[teacher], log=quiet.append)
     alone = loop.train(recipe, scenes, tmp_path / "b.pt", log=quiet.append)
-    inputs, _, _ = data.Patches(scenes, 20, np.random.default_rng(3)).batch(4, 8)
+    inputs, _, _ = data.Patches(scenes, 20, degradation.seeded(3)).batch(4, 8)
     with torch.no_grad():
         want = teacher(*inputs)
         assert (student(*inputs) - want).abs().mean() < 0.5 * (alone(*inputs) - want).abs().mean()

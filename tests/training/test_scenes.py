@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
 from xr_s2sr.errors import BandError, InputError  # noqa: E402
-from xr_s2sr.training import data  # noqa: E402
+from xr_s2sr.training import data, degradation  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def test_a_dataset_is_a_scene() -> None:
     assert scene.b60 is not None
     assert scene.b60.shape == (2, 19, 19)
     assert not scene.all_valid
-    again = data.Patches([scene], 20, np.random.default_rng(0)).batch(1, 6)[1]
+    again = data.Patches([scene], 20, degradation.seeded(0)).batch(1, 6)[1]
     assert torch.isfinite(again).all()
     with pytest.raises(BandError, match="missing B8A; training needs"):
         scene_room.scene_of(ds.drop_vars("B8A"), "mine")

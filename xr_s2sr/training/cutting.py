@@ -1,4 +1,4 @@
-"""Patches cut from scenes at random places, turned and mirrored."""
+"""Patches cut from scenes at random places, turned and mirrored, on the device where a network is trained."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from torch import Tensor
 
 from xr_s2sr.errors import InputError
 
-#: Random places looked at for a patch without invalid pixels.
-TRIES = 200
 Array = NDArray[np.float32]
 #: Patches of each band group, and the noise of the scenes that they come from.
 Cut = tuple[list[Tensor], list[Tensor]]
@@ -33,73 +31,126 @@ class Source(Protocol):
 
 
 class Cutter:
-    """Cuts patches, and keeps the scenes as it padded them.
+    """Cuts patches of one shape from scenes that it keeps on a device.
+
+    Everything random is drawn by the generator, on its device: nothing waits for the CPU, so that the steps of a
+    training can be recorded (:mod:`xr_s2sr.training.steps`).
 
     Parameters
     ----------
-    rng : numpy Generator
+    scenes : sequence of Source
+    cells : int
+        Side of a patch, in pixels of the coarsest band group.
+    per_cell : tuple of int
+        Pixels of each band group along a cell's side.
+    margins : tuple of int
+        Pixels of each band group around a patch.
+    names : tuple of str
+        Attributes of the band groups.
+    generator : torch.Generator
+
+    Raises
+    ------
+    InputError
+        If a scene has nowhere a patch without invalid pixels.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self._padded: dict[tuple[str, int, tuple[int, ...]], tuple[Array, ...]] = {}
-
-    def cut(
+    def __init__(
         self,
         scenes: Sequence[Source],
-        n: int,
         cells: int,
         per_cell: tuple[int, ...],
         margins: tuple[int, ...],
         names: tuple[str, ...],
-    ) -> Cut:
-        """Cut n patches of `cells` x `cells` cells; per_cell pixels of each band group lie along a cell's side.
+        generator: torch.Generator,
+    ) -> None:
+        self.generator, device = generator, generator.device
+        self.sides = [cells * k + 2 * m for k, m in zip(per_cell, margins, strict=True)]
+        self.per_cell = per_cell
+        padded = [mirrored(scene, cells, per_cell, margins, names) for scene in scenes]
+        size = torch.tensor([getattr(scene, names[0])[0].size for scene in scenes], dtype=torch.float64)
+        self.share = (size.sqrt() / size.sqrt().sum()).cumsum(0)[:-1].contiguous().to(device)
+        places = [self._places(*args) for args in zip(scenes, padded, strict=True)]
+        counts = torch.tensor([len(own) for own in places])
+        self.places = torch.from_numpy(np.concatenate(places)).to(device)
+        self.count, self.first = counts.to(device), (counts.cumsum(0) - counts).to(device)
+        self.across = torch.tensor([(arrays[-1].shape[-1] - self.sides[-1]) // per_cell[-1] + 1 for arrays in padded])
+        self.across = self.across.to(device)
+        self.groups = [Flat([arrays[k] for arrays in padded], device) for k in range(len(names))]
+        self.levels = [torch.from_numpy(np.stack([scene.noise[name] for scene in scenes])).to(device) for name in names]
 
-        Returns the patches, (n, bands, y, x) of each group, and the noise of their scenes, (n, bands), in DN.
-        """
-        weight = np.array([np.sqrt(getattr(scene, names[0])[0].size) for scene in scenes])
-        picks = self.rng.choice(len(scenes), size=n, p=weight / weight.sum())
-        out: list[list[Array]] = [[] for _ in names]
-        for pick in picks:
-            cut = self._place(scenes[pick], cells, per_cell, margins, names)
-            turns, flip = int(self.rng.integers(4)), self.rng.integers(2)
-            for group, patch in zip(out, cut, strict=True):
-                turned = np.rot90(patch, turns, axes=(1, 2))
-                group.append(turned[:, :, ::-1] if flip else turned)
-        levels = [torch.from_numpy(np.stack([scenes[pick].noise[name] for pick in picks])) for name in names]
-        return [torch.from_numpy(np.ascontiguousarray(np.stack(group))) for group in out], levels
-
-    def _place(
-        self, scene: Source, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
-    ) -> list[Array]:
-        """Cut one patch of every band group at a random place without invalid pixels."""
-        arrays, (rows, cols) = self._pad(scene, cells, per_cell, margins, names)
-        for _ in range(TRIES):
-            y, x = self.rng.integers(0, rows - cells + 1), self.rng.integers(0, cols - cells + 1)
-            cut = [
-                array[:, y * k : (y + cells) * k + 2 * m, x * k : (x + cells) * k + 2 * m]
-                for array, k, m in zip(arrays, per_cell, margins, strict=True)
-            ]
-            if scene.all_valid or all(np.isfinite(patch).all() for patch in cut):
-                return cut
-        raise InputError(
-            f"the scene {scene.name!r} has hardly a square of {cells * per_cell[0] * 10} m without invalid pixels; "
-            "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
+    def cut(self, n: int) -> Cut:
+        """Return n patches, (n, bands, y, x) of each group, and the noise of their scenes, (n, bands), in DN."""
+        scene, place, turn = torch.rand(
+            (3, n), generator=self.generator, device=self.places.device, dtype=torch.float64
         )
+        which = torch.searchsorted(self.share, scene)
+        at = self.places[self.first[which] + (place * self.count[which]).long()]
+        corner = torch.stack([at // self.across[which], at % self.across[which]], dim=1)
+        turn = (turn * 8).long()
+        out = [
+            group.patches(which, corner * k, side, turn)
+            for group, side, k in zip(self.groups, self.sides, self.per_cell, strict=True)
+        ]
+        return out, [level[which] for level in self.levels]
 
-    def _pad(
-        self, scene: Source, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
-    ) -> tuple[tuple[Array, ...], tuple[int, int]]:
-        """Mirror a scene at its borders (margins, and up to one patch where the scene is smaller)."""
-        h, w = getattr(scene, names[-1]).shape[-2:]
-        h, w = h // per_cell[-1], w // per_cell[-1]
-        extra = max(0, cells - h), max(0, cells - w)
-        key = (scene.name, cells, per_cell)
-        if key not in self._padded:
-            padded = []
-            for name, k, m in zip(names, per_cell, margins, strict=True):
-                array = getattr(scene, name)[:, : h * k, : w * k]
-                below, right = m + extra[0] * k, m + extra[1] * k
-                padded.append(np.pad(array, [(0, 0), (m, below), (m, right)], mode="symmetric"))
-            self._padded[key] = tuple(padded)
-        return self._padded[key], (h + extra[0], w + extra[1])
+    def _places(self, scene: Source, arrays: Sequence[Array]) -> NDArray[np.int32]:
+        """Return the upper left cells, counted along the rows, of all patches without invalid pixels."""
+        free = np.ones([(n - self.sides[-1]) // self.per_cell[-1] + 1 for n in arrays[-1].shape[-2:]], np.bool_)
+        for array, side, k in zip(arrays, self.sides, self.per_cell, strict=True):
+            if not scene.all_valid:
+                sums = np.pad((~np.isfinite(array)).any(axis=0).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+                (top, bottom), (left, right) = ((k * np.arange(n), k * np.arange(n) + side) for n in free.shape)
+                corners = (sums[np.ix_(y, x)] for y in (bottom, top) for x in (right, left))
+                lower_right, lower_left, upper_right, upper_left = corners
+                free &= lower_right - lower_left - upper_right + upper_left == 0
+        found = np.flatnonzero(free).astype(np.int32)
+        if not len(found):
+            raise InputError(
+                f"the scene {scene.name!r} has no square of {self.sides[0] * 10} m without invalid pixels; "
+                "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
+            )
+        return found
+
+
+class Flat:
+    """The pixels of one band group of all scenes, one after the other, and what finds one there."""
+
+    def __init__(self, arrays: Sequence[Array], device: torch.device) -> None:
+        # all bands of a pixel side by side: one index finds them
+        pixels = [array.reshape(len(array), -1).T for array in arrays]
+        self.values = torch.from_numpy(np.concatenate(pixels)).to(device)
+        sizes = torch.tensor([len(own) for own in pixels])
+        self.first = (sizes.cumsum(0) - sizes).to(device)
+        self.width = torch.tensor([array.shape[-1] for array in arrays]).to(device)
+
+    def patches(self, which: Tensor, corner: Tensor, side: int, turn: Tensor) -> Tensor:
+        """Return squares (N, bands, side, side) of scenes at upper left corners (N, 2), each turned as its own says."""
+        i = torch.arange(side, device=self.values.device)
+        row, col = oriented(i[:, None].expand(side, side), i.expand(side, side), turn)
+        width = self.width[which]
+        first = self.first[which] + corner[:, 0] * width + corner[:, 1]
+        found = self.values[first[:, None, None] + row * width[:, None, None] + col]
+        return found.permute(0, 3, 1, 2).contiguous()
+
+
+def oriented(row: Tensor, col: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns, (N, side, side), of squares that are transposed and mirrored as `turn`, 0 to 7, says."""
+    transposed, upside_down, mirrored = (((turn >> bit) & 1).bool()[:, None, None] for bit in range(3))
+    last = row.shape[-1] - 1
+    row, col = torch.where(transposed, col, row), torch.where(transposed, row, col)
+    return torch.where(upside_down, last - row, row), torch.where(mirrored, last - col, col)
+
+
+def mirrored(
+    scene: Source, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
+) -> list[Array]:
+    """Mirror a scene at its borders: margins, and up to one patch where the scene is smaller."""
+    h, w = (n // per_cell[-1] for n in getattr(scene, names[-1]).shape[-2:])
+    extra = max(0, cells - h), max(0, cells - w)
+    padded = []
+    for name, k, m in zip(names, per_cell, margins, strict=True):
+        array = getattr(scene, name)[:, : h * k, : w * k]
+        below, right = m + extra[0] * k, m + extra[1] * k
+        padded.append(np.pad(array, [(0, 0), (m, below), (m, right)], mode="symmetric"))
+    return padded

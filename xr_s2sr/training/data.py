@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.cutting import Cut, Cutter
-from xr_s2sr.training.degradation import margin, sensor_like, simulated, torch_generator
+from xr_s2sr.training.degradation import margin, normal, simulated, uniform
 from xr_s2sr.training.scenes import Scene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
 SCALE = 2000.0
 #: Factor of the degradation that makes the pairs, by the GSD of the bands a network restores.
 FACTOR = {20: 2, 60: 6}
-
-#: B11, B12, and both: places among the 20 m bands.
-_SWIR = np.array([4]), np.array([5]), np.array([4, 5])
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -62,14 +55,14 @@ class Augmentation:
 
 
 class Patches:
-    """An endless source of training batches.
+    """An endless source of training batches, made on the device of its generator.
 
     Parameters
     ----------
     scenes : list of Scene
     gsd : {20, 60}
         GSD of the bands to restore.
-    rng : numpy Generator
+    generator : torch.Generator
     augmentation : Augmentation
 
     Notes
@@ -78,13 +71,13 @@ class Patches:
     """
 
     def __init__(
-        self, scenes: list[Scene], gsd: int, rng: np.random.Generator, augmentation: Augmentation | None = None
+        self, scenes: list[Scene], gsd: int, generator: torch.Generator, augmentation: Augmentation | None = None
     ) -> None:
         self.augmentation = augmentation or Augmentation()
         self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
         self.proxy_scenes = scenes  # for the 60 m task any scene can lend 20 m bands in the place of 60 m bands
-        self.gsd, self.rng = gsd, rng
-        self.cutter = Cutter(rng)
+        self.gsd, self.generator = gsd, generator
+        self._cutters: dict[tuple[str, int], Cutter] = {}
         #: Which patches of the last batch have the sensor's blur and noise, (N, 1).
         self.sensor = torch.zeros(0, 1, dtype=torch.bool)
 
@@ -99,13 +92,21 @@ class Patches:
             (N, targets, y, x), the same augmentation without the noise.
         present : Tensor
             (N, targets), 1 where the band is there to be restored, 0 where it was dropped.
+
+        Raises
+        ------
+        InputError
+            If a scene has nowhere a patch without invalid pixels.
         """
+        self.sensor = uniform(self.generator, n, 1) < self.augmentation.sensor
         if proxy:
             return self._drop(*self._augment(*self._proxy60(n, size)))
-        cut, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
-        fine, factor = (cut, 2) if self.gsd == 20 else (self._atmospheric_gain(*cut), 6)
+        fine, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
+        factor = FACTOR[self.gsd]
         bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
-        inputs = simulated(fine, levels, bands, factor, self._sensor_like(n), self.rng)
+        if self.gsd == 60:
+            fine = self._atmospheric_gain(*fine)
+        inputs = simulated(fine, levels, bands, factor, self.sensor, self.generator)
         m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
 
@@ -119,23 +120,33 @@ class Patches:
         present : Tensor
             (N, targets), as in :meth:`batch`.
         """
-        per_cell, names = ((2, 1), ("b10", "b20")) if self.gsd == 20 else ((6, 3, 1), ("b10", "b20", "b60"))
-        scenes = self.scenes if self.gsd == 20 else large_enough(self.scenes, size)
-        bands, _ = self.cutter.cut(scenes, n, size, per_cell, (0,) * len(names), names)
+        if self.gsd == 20:
+            bands, _ = self._cut("native", self.scenes, n, size, {"b10": (2, 0), "b20": (1, 0)})
+        else:
+            groups = {"b10": (6, 0), "b20": (3, 0), "b60": (1, 0)}
+            bands, _ = self._cut("native", large_enough(self.scenes, size), n, size, groups)
         inputs, truth = self._augment(bands, bands[-1])
         inputs, _, present = self._drop(inputs, truth)
         return inputs, present
 
     # -- where patches come from ------------------------------------------------------------------------------
 
+    def _cut(self, kind: str, scenes: list[Scene], n: int, cells: int, groups: dict[str, tuple[int, int]]) -> Cut:
+        """Cut patches of one kind; groups are pixels along a cell, and margin, by attribute."""
+        key = kind, cells
+        if key not in self._cutters:
+            per_cell, margins = zip(*groups.values(), strict=True)
+            self._cutters[key] = Cutter(scenes, cells, per_cell, margins, tuple(groups), self.generator)
+        return self._cutters[key].cut(n)
+
     def _cut20(self, n: int, size: int) -> Cut:
         m = margin(2)
-        return self.cutter.cut(self.scenes, n, 2 * size, (2, 1), (m, m), ("b10", "b20"))
+        return self._cut("20", self.scenes, n, 2 * size, {"b10": (2, m), "b20": (1, m)})
 
     def _cut60(self, n: int, size: int) -> Cut:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        scenes = large_enough(self.scenes, 6 * size)
-        return self.cutter.cut(scenes, n, 6 * size, (6, 3, 1), (12, 12, 12), ("b10", "b20", "b60"))
+        m, scenes = margin(6), large_enough(self.scenes, 6 * size)
+        return self._cut("60", scenes, n, 6 * size, {"b10": (6, m), "b20": (3, m), "b60": (1, m)})
 
     def _proxy60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """The 60 m task played with other bands: two 20 m bands, degraded by 6, are restored to 20 m.
@@ -143,68 +154,76 @@ class Patches:
         The 10 m and 20 m bands are degraded by 2; in the 20 m stack the two bands that pose are overwritten by
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
-        cells = 6 * size
-        (b10, b20), (level10, level20) = self.cutter.cut(self.proxy_scenes, n, cells, (2, 1), (12, 12), ("b10", "b20"))
+        m, generator = margin(6), self.generator
+        groups = {"b10": (2, m), "b20": (1, m)}
+        (b10, b20), (level10, level20) = self._cut("proxy", self.proxy_scenes, n, 6 * size, groups)
         # which bands pose: any two, in the order of their wavelengths
-        pair = np.sort(np.stack([self.rng.choice(6, 2, replace=False) for _ in range(n)]), axis=1)
-        rows = torch.arange(n)[:, None]
-        chosen = rows, torch.from_numpy(pair)
-        truth, like = b20[chosen], self._sensor_like(n)
-        (low60,) = simulated([truth], [level20[chosen]], [BY_GSD[20][2:4]], 6, like, self.rng)
-        trim = 12 - margin(2)
+        pair = uniform(generator, n, 6).argsort(dim=1)[:, :2].sort(dim=1).values
+        truth = picked(b20, pair)
+        (low60,) = simulated([truth], [picked(level20, pair)], [BY_GSD[20][2:4]], 6, self.sensor, generator)
+        trim = m - margin(2)
         near = [x[..., trim:-trim, trim:-trim] for x in (b10, b20)]
-        low10, low20 = simulated(near, [level10, level20], [BY_GSD[10], BY_GSD[20]], 2, like, self.rng)
-        for i, (a, b) in enumerate(pair):
-            left = [k for k in range(6) if k not in (a, b)]
-            for k in (a, b):
-                low20[i, k] = low20[i, min(left, key=lambda j: (abs(j - k), j))]
-        return [low10, low20, low60], truth[..., 12:-12, 12:-12]
+        low10, low20 = simulated(near, [level10, level20], [BY_GSD[10], BY_GSD[20]], 2, self.sensor, generator)
+        return [low10, picked(low20, neighbours(pair)), low60], truth[..., m:-m, m:-m]
 
     # -- what happens to them ---------------------------------------------------------------------------------
 
-    def _sensor_like(self, n: int) -> Tensor:
-        self.sensor = sensor_like(self.rng, n, self.augmentation.sensor)
-        return self.sensor
-
     def _atmospheric_gain(self, b10: Tensor, b20: Tensor, b60: Tensor) -> list[Tensor]:
         """Draw random gains of their own for B01 and B09."""
-        most = np.reshape(self.augmentation.air, (1, 2, 1, 1))
-        log = self.rng.uniform(-1, 1, (len(b60), 2, 1, 1)) * most * (self.rng.random((len(b60), 1, 1, 1)) < 0.7)
-        return [b10, b20, b60 * torch.from_numpy(np.exp(log).astype(np.float32))]
+        n, generator = len(b60), self.generator
+        drawn = (2 * uniform(generator, n, 2) - 1) * (uniform(generator, n, 1) < 0.7)
+        logs = torch.stack([drawn[:, k] * most for k, most in enumerate(self.augmentation.air)], dim=1)
+        return [b10, b20, b60 * logs.exp()[:, :, None, None]]
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Apply a random gain and offset to each patch, and noise of the sensor's size to some."""
-        rng, n, how = self.rng, len(truth), self.augmentation
-        gain = torch.from_numpy(np.exp(rng.uniform(-how.gain, how.gain, (n, 1, 1, 1))).astype(np.float32))
-        offset = rng.uniform(-300, 1500, (n, 1, 1, 1)) * (rng.random((n, 1, 1, 1)) < how.shifted)
-        shift = torch.from_numpy(offset.astype(np.float32))
-        noisy = rng.random((n, 1, 1, 1)) < how.noisy
+        generator, how = self.generator, self.augmentation
+        one = len(truth), 1, 1, 1
+        gain = torch.exp(how.gain * (2 * uniform(generator, *one) - 1))
+        shift = (1800 * uniform(generator, *one) - 300) * (uniform(generator, *one) < how.shifted)
+        noisy = uniform(generator, *one) < how.noisy
         out = []
         for x in inputs:
-            sigma = torch.from_numpy((rng.uniform(0, how.noise, (n, 1, 1, 1)) * noisy).astype(np.float32))
-            noise = torch.randn(x.shape, generator=torch_generator(rng)) * sigma
-            out.append((x * gain + shift + noise) / SCALE)
+            sigma = how.noise * uniform(generator, *one) * noisy
+            out.append((x * gain + shift + normal(generator, *x.shape) * sigma) / SCALE)
         return out, (truth * gain + shift) / SCALE
 
     def _drop(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Put planes of 0 in the place of some 20 m bands: at least one stays where they are to be restored."""
-        keep = np.ones((len(truth), 6), np.float32)
-        for i in np.flatnonzero(self.rng.random(len(truth)) < self.augmentation.dropped):
-            keep[i] = 0
-            keep[i, self._left()] = 1
-        kept = torch.from_numpy(keep)
+        lacking = uniform(self.generator, len(truth), 1) < self.augmentation.dropped
+        kept = (self._left(len(truth)) | ~lacking).float()
         low10, low20, *rest = inputs
-        present = kept if self.gsd == 20 else torch.ones(truth.shape[:2])
+        present = kept if self.gsd == 20 else torch.ones_like(truth[:, :, 0, 0])
         return [low10, low20 * kept[:, :, None, None], *rest], truth, present
 
-    def _left(self) -> NDArray[np.integer]:
-        """Draw the 20 m bands that are left of a patch that lacks some."""
-        rng = self.rng
-        if self.gsd == 20 and rng.random() < self.augmentation.only_swir:
-            return _SWIR[rng.integers(3)]
+    def _left(self, n: int) -> Tensor:
+        """Draw which of the 20 m bands are left of patches that lack some, (n, 6)."""
+        generator = self.generator
         # half of the time as few as can be: a single band is often asked for, and tells least of the blur
         fewest = 1 if self.gsd == 20 else 0
-        return rng.permutation(6)[: fewest if rng.random() < 0.5 else rng.integers(fewest, 6)]
+        more = fewest + ((6 - fewest) * uniform(generator, n, 1)).long()
+        count = torch.where(uniform(generator, n, 1) < 0.5, fewest, more)
+        left = uniform(generator, n, 6).argsort(dim=1).argsort(dim=1) < count
+        if self.gsd == 60:
+            return left
+        band, kind = torch.arange(6, device=left.device), uniform(generator, n, 1)
+        swir = ((band == 4) & (kind < 2 / 3)) | ((band == 5) & (kind > 1 / 3))  # B11, B12 or both
+        return torch.where(uniform(generator, n, 1) < self.augmentation.only_swir, swir, left)
+
+
+def picked(x: Tensor, bands: Tensor) -> Tensor:
+    """Return bands (N, k) of patches or their noise, (N, bands, ...)."""
+    index = bands.reshape(*bands.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
+    return x.gather(1, index)
+
+
+def neighbours(pair: Tensor) -> Tensor:
+    """Return for each of the six 20 m bands itself, or the nearest other one where it is one of the pair, (N, 6)."""
+    band = torch.arange(6, device=pair.device)
+    away = (band[:, None] - band).abs().float().expand(len(pair), 6, 6)
+    posing = (band == pair[:, :1]) | (band == pair[:, 1:])
+    nearest = (away + 100.0 * posing[:, None, :] + 0.1 * (band > band[:, None])).argmin(dim=2)
+    return torch.where(posing, nearest, band)
 
 
 def large_enough(scenes: list[Scene], side: int) -> list[Scene]:

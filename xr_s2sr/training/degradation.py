@@ -18,7 +18,7 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
     Parameters
     ----------
     x : Tensor, shape (N, C, y, x)
-        Fine patches with a margin of ``margin(factor)`` pixels on each side.
+        Fine square patches with a margin of ``margin(factor)`` pixels on each side.
     factor : int
     sigma : Tensor, shape (N, C)
         In fine pixels.
@@ -27,21 +27,22 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
     -------
     Tensor, shape (N, C, (y - 2 margin) / factor, (x - 2 margin) / factor)
     """
-    n, c, h, w = x.shape
+    side = x.shape[-1]
+    rows = (side - 2 * margin(factor)) // factor
     taps = degradation_taps(factor, sigma.reshape(-1))
-    flat = x.reshape(1, n * c, h, w)
-    flat = F.conv2d(flat, taps[:, None, :, None], stride=(factor, 1), groups=n * c)
-    flat = F.conv2d(flat, taps[:, None, None, :], stride=(1, factor), groups=n * c)
-    return flat.reshape(n, c, flat.shape[-2], flat.shape[-1])
+    # a row of the matrix is the taps, each row `factor` further to the right: one long row, cut a little earlier
+    wide = F.pad(taps, (0, side + factor - taps.shape[1])).repeat(1, rows)[:, : rows * side]
+    matrix = wide.reshape(*sigma.shape, rows, side)
+    return matrix @ x @ matrix.transpose(2, 3)
 
 
 def degradation_taps(factor: int, sigma: Tensor) -> Tensor:
     """Return blur and block mean along one axis as weights (len(sigma), 2 margin + factor) of a strided convolution."""
     r = margin(factor)
-    at = torch.arange(-r, r + 1, dtype=torch.float32)
+    at = torch.arange(-r, r + 1, dtype=torch.float32, device=sigma.device)
     k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
     k = k / k.sum(dim=1, keepdim=True)
-    box = torch.zeros(len(k), factor, 2 * r + factor)
+    box = torch.zeros(len(k), factor, 2 * r + factor, device=sigma.device)
     for shift in range(factor):
         box[:, shift, shift : shift + 2 * r + 1] = k
     return box.mean(dim=1)
@@ -64,7 +65,7 @@ def simulated(
     bands: Sequence[Sequence[str]],
     factor: int,
     like: Tensor,
-    rng: np.random.Generator,
+    generator: torch.Generator,
 ) -> list[Tensor]:
     """Degrade patches: some as the sensor would see them with larger pixels, the others as is usual.
 
@@ -78,48 +79,55 @@ def simulated(
         Ids of the bands of each group.
     factor : int
     like : Tensor, bool, (N, 1)
-        Patches with the sensor's blur and its noise given back, each drawn around it: see :func:`sensor_like`.
-    rng : numpy Generator
+        Patches with the sensor's blur and its noise given back, each drawn around it.
+    generator : torch.Generator
+        On the device of the patches.
 
     Returns
     -------
     list of Tensor, each (N, bands, (y - 2 margin) / factor, (x - 2 margin) / factor)
     """
     n, names = len(groups[0]), [band for group in bands for band in group]
-    sigma = torch.where(like, sensor_sigmas(rng, n, names, factor), usual_sigmas(rng, n, len(names), factor))
-    times = torch.from_numpy(NOISE_FACTOR * np.exp(0.3 * rng.standard_normal((n, 1))).astype(np.float32))
+    usual, sensor = usual_sigmas(generator, n, len(names), factor), sensor_sigmas(generator, n, names, factor)
+    sigma = torch.where(like, sensor, usual)
+    times = NOISE_FACTOR * torch.exp(0.3 * normal(generator, n, 1))
     out = []
     for x, level, own in zip(groups, levels, torch.split(sigma, [len(group) for group in bands], dim=1), strict=True):
         coarse = degrade_patches(x, factor, own)
         given_back = level * noise_taken(factor, own) * times * like
-        noise = torch.randn(coarse.shape, generator=torch_generator(rng))
-        out.append(coarse + noise * given_back[:, :, None, None])
+        out.append(coarse + normal(generator, *coarse.shape) * given_back[:, :, None, None])
     return out
 
 
-def sensor_like(rng: np.random.Generator, n: int, share: float) -> Tensor:
-    """Choose the patches that are degraded as the sensor would see them, (n, 1)."""
-    return torch.from_numpy(rng.random(n) < share)[:, None]
-
-
-def usual_sigmas(rng: np.random.Generator, n: int, bands: int, factor: int) -> Tensor:
+def usual_sigmas(generator: torch.Generator, n: int, bands: int, factor: int) -> Tensor:
     """Draw blur widths (n, bands) in fine pixels, between those of the protocols "paper" and "mtf"."""
     paper, mtf = 1.0 / factor, factor / 2.0
-    kind = rng.random(n)
-    base = np.where(kind < 0.4, paper, np.where(kind < 0.75, mtf, rng.uniform(paper, 1.15 * mtf, n)))
+    kind = uniform(generator, n, 1)
+    between = paper + (1.15 * mtf - paper) * uniform(generator, n, 1)
+    base = torch.where(kind < 0.4, paper, torch.where(kind < 0.75, mtf, between))
     # real bands differ in sharpness; the protocols' do not
-    spread = np.where(kind < 0.75, 0.0, 0.08)[:, None] * rng.standard_normal((n, bands))
-    sigma = np.clip(base[:, None] * np.exp(spread), paper, 1.3 * mtf)
-    return torch.from_numpy(sigma.astype(np.float32))
+    spread = 0.08 * (kind >= 0.75) * normal(generator, n, bands)
+    return (base * torch.exp(spread)).clamp(paper, 1.3 * mtf)
 
 
-def sensor_sigmas(rng: np.random.Generator, n: int, bands: Sequence[str], factor: int) -> Tensor:
+def sensor_sigmas(generator: torch.Generator, n: int, bands: Sequence[str], factor: int) -> Tensor:
     """Draw blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
-    nominal = np.array([sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands])
-    spread = 0.12 * rng.standard_normal((n, 1)) + 0.05 * rng.standard_normal((n, len(bands)))
-    return torch.from_numpy((nominal * np.exp(spread)).astype(np.float32))
+    widths = [sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands]
+    spread = 0.12 * normal(generator, n, 1) + 0.05 * normal(generator, n, len(bands))
+    return torch.exp(spread) * torch.stack([torch.full_like(spread[:, 0], width) for width in widths], dim=1)
 
 
-def torch_generator(rng: np.random.Generator) -> torch.Generator:
-    """Return a torch generator that is seeded by a numpy one."""
-    return torch.Generator().manual_seed(int(rng.integers(2**31)))
+def uniform(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw numbers from 0 to 1, on the generator's device."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def normal(generator: torch.Generator, *shape: int) -> Tensor:
+    """Draw normally distributed numbers, on the generator's device."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def seeded(*seed: int, device: str | torch.device = "cpu") -> torch.Generator:
+    """Return a generator of random numbers on a device."""
+    (state,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from torch import nn
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
 from xr_s2sr.training.data import FACTOR, SCALE, Patches
+from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import start_from
-from xr_s2sr.training.losses import error_of_a_batch
+from xr_s2sr.training.losses import error_of_a_batch, kind_of_a_batch
 from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import Network, build
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene
+from xr_s2sr.training.steps import Steps, make_rate
 
 
 def train(
@@ -59,7 +61,7 @@ def train(
     clean_teacher : Network, optional
         Takes the place of `teachers` for the patches without the sensor's noise.
     device : str
-        Where PyTorch computes, such as "cuda". Patches are made on the CPU.
+        Where PyTorch computes, such as "cuda". Patches are made there too.
     log : callable
         Receives one line at a time.
 
@@ -95,47 +97,39 @@ def train(
         if changed:
             log(f"  the recipe has changed (before, now): {changed}")
     # a resumed run must not see the first patches again
-    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, step]), recipe.augmentation)
+    rng, generator = np.random.default_rng([recipe.seed, step]), seeded(recipe.seed, step, device=device)
+    patches = Patches(scenes, recipe.gsd, generator, recipe.augmentation)
+    steps = Steps(net, average, optimisers, generator)
     parts: list[Any] = [net, average, *optimisers]
-    loss_sum, loss_n, started = 0.0, 0, time.monotonic()
-    typical, skipped = 0.0, 0
+    started = time.monotonic()
     good: tuple[float, list[dict[str, Any]]] | None = None
     while step < recipe.steps:
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-        net.bf16_blocks = step < (1 - recipe.full_precision) * recipe.steps
-        loss = error_of_a_batch(net, recipe, patches, step, teachers, clean_teacher)
-        net.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(nn.utils.clip_grad_norm_(net.parameters(), max(1e-3, 3 * typical) if typical else 1.0))
+        exact = step >= (1 - recipe.full_precision) * recipe.steps
+        kind, shape = kind_of_a_batch(recipe, rng, bool(teachers)), recipe.patches(step)
+        net.bf16_blocks = not exact
+        with torch.backends.cudnn.flags(allow_tf32=not exact):
+            steps.step(
+                (kind, shape, exact),
+                partial(error_of_a_batch, net, recipe, patches, kind, shape, teachers, clean_teacher),
+                learning_rate(recipe, step),
+                1 - min(recipe.average, (step + 1) / (step + 11)),
+            )
         step += 1
-        # a batch whose gradient is far out of the ordinary is left out: one is enough to undo an hour
-        if not math.isfinite(norm) or (typical and norm > 10 * typical):
-            skipped, typical = skipped + 1, 1.05 * typical
-        else:
-            typical = norm if not typical else 0.98 * typical + 0.02 * min(norm, 3 * typical)
-            for optimiser in optimisers:
-                optimiser.step()
-            weight = min(recipe.average, step / (step + 10))
-            with torch.no_grad():
-                for mean, now in zip(average.parameters(), net.parameters(), strict=True):
-                    mean.lerp_(now, 1 - weight)
-            loss_sum, loss_n = loss_sum + float(loss.detach()), loss_n + 1
         if step % every == 0 or step == recipe.steps:
-            mean_loss, rate = loss_sum / max(1, loss_n), loss_n / (time.monotonic() - started)
+            mean_loss, counted, skipped = steps.summary()
+            rate = counted / (time.monotonic() - started)
             log(f"step {step}: loss {mean_loss * SCALE:.2f} DN, {rate:.2f} steps/s, {skipped} batches left out")
             if good is not None and mean_loss > 2 * good[0]:
                 log("  the loss has doubled: back to the checkpoint before")
                 for part, saved in zip(parts, good[1], strict=True):
                     part.load_state_dict(saved)
+                steps.forget()
             else:
                 good = mean_loss, [copy.deepcopy(part.state_dict()) for part in parts]
-            loss_sum, loss_n, started = 0.0, 0, time.monotonic()
             save(checkpoint, recipe, net, average, optimisers, step)
             if validation and (step % (2 * every) == 0 or step == recipe.steps):
                 log(f"  validation, RMSE / bicubic: {json.dumps(validate(average, recipe.gsd, validation))}")
-                started = time.monotonic()
+            started = time.monotonic()
     return average.cpu()
 
 
@@ -144,9 +138,16 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     blocks = [p for name, p in net.named_parameters() if name.startswith("blocks.") and p.ndim == 4]
     chosen = {id(p) for p in blocks}
     rest = [p for p in net.parameters() if id(p) not in chosen]
+    device = next(net.parameters()).device
     # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
-    adam = torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.99))
-    return [Muon(blocks, recipe.rate), adam]
+    adam = torch.optim.AdamW(
+        rest,
+        lr=make_rate(recipe.rate, device),
+        weight_decay=recipe.decay,
+        betas=(0.9, 0.99),
+        capturable=device.type == "cuda",
+    )
+    return [Muon(blocks, make_rate(recipe.rate, device)), adam]
 
 
 def save(

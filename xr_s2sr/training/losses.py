@@ -3,60 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xr_s2sr.training.data import Patches
+from xr_s2sr.training.degradation import uniform
 from xr_s2sr.training.networks import Network
 from xr_s2sr.training.recipe import Recipe
+
+
+class Kind(Enum):
+    """Kinds of batches."""
+
+    DEGRADED = "degraded"  #: one scale up, with a truth
+    PROXY = "proxy"  #: the same, with other bands in the place of B01 and B09
+    NATIVE = "native"  #: at the scale of use, with nothing but the teachers' results to compare with
+
+
+def kind_of_a_batch(recipe: Recipe, rng: np.random.Generator, taught: bool) -> Kind:
+    """Draw the kind of the next batch; native ones need a teacher."""
+    if taught and rng.random() < recipe.unlabelled:
+        return Kind.NATIVE
+    return Kind.PROXY if rng.random() < recipe.proxy else Kind.DEGRADED
 
 
 def error_of_a_batch(
     net: Network,
     recipe: Recipe,
     patches: Patches,
-    step: int,
+    kind: Kind,
+    shape: tuple[int, int, int],
     teachers: Sequence[Network] = (),
     clean_teacher: Network | None = None,
 ) -> Tensor:
-    """Draw the patches of a step, restore them, and compare with the truth, the teachers' results, or both.
+    """Draw patches, restore them, and compare with the truth, the teachers' results, or both.
 
-    Patches are made on the CPU, and computed where the network is.
+    `shape` is number, side and border of the patches, see :meth:`Recipe.patches`. All is computed where the patches are
+    made.
     """
-    number, size, border = recipe.patches(step)
-    rng, device = patches.rng, next(net.parameters()).device
-    if teachers and rng.random() < recipe.unlabelled:
-        natives, there = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
-        inputs, present = [x.to(device) for x in natives], there.to(device)
-        return mean_error(inner(net(*inputs), border), inner(lessons(teachers, inputs, rng), border), present)
-    proxy = [True] if rng.random() < recipe.proxy else []
-    degraded, truth, there = patches.batch(number, size, bool(proxy))
-    inputs, truth, present = [x.to(device) for x in degraded], truth.to(device), there.to(device)
-    restored = inner(net(*inputs, *proxy), border)
+    number, size, border = shape
+    if kind is Kind.NATIVE:
+        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
+        taught = lessons(teachers, inputs, patches.generator)
+        return mean_error(inner(net(*inputs), border), inner(taught, border), present)
+    proxy = kind is Kind.PROXY
+    inputs, truth, present = patches.batch(number, size, proxy)
+    restored = inner(net(*inputs, *[True] * proxy), border)
     loss = mean_error(restored, inner(truth, border), present)
     if not teachers or proxy:
         return loss
-    taught = lessons(teachers, inputs, rng)
-    if clean_teacher is not None and not bool(patches.sensor.all()):
-        clean = ~patches.sensor[:, 0].to(device)
-        taught[clean] = lessons([clean_teacher], [x[clean] for x in inputs], rng)
+    taught = lessons(teachers, inputs, patches.generator)
+    if clean_teacher is not None:
+        clean = lessons([clean_teacher], inputs, patches.generator)
+        taught = torch.where(patches.sensor[:, :, None, None], taught, clean)
     return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(taught, border), present)
 
 
 @torch.no_grad()
-def lessons(teachers: Sequence[Network], inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
-    """Return the mean of the teachers' results, each in one of eight orientations: over many steps, a self-ensemble."""
-    return torch.stack([lesson(teacher, inputs, rng) for teacher in teachers]).mean(dim=0)
+def lessons(teachers: Sequence[Network], inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """Return the mean of the teachers' results, patches turned at random: over many steps, a self-ensemble."""
+    return torch.stack([lesson(teacher, inputs, generator) for teacher in teachers]).mean(dim=0)
 
 
-def lesson(teacher: Network, inputs: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
-    """Return a teacher's results, seen in a random one of the eight orientations."""
-    turns, flipped = int(rng.integers(4)), bool(rng.integers(2))
-    turned = [torch.rot90(x, turns, (2, 3)) for x in inputs]
-    out: Tensor = teacher(*(x.flip(3) for x in turned)).flip(3) if flipped else teacher(*turned)
-    return torch.rot90(out, -turns, (2, 3))
+def lesson(teacher: Network, inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """Return a teacher's results, each square patch seen in a random one of the eight orientations."""
+    transposed, upside_down, mirrored = (uniform(generator, len(inputs[0]), 1, 1, 1) < 0.5 for _ in range(3))
+
+    def turned(x: Tensor) -> Tensor:
+        x = torch.where(transposed, x.mT, x)
+        x = torch.where(upside_down, x.flip(2), x)
+        return torch.where(mirrored, x.flip(3), x)
+
+    out: Tensor = teacher(*map(turned, inputs))
+    out = torch.where(mirrored, out.flip(3), out)
+    out = torch.where(upside_down, out.flip(2), out)
+    return torch.where(transposed, out.mT, out)
 
 
 def mean_error(restored: Tensor, truth: Tensor, present: Tensor) -> Tensor:

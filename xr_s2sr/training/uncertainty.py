@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
+from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.losses import inner
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.recipe import Recipe, learning_rate
@@ -147,7 +148,7 @@ def train_head(
     head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale, recipe.hidden)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
     schedule = Recipe(gsd=recipe.gsd, steps=recipe.steps, rate=recipe.rate, warmup=min(100, recipe.steps // 5))
-    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, 1]), recipe.augmentation)
+    patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 1), recipe.augmentation)
     total, started = 0.0, time.monotonic()
     for step in range(recipe.steps):
         optimiser.param_groups[0]["lr"] = learning_rate(schedule, step)
@@ -183,7 +184,7 @@ def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Scene
     says too little of the large errors.
     """
     how = Augmentation(gain=0.0, dropped=0.0, shifted=0.0, air=(0.0, 0.0), sensor=0.5)
-    patches = Patches(scenes, recipe.gsd, np.random.default_rng([recipe.seed, 2]), how)
+    patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 2), how)
     ratios: list[Tensor] = []
     for step in range(recipe.calibration):
         number, size, border = recipe.patches(step)
