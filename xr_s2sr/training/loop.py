@@ -75,7 +75,7 @@ def train(
     net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for other in (*teachers, *([clean_teacher] if clean_teacher is not None else [])):
-        other.to(device)
+        other.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         other.bf16_blocks = True  # its rounding is far below its error
     if init is not None:
         start_from(net, init)
@@ -107,7 +107,7 @@ def train(
         exact = step >= (1 - recipe.full_precision) * recipe.steps
         kind, shape = kind_of_a_batch(recipe, rng, bool(teachers)), recipe.patches(step)
         net.bf16_blocks = not exact
-        with torch.backends.cudnn.flags(allow_tf32=not exact):
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=not exact):
             steps.step(
                 (kind, shape, exact),
                 partial(error_of_a_batch, net, recipe, patches, kind, shape, teachers, clean_teacher),
