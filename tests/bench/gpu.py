@@ -94,6 +94,17 @@ def check_results(report: Report, ds: xr.Dataset) -> None:
         )
 
 
+def check_uncertainty(report: Report, ds: xr.Dataset) -> None:
+    exact, *others = (
+        ds.s2sr.upsample(BOTH, units="reflectance", uncertainty=True, **how)
+        for how in ({"device": "cpu"}, *({"device": "cuda", "precision": p} for p in ("fp32", "fp16")))
+    )
+    for precision, sr in zip(("fp32", "fp16"), others, strict=True):
+        names = [f"{band}_uncertainty" for band in BOTH]
+        gap = max(float((abs(sr[name] - exact[name]) / exact[name]).max()) for name in names)
+        report.check(f"standard errors, {precision}", gap <= 0.05, f"{gap:.2%} at most")
+
+
 def check_options(report: Report, ds: xr.Dataset) -> None:
     usual = ds.s2sr.upsample(BOTH, device="cuda", units="reflectance")
     options: dict[str, dict[str, Any]] = {
@@ -256,6 +267,7 @@ def main() -> int:
         ds = scene(720, "float32")
         check_provider(report)
         check_results(report, ds)
+        check_uncertainty(report, ds)
         check_options(report, ds)
         check_memory(report, ds, library)
     if arguments.only != "checks":

@@ -338,15 +338,14 @@ def test_auto_is_fp16_where_the_card_states_a_small_error(scores: dict[str, Any]
 
 
 def test_fp16_is_a_session_of_its_own(install: Install) -> None:
-    model = load("s2sr-20m")
+    model = load("s2sr-20m")  # the toys are too narrow for fp16
     fake = install(CUDA, CPU)
     full, half = engine.runner(model, "cuda"), engine.runner(model, "cuda", precision="fp16")
     assert full is not half
     assert engine.runner(model, "cuda", precision="fp16") is half
-    assert model.path is not None
-    assert fake.sessions[0].path == str(model.path)
-    assert isinstance(fake.sessions[1].path, bytes)
-    assert len(fake.sessions[1].path) < len(model.path.read_bytes())
+    one, other = (session.path for session in fake.sessions)
+    assert isinstance(other, bytes)
+    assert len(other) < 0.6 * len(one)
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto"])
