@@ -144,10 +144,10 @@ def check_options(report: Report, ds: xr.Dataset) -> None:
 
 
 def check_memory(report: Report, ds: xr.Dataset, library: cudart.Cudart | None) -> None:
+    forget()
     if library is None or (before := library.free_memory()) is None:
         report.check("free memory is known", False, "CUDA's runtime library was not found")
         return
-    forget()
     opened = runner(models.DEFAULTS[20])
     side = int(opened.largest**0.5) // 6 * 6
     opened.run(window(models.DEFAULTS[20], side))
@@ -157,7 +157,7 @@ def check_memory(report: Report, ds: xr.Dataset, library: cudart.Cudart | None) 
     forget()
     usual = ds.s2sr.upsample(BOTH, device="cuda", units="reflectance")
     forget()
-    limited = {**cuda.provider_options(), "gpu_mem_limit": str(GIB // 4)}
+    limited = {**cuda.provider_options(), "gpu_mem_limit": str(GIB // 16)}
     halved: list[int] = []
     original = cuda.CudaRunner.run
 

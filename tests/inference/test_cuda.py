@@ -213,8 +213,8 @@ def test_bound_windows_give_what_plain_ones_give(
     ("free", "expected"),
     [
         (None, 1080**2),
-        (80 * 2**30, 2160**2),  # 4000 bytes for each pixel: half of it would hold 10.7 million
-        (16 * 10**9, 2_000_000),
+        (80 * 2**30, 1080**2),  # 4000 bytes for each pixel: half of it would hold 10.7 million
+        (8 * 10**9, 1_000_000),
         (10**8, 360**2),
     ],
 )
@@ -228,8 +228,8 @@ def test_buffers_of_standard_errors_count_too(install: Install) -> None:
     fake = install(CUDA, CPU)
     session = fake.InferenceSession("x", fake.SessionOptions(), [CUDA])
     outputs = ("sr", "standard_error")
-    runner = CudaRunner(fake, session, CARD_20, Cudart(FakeLibrary(16 * 10**9)), outputs=outputs)
-    assert runner.largest == 8 * 10**9 // 4048
+    runner = CudaRunner(fake, session, CARD_20, Cudart(FakeLibrary(8 * 10**9)), outputs=outputs)
+    assert runner.largest == 4 * 10**9 // 4048
 
 
 def test_out_of_memory_is_remembered(install: Install) -> None:

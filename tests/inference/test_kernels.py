@@ -188,6 +188,14 @@ def twin_merge(guides: tuple[int, ...], own: int) -> int:
     return INVALID if SATURATED in guides else VALID
 
 
+def test_the_worse_of_two_codes() -> None:
+    pairs = np.array([*itertools.product((VALID, SATURATED, INVALID), repeat=2)], np.uint8)  # from good to bad
+    one, other = pairs.T[:, None].copy()
+    kernels.worsen(one, other)
+    rank = [VALID, SATURATED, INVALID].index
+    assert one[0].tolist() == [max(pair, key=rank) for pair in pairs.tolist()]
+
+
 @pytest.mark.parametrize("bands", [0, 1, 2, 3])
 def test_merge_codes_truth_table(bands: int) -> None:
     table = list(itertools.product((VALID, INVALID, SATURATED), repeat=bands + 1))

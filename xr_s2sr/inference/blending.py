@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from xr_s2sr.inference import kernels
 from xr_s2sr.inference.cuda import DeviceMemoryError
-from xr_s2sr.inference.tiles import Task
+from xr_s2sr.inference.tiles import Codes, Task
 from xr_s2sr.inference.windows import Plan, Window
+from xr_s2sr.scene.pixel_codes import VALID
 from xr_s2sr.spans import Extent, Span
 
 Float32 = NDArray[np.float32]
@@ -48,8 +49,9 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
         keep = kept(task, window)
         if not all(keep):
             return
-        if not task.any_valid(*keep):
-            task.finish(task.blank(*keep), *keep)
+        codes = task.codes(*keep)
+        if not any_valid(codes):
+            task.finish(task.blank(*keep), *keep, codes)
             return
         crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
         try:
@@ -61,7 +63,7 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
             for half in halves:
                 whole(half)
             return
-        task.finish(restored[:, crop[0], crop[1]], *keep)
+        task.finish(restored[:, crop[0], crop[1]], *keep, codes)
 
     for _ in ordered(whole, iter(windows), threads):
         tick()
@@ -71,6 +73,11 @@ def kept(task: Task, window: Window) -> Extent:
     """Return the part of a window's pixels that the task covers; empty along an axis without any."""
     rows, cols = (w.clip(c) for w, c in zip(window.write, task.covered, strict=True))
     return rows, cols
+
+
+def any_valid(codes: Mapping[str, Codes]) -> bool:
+    """Tell whether any pixel of the targets is valid, so that it needs the network."""
+    return any(bool((own == VALID).any()) for own in codes.values())
 
 
 def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick: Callable[[], None]) -> None:
@@ -83,7 +90,7 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
     total = np.zeros((len(task.planes), 0, len(cols)), np.float32)
 
     def seen(window: Window) -> tuple[Window, Float32 | None]:
-        return window, task.restore(window) if task.any_valid(*kept(task, window)) else None
+        return window, task.restore(window) if any_valid(task.codes(*kept(task, window))) else None
 
     for window, restored in ordered(seen, iter(windows), threads):
         keep = kept(task, window)

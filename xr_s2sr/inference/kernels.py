@@ -90,26 +90,38 @@ def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma
     """
     h, w = image.shape
     known = codes == VALID
-    fresh = known.copy()
+    unknown = known.size - known.sum()
+    queued = np.zeros((h, w), np.bool_)
+    now, later = np.empty((unknown, 2), np.int32), np.empty((unknown, 2), np.int32)
+    count = 0
+    for i in range(h):
+        for j in range(w):
+            if not known[i, j] and known[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].any():
+                now[count] = i, j
+                queued[i, j] = True
+                count += 1
     for _ in range(reach):
-        grown = 0
-        for i in range(h):
-            for j in range(w):
-                if known[i, j]:
-                    continue
-                total, count = np.float32(0), 0
-                for y in range(max(0, i - 1), min(h, i + 2)):
-                    for x in range(max(0, j - 1), min(w, j + 2)):
-                        if known[y, x]:
-                            total += image[y, x]
-                            count += 1
-                if count:
-                    image[i, j] = total / np.float32(count)
-                    fresh[i, j] = True
-                    grown += 1
-        if grown == 0:
-            break
-        known[:] = fresh
+        for k in range(count):
+            i, j = now[k]
+            total, neighbours = np.float32(0), 0
+            for y in range(max(0, i - 1), min(h, i + 2)):
+                for x in range(max(0, j - 1), min(w, j + 2)):
+                    if known[y, x]:
+                        total += image[y, x]
+                        neighbours += 1
+            image[i, j] = total / np.float32(neighbours)
+        # only what touches a pixel of this round can be reached by the next
+        following = 0
+        for k in range(count):
+            i, j = now[k]
+            known[i, j] = True
+            for y in range(max(0, i - 1), min(h, i + 2)):
+                for x in range(max(0, j - 1), min(w, j + 2)):
+                    if not known[y, x] and not queued[y, x]:
+                        later[following] = y, x
+                        queued[y, x] = True
+                        following += 1
+        now, later, count = later, now, following
     for i in range(h):
         for j in range(w):
             if not known[i, j]:
@@ -144,19 +156,33 @@ def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any)
     out : uint8 array, shape (y, x)
         SATURATED where the own pixel is and no guide is INVALID; INVALID where any is; else VALID.
     """
+    width = out.shape[1]
     for i in range(out.shape[0]):
-        line = own[(row + i) // factor]
-        for j in range(out.shape[1]):
-            state = line[(col + j) // factor]
-            worst = VALID
-            for k in range(guide.shape[0]):
-                if guide[k, i, j] == INVALID:
-                    worst = INVALID
-                elif guide[k, i, j] == SATURATED and worst == VALID:
-                    worst = SATURATED
-            if worst == INVALID or (worst == SATURATED and state == VALID):
-                state = INVALID
-            out[i, j] = state
+        line, target = own[(row + i) // factor], out[i]
+        for cell in range(col // factor, -(-(col + width) // factor)):
+            state = line[cell]
+            for j in range(max(0, cell * factor - col), min(width, (cell + 1) * factor - col)):
+                target[j] = state
+        for k in range(guide.shape[0]):
+            for j in range(width):
+                worst = guide[k, i, j]
+                if worst == INVALID or (worst == SATURATED and target[j] == VALID):
+                    target[j] = INVALID
+
+
+@jit
+def worsen(worst: Any, codes: Any) -> None:  # pragma: no cover
+    """Put codes in the place of better ones: INVALID is worse than SATURATED.
+
+    Parameters
+    ----------
+    worst, codes : uint8 array, shape (y, x)
+    """
+    for i in range(worst.shape[0]):
+        target, own = worst[i], codes[i]
+        for j in range(target.shape[0]):
+            if own[j] == INVALID or (own[j] == SATURATED and target[j] == VALID):
+                target[j] = own[j]
 
 
 @jit

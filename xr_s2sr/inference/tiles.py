@@ -89,15 +89,10 @@ class Task:
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
 
-    def any_valid(self, rows: Span, cols: Span) -> bool:
-        """Tell whether any pixel of the outputs over a rectangle is valid, so that it needs the network."""
-        if self.clean.issuperset(self.pixels):
-            return True
+    def codes(self, rows: Span, cols: Span) -> dict[str, Codes]:
+        """Return the codes, (y, x), of every target's pixels over a rectangle."""
         guide = self._guide_codes(rows, cols)
-        if guide.size and (guide == INVALID).all():
-            return False
-        targets = [target for target in self.outputs if target in self.pixels]
-        return any((self._codes(guide, target, rows, cols) == VALID).any() for target in targets)
+        return {target: self._codes(guide, target, rows, cols) for target in self.outputs if target in self.pixels}
 
     def blank(self, rows: Span, cols: Span) -> Float32:
         """Return what :meth:`finish` takes in place of the network's output over a rectangle without a valid pixel."""
@@ -141,16 +136,16 @@ class Task:
             )
         return restored
 
-    def finish(self, restored: Float32, rows: Span, cols: Span) -> None:
-        """Cast a restored rectangle of the domain (planes, y, x) into the outputs."""
-        guide = self._guide_codes(rows, cols)
+    def finish(self, restored: Float32, rows: Span, cols: Span, found: Mapping[str, Codes] | None = None) -> None:
+        """Cast a restored rectangle of the domain (planes, y, x) into the outputs; `found` are its :meth:`codes`."""
+        found = self.codes(rows, cols) if found is None else found
         for name, out in self.outputs.items():
             target, image = name.removesuffix(UNCERTAINTY), restored[self.planes.index(name)]
-            codes = self._codes(guide, target, rows, cols)
-            radiometry = self.pixels[target].radiometry
+            codes, radiometry = found[target], self.pixels[target].radiometry
             if self.uncertainty and name != target:
                 radiometry = error_radiometry(radiometry, self.uncertainty)
-                codes[codes != VALID] = INVALID  # a saturated pixel has a mark, and no error that could be told
+                # a saturated pixel has a mark, and no error that could be told
+                codes = np.where(codes == VALID, np.uint8(VALID), np.uint8(INVALID))
                 if radiometry.integer:  # never 0, which means nodata
                     image = np.maximum(image, np.float32(radiometry.scale / self.card.scale))
             at = tuple(span.shift(-c.start) for span, c in zip((rows, cols), self.covered, strict=True))
@@ -164,8 +159,8 @@ class Task:
         merged = 0
         for band in sorted(fine - self.clean):
             if self.pixels[band].gather(rows, cols, 1.0, scratch, codes if merged else worst):
-                if merged:  # INVALID (1) is worse than SATURATED (2)
-                    worst[:] = np.where((worst == INVALID) | (codes == INVALID), INVALID, np.maximum(worst, codes))
+                if merged:
+                    kernels.worsen(worst, codes)
                 merged = 1
                 if (worst == INVALID).all():  # nothing is worse
                     break

@@ -90,7 +90,9 @@ def start_from(net: Network, init: str | Path) -> None:
         If they are those of another architecture, width or lesser depth.
     """
     if Path(init).suffix == ".pt":
-        lacking, _ = net.load_state_dict(torch.load(init, weights_only=True)["average"], strict=False)
+        lacking, _ = net.load_state_dict(
+            torch.load(init, weights_only=True, map_location="cpu")["average"], strict=False
+        )
         if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
             net.teach_proxy()  # a checkpoint from when they had none of their own
         if any(not name.startswith("proxy") for name in lacking):
