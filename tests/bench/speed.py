@@ -12,14 +12,19 @@ against another, in turn, and the median of the ratios. On a quiet machine only.
     keras     the network and the patches of DSen2 in Keras, random weights (needs tensorflow)
     s2super   s2super's "fast" method (needs s2super)
     warp      cubic interpolation by rasterio's warp
+
+and, in processes of their own, what a first call takes on top of a second one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -168,6 +173,32 @@ def others(size: int, repeat: int, skip: list[str]) -> Iterator[dict[str, Any]]:
         yield {"way": name, "bands": job, "size": size, "seconds": theirs, "ours": ours, "theirs / ours": ratio}
 
 
+FIRST = """
+import time
+start = time.perf_counter()
+import xr_s2sr
+imported = time.perf_counter()
+ds, _ = xr_s2sr.tutorial.synthetic_scene(600)
+made = time.perf_counter()
+ds.s2sr.upsample(device="cpu")
+first = time.perf_counter()
+ds.s2sr.upsample(device="cpu")
+print(imported - start, first - made, time.perf_counter() - first)
+"""
+
+
+def first_call(repeat: int) -> Iterator[dict[str, Any]]:
+    """What import and first call of a fresh process take on top of a second call, for 600 x 600 pixels."""
+    for what in ("compiled loops on disk", "nothing on disk"):
+        for _ in range(repeat):
+            with tempfile.TemporaryDirectory() as empty:
+                own = {**os.environ} | ({"NUMBA_CACHE_DIR": empty} if what == "nothing on disk" else {})
+                run = subprocess.run([sys.executable, "-c", FIRST], env=own, capture_output=True, check=True)
+            importing, first, second = map(float, run.stdout.split())
+            on_top = importing + first - second
+            yield {"first call": what, "import": importing, "first": first, "second": second, "on top": on_top}
+
+
 def show(lines: list[dict[str, Any]]) -> None:
     headings = list(dict.fromkeys(key for line in lines for key in line))
     print(table(headings, [[line.get(key) for key in headings] for line in lines]), end="\n\n", flush=True)
@@ -177,7 +208,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[600, 1440])
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--skip", nargs="*", default=[], choices=("floor", "keras", "s2super", "warp"))
+    parser.add_argument("--skip", nargs="*", default=[], choices=("floor", "keras", "s2super", "warp", "first"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     counted = {2: 0.0, 3: 0.0}
@@ -189,12 +220,16 @@ def main() -> int:
     show(lines)
     rivals = [*others(arguments.sizes[0], arguments.repeat, arguments.skip)]
     show(rivals)
+    firsts = [] if "first" in arguments.skip else [*first_call(arguments.repeat)]
+    show(firsts)
     about = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
     about |= {"version": xr_s2sr.__version__, "repeat": arguments.repeat, "GFLOP/s a thread": rate}
     about["operations a pixel"] = {models.DEFAULTS[20]: counted[2], models.DEFAULTS[60]: counted[3]}
     print(about)
     if arguments.json:
-        arguments.json.write_text(json.dumps({**about, "upsample": lines, "others": rivals}, indent=1) + "\n")
+        arguments.json.write_text(
+            json.dumps({**about, "upsample": lines, "others": rivals, "first calls": firsts}, indent=1) + "\n"
+        )
     return 0
 
 
