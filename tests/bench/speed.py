@@ -28,6 +28,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +119,12 @@ def peak() -> Callable[[], float]:
     return lambda: 2 * 64 * 64 * 9 * 360**2 / 1e9 / min(seconds(lambda: session.run(None, feed)) for _ in range(3))
 
 
-def cases(sizes: list[int]) -> Iterator[tuple[int, str, int, str, str]]:
+def cases(sizes: list[int], jobs: list[str], threads: list[int]) -> Iterator[tuple[int, str, int, str, str]]:
     """Size, job, threads, dtype, and how the arrays are held: all jobs at all sizes, the rest at the first one."""
-    for size in sizes:
-        for job in JOBS:
-            for threads in (1, 2):
-                yield size, job, threads, "uint16", "eager"
-    for dtype, form in (("float32", "eager"), ("uint16", "dask")):
-        for threads in (1, 2):
-            yield sizes[0], "both", threads, dtype, form
+    for size, job, number in product(sizes, jobs, threads):
+        yield size, job, number, "uint16", "eager"
+    for (dtype, form), number in product((("float32", "eager"), ("uint16", "dask")), threads):
+        yield sizes[0], "both", number, dtype, form
 
 
 def measure(
@@ -207,6 +205,8 @@ def show(lines: list[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[600, 1440])
+    parser.add_argument("--jobs", nargs="+", default=[*JOBS], choices=[*JOBS])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--skip", nargs="*", default=[], choices=("floor", "keras", "s2super", "warp", "first"))
     parser.add_argument("--json", type=Path)
@@ -216,7 +216,8 @@ def main() -> int:
     if "floor" not in arguments.skip and find_spec("onnx"):
         counted = {2: operations_per_pixel(models.DEFAULTS[20]), 3: operations_per_pixel(models.DEFAULTS[60])}
         rate = peak()()
-    lines = [measure(case, arguments.repeat, counted, rate) for case in cases(arguments.sizes)]
+    chosen = cases(arguments.sizes, arguments.jobs, arguments.threads)
+    lines = [measure(case, arguments.repeat, counted, rate) for case in chosen]
     show(lines)
     rivals = [*others(arguments.sizes[0], arguments.repeat, arguments.skip)]
     show(rivals)
