@@ -198,6 +198,8 @@ def first_call(repeat: int) -> Iterator[dict[str, Any]]:
 
 
 def show(lines: list[dict[str, Any]]) -> None:
+    if not lines:
+        return
     headings = list(dict.fromkeys(key for line in lines for key in line))
     print(table(headings, [[line.get(key) for key in headings] for line in lines]), end="\n\n", flush=True)
 
