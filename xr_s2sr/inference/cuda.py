@@ -24,7 +24,7 @@ from xr_s2sr.planning import Precision
 Float32: TypeAlias = NDArray[np.float32]
 Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
-#: Windows under way on the device at once: one that is computed, one that is copied. A third brought nothing on an H200.
+#: Windows under way on the device at once: one is computed, one is copied; a third brought nothing on an H200.
 IN_FLIGHT = 2
 #: Bytes of device memory allowed for each 10 m pixel of a window, workspaces of the convolutions included, and the
 #: part of the free memory that may be taken. A guess on the safe side: a window that is too large is halved.
