@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,11 +74,28 @@ def test_models_lists_what_is_packaged(capsys: pytest.CaptureFixture[str]) -> No
     for name in xr_s2sr.models.packaged():
         assert xr_s2sr.models.load(name).sha256 in said
         assert name in said
-    # scores with a value for each band name the bands
     card = xr_s2sr.models.load("s2sr-60m").card
-    b01, b09 = card.scores["Spearman, sensor"]
-    assert f"  Spearman, sensor: B01 {b01}, B09 {b09}\n" in said
-    assert f"  RMSE / bicubic, sensor: {card.scores['RMSE / bicubic, sensor']}\n" in said
+    mean = {protocol: card.scores[f"RMSE / bicubic, {protocol}"] for protocol in ("mtf", "paper", "sensor")}
+    assert f"  RMSE / bicubic: {mean['mtf']} mtf, {mean['paper']} paper, {mean['sensor']} sensor\n" in said
+    assert "Spearman" not in said
+
+
+def test_models_with_scores_has_a_table_by_band(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "--scores"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    b01, b09 = xr_s2sr.models.load("s2sr-60m").card.scores["Spearman, sensor"]
+    header = next(i for i, line in enumerate(lines) if line.split() == ["B01", "B09"])
+    assert f"Spearman, sensor {b01:.3f} {b09:.3f}".split() in [line.split() for line in lines[header:]]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise")
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "xr_s2sr.cli", "models", "--scores"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()  # before anything is written
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said) == (141, b"")
 
 
 @pytest.mark.parametrize("suffix", ["nc", "zarr"])

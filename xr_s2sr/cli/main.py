@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -23,7 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
+    except BrokenPipeError:  # `xr-s2sr models | head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush when Python ends
+        return 141  # as a shell says of a process that SIGPIPE ended
     except (S2SRError, OSError) as error:
         if arguments.debug:
             raise

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from xr_s2sr.cli import options
-from xr_s2sr.models import load, packaged
+from xr_s2sr.models import ModelCard, load, packaged
 
 
 def add_parser(commands: options.Commands) -> None:
     """Declare the command."""
-    commands.add_parser("models", help="list the packaged models").set_defaults(run=run)
+    parser = commands.add_parser("models", help="list the packaged models")
+    parser.add_argument("--scores", action="store_true", help="also the scores of each band's standard errors")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,13 +25,27 @@ def run(arguments: argparse.Namespace) -> int:
         licence = card.licence or "no licence given"
         print(f"  {path.stat().st_size / 1e6:.1f} MB, halo {card.halo} pixels of 10 m, {licence}")
         print(f"  sha256 {model.sha256}")
-        for key, value in card.scores.items():
-            print(f"  {key}: {_by_band(value, card.targets)}")
+        print(*_mean_scores(card), sep="\n")
+        if arguments.scores:
+            print(*_band_scores(card), sep="\n")
     return 0
 
 
-def _by_band(value: Any, targets: Sequence[str]) -> str:
-    """Return a score as text; one that has a value for each target with their names."""
-    if not isinstance(value, list) or len(value) != len(targets):
-        return str(value)
-    return ", ".join(f"{band} {score}" for band, score in zip(targets, value, strict=True))
+def _mean_scores(card: ModelCard) -> Iterator[str]:
+    """Yield a line for each score over all bands, with its values by all protocols."""
+    found: dict[str, list[str]] = {}
+    for key, value in card.scores.items():
+        if not isinstance(value, list):
+            score, _, protocol = key.rpartition(", ")
+            found.setdefault(score, []).append(f"{value} {protocol}")
+    for score, values in found.items():
+        yield f"  {score}: {', '.join(values)}"
+
+
+def _band_scores(card: ModelCard) -> Iterator[str]:
+    """Yield a table of the scores that have a value for each band."""
+    rows = {key: value for key, value in card.scores.items() if isinstance(value, list)}
+    width = max(map(len, rows), default=0)
+    yield f"  {'':{width}}" + "".join(f"{band:>7}" for band in card.targets)
+    for key, values in rows.items():
+        yield f"  {key:{width}}" + "".join(f"{value:7.3f}" for value in values)
