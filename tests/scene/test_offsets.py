@@ -201,6 +201,13 @@ def test_reflectance_with_the_offset_taken_off_twice() -> None:
     assert -0.1 < float(sr.B05.mean()) < 0
 
 
+def test_values_that_no_offset_explains_are_not_sent_to_one(scene: xr.Dataset) -> None:
+    standardised = scene[["B02", "B03", "B04", "B08", "B05"]].astype("float32")
+    standardised = (standardised - standardised.mean()) / standardised.std() - 0.5
+    with pytest.raises(RadiometryError, match=r"No offset of Sentinel-2 explains that.*as they were read"):
+        standardised.s2sr.upsample(["B05"])
+
+
 def test_dark_water_is_no_contradiction() -> None:
     ds = cube(["05.09"] * 3).map(lambda v: v * np.uint16(0) + np.uint16(900))
     assert ds.s2sr.validate()

@@ -73,17 +73,25 @@ def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "")
         f"({radiometry.source})"
     )
     if reflectance < DARKEST:
-        already = radiometry.offset < 0
-        shift = 0.0 if already else -BASELINE_OFFSET * UNITS["dn"] / radiometry.scale
-        raise RadiometryError(
-            f"{fact}; expected {DARKEST:g} or more. The offset seems to have been taken off "
-            f"{'already' if already else 'twice'}: upsample(offset={shift:g})"
-        )
+        raise RadiometryError(f"{fact}; expected {DARKEST:g} or more. {_brighter(reflectance, radiometry)}")
     likely: Units = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
     fix = f"Say what the values are: upsample(units={likely!r})"
     if radiometry.scale == UNITS[likely]:
         fix = f'Bring the values to DN, or correct the offset: ds["{name}"] = ..., upsample(offset=0)'
     raise RadiometryError(f"{fact}; expected at most {BRIGHTEST:g}. {fix}")
+
+
+def _brighter(reflectance: float, radiometry: Radiometry) -> str:
+    """Say what may be wrong with a median below any surface's, and how to put it right."""
+    already = radiometry.offset < 0
+    missing = -radiometry.offset if already else -BASELINE_OFFSET * UNITS["dn"]
+    if reflectance + missing < DARKEST:
+        return (
+            "No offset of Sentinel-2 explains that, so these are neither DN nor reflectances: undo what was done to the "
+            "values (a logarithm, a standardisation, a difference), and upsample the bands as they were read"
+        )
+    shift = 0.0 if already else missing / radiometry.scale
+    return f"The offset seems to have been taken off {'already' if already else 'twice'}: upsample(offset={shift:g})"
 
 
 def _without_fill(pixels: np.ndarray, radiometry: Radiometry) -> np.ndarray:
