@@ -1,15 +1,17 @@
 """How well bands are restored at 10 m, where no truth exists: measured with bands that are hidden.
 
-    python tests/bench/true_scale.py --scenes DIR [--steps 2000] [--only B08 B8A ...] [--ways usual sensor all true]
+    python tests/bench/true_scale.py --scenes DIR [--steps 2000] [--only B08 B8A ...] [--ways usual sensor all ...]
         [--device cuda] [--threads 2] [--json FILE]
 
 A 10 m band is hidden: degraded by 2 it plays a 20 m band beside the real ones, and the band as it was is the truth at
 10 m. For the 60 m task B02, degraded by 6, plays B01, and B8A, degraded by 3, plays B09. The stand-ins get the sensor's
-blur and no noise. For each, small networks learn in four ways, alike in all else:
+blur and no noise. For each, small networks learn in several ways, alike in all else:
 
 usual    one scale up, with the usual degradations (Gaussians from the paper's width to 1.15 times the sensor's)
 sensor   one scale up, half of the patches with the sensor's blur and its noise given back: the packaged recipe
 all      one scale up, all patches with the sensor's blur and its noise given back
+taught   as "sensor", and a third of the batches at the scale where it is used: there without a truth, and the target is
+         what the network (or the mean of --teachers networks) gives that learned in the way "all"
 true     at the scale where it is used, from the truth: possible for a hidden band only, the best that this network can
 
 and are scored on the validation scenes: RMSE / RMSE(bicubic), at 10 m (B8A: at 20 m, the mean of 2 x 2 pixels) and one
@@ -25,7 +27,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
 from xr_s2sr.training.loop import make_optimisers
+from xr_s2sr.training.losses import lessons
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes
@@ -47,8 +50,10 @@ from xr_s2sr.training.steps import Steps
 
 GROUPS = ("fine", "middle", "hidden")
 #: Ways to learn, and the share of patches that are like the sensor's.
-SHARES = {"usual": 0.0, "sensor": Augmentation().sensor, "all": 1.0}
+SHARES = {"usual": 0.0, "sensor": Augmentation().sensor, "all": 1.0, "taught": Augmentation().sensor}
 WAYS = (*SHARES, "true")
+#: Share of the batches at the true scale, where a network is taught.
+NATIVE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -174,27 +179,42 @@ class Pairs:
         return [(x * g + s + e * normal(generator, *x.shape)) / SCALE for x in inputs], (truth * g + s) / SCALE
 
 
-def trained(task: Task, way: str, scenes: Sequence[Hidden], steps: int, seed: int, device: str) -> Net:
-    """Return a network that learned for some minutes."""
+def trained(
+    task: Task,
+    way: str,
+    scenes: Sequence[Hidden],
+    steps: int,
+    seed: int,
+    device: str,
+    teachers: Sequence[nn.Module] = (),
+) -> Net:
+    """Return a network that learned for some minutes; from teachers at the true scale, if the way is "taught"."""
     torch.manual_seed(seed)
-    generator = seeded(seed, device=device)
+    generator, rng = seeded(seed, device=device), np.random.default_rng(seed)
     net = Net(task).to(device)
     n, size = (16, 24) if task.gsd == 20 else (16, 8)
     pairs = Pairs(scenes, task, way, n, size, generator)
+    native = Pairs(scenes, task, "true", n, size, generator) if teachers else None
+    for teacher in teachers:
+        teacher.to(device)
     recipe = Recipe(gsd=task.gsd, steps=steps, warmup=min(100, steps // 4))
     average = copy.deepcopy(net)
     runner = Steps(net, average, make_optimisers(net, recipe), generator)
 
-    def error() -> Tensor:
-        inputs, truth = pairs.batch()
+    def error(source: Pairs) -> Tensor:
+        inputs, truth = source.batch()
         out = net(*inputs)
+        if source is native:
+            truth = lessons(teachers, inputs, generator)
         border = out.shape[-1] // size * (2 if task.gsd == 20 else 1)
         if out.shape[-1] != truth.shape[-1]:
             out, border = F.avg_pool2d(out, 2), border // 2
         return (out - truth)[..., border:-border, border:-border].abs().mean()
 
     for step in range(steps):
-        runner.step("", error, learning_rate(recipe, step), 1 - min(recipe.average, (step + 1) / (step + 11)))
+        source = native if native is not None and rng.random() < NATIVE else pairs
+        average_weight = 1 - min(recipe.average, (step + 1) / (step + 11))
+        runner.step(source is native, partial(error, source), learning_rate(recipe, step), average_weight)
     return average.cpu()
 
 
@@ -255,7 +275,7 @@ def summary(results: Sequence[dict[str, object]]) -> list[str]:
         mean = {way: np.mean([r["true scale"] for r in rows if r["learned"] == way]) for way in ways}
         for way, value in mean.items():
             lines.append(f"{gsd} m task, {way}: {value:.3f}")
-            if way in ("sensor", "all") and {"usual", "true"} <= {*ways}:
+            if way in ("sensor", "all", "taught") and {"usual", "true"} <= {*ways}:
                 lines[-1] += f", {(mean['usual'] - value) / (mean['usual'] - mean['true']):.0%} of the gap closed"
     return lines
 
@@ -269,6 +289,7 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="where PyTorch computes, such as cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teachers", type=int, default=1, help='networks that teach in the way "taught"')
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -285,7 +306,11 @@ def main() -> int:
         judged = trials(task, sets[1])
         for way in arguments.ways:
             started = time.monotonic()
-            net = trained(task, way, sets[0], arguments.steps, arguments.seed, arguments.device)
+            teachers = []
+            if way == "taught":
+                seeds = range(arguments.seed, arguments.seed + arguments.teachers)
+                teachers = [trained(task, "all", sets[0], arguments.steps, s, arguments.device) for s in seeds]
+            net = trained(task, way, sets[0], arguments.steps, arguments.seed, arguments.device, teachers)
             got = scores(net, judged)
             results.append({"hidden": task.band, "plays": f"{task.gsd} m", "learned": way, **got})
             values = "  ".join(f"{got[p]:.3f}" for p in PROTOCOLS)

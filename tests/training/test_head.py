@@ -86,6 +86,7 @@ def test_the_positive_function_is_that_of_its_definition() -> None:
         for p in head.parameters():
             p.zero_()
         head.first.weight[0, 0, 1, 1] = 1
+        head.middle.weight.fill_(1)
         head.last.weight.fill_(-1)
         head.last.bias.fill_(3)
     x = torch.tensor([0.0, 2.0, 3.0, 4.0, 1e9])[None, None, None]

@@ -39,6 +39,24 @@ def test_several_teachers_and_a_device(folder: Path, tmp_path: Path) -> None:
     assert main([*pupil, "--teacher", str(tmp_path / "a" / "s2sr-20m.onnx"), "s2sr-20m"]) == 0
 
 
+def test_learning_at_the_scale_of_use(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--gsd", "20", "--steps", "3", "--width", "8", "--depth", "1", "--every", "3", "--threads", "1"]
+    command = ["train", "--scenes", str(folder), "--out", str(tmp_path), *options, "--sensor", "1", "--native", "0.4"]
+    assert main([*command, "--teacher", "s2sr-20m-fast"]) == 0
+    said = capsys.readouterr().out
+    assert "unlabelled=0.4" in said
+    assert "sensor=1.0" in said
+    card = xr_s2sr.models.load(tmp_path / "s2sr-20m.onnx").card
+    assert "taught by s2sr-20m-fast and, in 40% of the batches, at the scale of use" in card.training
+    assert "for 100% like the sensor's blur" in card.degradation
+
+    assert main(command) == 1
+    assert "say whose: --teacher s2sr-20m" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*command[:-1], "40"])
+    assert "'40' is not a share; expected a number from 0 to 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_a_device_that_is_not_there(
     device: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -57,6 +57,17 @@ def add_radiometry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
 
 
+def share(text: str) -> float:
+    """Parse a share, from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share; expected a number from 0 to 1, such as 0.33")
+    return value
+
+
 def bounds(text: str) -> tuple[float, ...]:
     """Parse the value of --bbox; the order of its numbers is checked when the scene is opened."""
     try:

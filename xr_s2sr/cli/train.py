@@ -36,6 +36,13 @@ def add_parser(commands: options.Commands) -> None:
         help="learn from the mean of these models' results too: model files or packaged models' names",
     )
     parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
+    parser.add_argument("--sensor", type=options.share, help="share of patches with the sensor's blur and noise")
+    parser.add_argument(
+        "--native",
+        type=options.share,
+        metavar="SHARE",
+        help="share of batches at the scale of use, where nothing but the results of --teacher can be learned",
+    )
     parser.add_argument(
         "--refine", action="store_true", help="a short training at a low rate, from --init on, for a folder of scenes"
     )

@@ -166,7 +166,7 @@ class Graph:
 
 def add_uncertainty(
     source: str | Path,
-    layers: tuple[Conv, Conv],
+    layers: Sequence[Conv],
     gain: Float32,
     bounds: tuple[float, float],
     card: ModelCard,
@@ -178,8 +178,9 @@ def add_uncertainty(
     ----------
     source : path
         The model file. What it does for ``sr`` stays as it is, node by node.
-    layers : (Conv, Conv)
-        3 x 3 and, after a ReLU, 1 x 1; so the head sees no farther than the last convolution.
+    layers : sequence of Conv
+        With a ReLU between each two; one of 3 x 3, the others of 1 x 1, so that the head sees no farther than the last
+        convolution.
     gain : ndarray of float32, shape (targets,)
         Of each band.
     bounds : (float, float)
@@ -189,8 +190,10 @@ def add_uncertainty(
     """
     g = Graph.read(source)
     one = g.constant(np.array(1, np.float32))
-    x = g.conv(g.add("Relu", [g.conv(g.trained()[-1].input[0], layers[0])]), layers[1])
-    side = round((layers[1].channels / len(card.targets)) ** 0.5)
+    x = g.conv(g.trained()[-1].input[0], layers[0])
+    for layer in layers[1:]:
+        x = g.conv(g.add("Relu", [x]), layer)
+    side = round((layers[-1].channels / len(card.targets)) ** 0.5)
     x = g.add("DepthToSpace", [x], blocksize=side, mode="CRD")
     # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
     below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])

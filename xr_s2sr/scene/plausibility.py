@@ -87,8 +87,8 @@ def _brighter(reflectance: float, radiometry: Radiometry) -> str:
     missing = -radiometry.offset if already else -BASELINE_OFFSET * UNITS["dn"]
     if reflectance + missing < DARKEST:
         return (
-            "No offset of Sentinel-2 explains that, so these are neither DN nor reflectances: undo what was done to the "
-            "values (a logarithm, a standardisation, a difference), and upsample the bands as they were read"
+            "No offset of Sentinel-2 explains that, so these are neither DN nor reflectances: undo what was done to "
+            "the values (a logarithm, a standardisation, a difference), and upsample the bands as they were read"
         )
     shift = 0.0 if already else missing / radiometry.scale
     return f"The offset seems to have been taken off {'already' if already else 'twice'}: upsample(offset={shift:g})"

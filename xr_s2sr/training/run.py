@@ -6,6 +6,7 @@ Interrupted, it goes on from the checkpoint in ``--out`` when it is started agai
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.uncertainty and arguments.init is None:
         raise InputError("--uncertainty adds a head to trained weights; say which: --init s2sr-20m")
+    if arguments.native and not arguments.teacher:
+        raise InputError(
+            "--native: at the scale of use there is no truth, so a teacher's results take its place; say whose: "
+            "--teacher s2sr-20m"
+        )
     check_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -53,6 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
     given = ("steps", "width", "depth", "rate", "seed")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
+    if arguments.native is not None:
+        changes["unlabelled"] = arguments.native
+    if arguments.sensor is not None:
+        changes["augmentation"] = replace(recipe.augmentation, sensor=arguments.sensor)
     recipe = recipe.refine(**changes) if arguments.refine else replace(recipe, **changes)
     scenes, held_out = read_scenes(arguments.scenes)
     print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}", flush=True)
@@ -77,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     family = "s2sr" if arguments.architecture == "coarse" else arguments.architecture
     name = arguments.name or f"{family}-{arguments.gsd}m"
-    card = describe(net, name, recipe, scenes, held_out, arguments.init)
+    card = describe(net, name, recipe, scenes, held_out, arguments.init, arguments.teacher or ())
     path = arguments.out / f"{name}.onnx"
     to_onnx(net, card, path)
     print(f"wrote {path}: {dict(card.scores)}")
@@ -88,7 +98,8 @@ def run_head(arguments: argparse.Namespace) -> int:
     """Train a head for standard errors, and write the network of --init with it."""
     given = ("steps", "rate", "seed")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
-    other = [key for key in ("width", "depth", "teacher", "clean_teacher") if getattr(arguments, key) is not None]
+    network_only = ("width", "depth", "teacher", "clean_teacher", "sensor", "native")
+    other = [key for key in network_only if getattr(arguments, key) is not None]
     other += [key for key, given in (("refine", arguments.refine), ("device", arguments.device != "cpu")) if given]
     if other:
         raise InputError(
@@ -137,19 +148,29 @@ def read_scenes(path: Path) -> tuple[list[Scene], list[Scene]]:
 
 
 def describe(
-    net: Network, name: str, recipe: Recipe, scenes: list[Scene], held_out: list[Scene], init: str | None
+    net: Network,
+    name: str,
+    recipe: Recipe,
+    scenes: list[Scene],
+    held_out: list[Scene],
+    init: str | None,
+    teachers: Sequence[str] = (),
 ) -> ModelCard:
     """Make the card: what the network learned from, how, and its scores."""
     parameters = sum(p.numel() for p in net.parameters())
     levels = sorted({scene.level for scene in scenes if scene.level})
     what = f"{len(scenes)} Sentinel-2 scenes ({', '.join(levels)})" if levels else ", ".join(s.name for s in scenes)
+    whence = f" from {init}" if init else ""
+    taught = f", taught by {' and '.join(Path(teacher).stem for teacher in teachers)}" if teachers else ""
+    if recipe.unlabelled:
+        taught += f" and, in {recipe.unlabelled:.0%} of the batches, at the scale of use"
     return card_for(
         net,
         name,
         __version__,
         training=(
             f"{recipe.architecture}: {recipe.depth} residual blocks of {recipe.width} channels, "
-            f"{parameters / 1000:.0f}k parameters; {what}, {recipe.steps} steps{f' from {init}' if init else ''} of "
+            f"{parameters / 1000:.0f}k parameters; {what}, {recipe.steps} steps{whence}{taught} of "
             f"{'/'.join(map(str, recipe.batch))} patches, L1, Muon and AdamW; {datetime.now():%Y-%m-%d}. Contains "
             "modified Copernicus Sentinel data."
         ),

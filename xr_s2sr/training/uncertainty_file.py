@@ -103,7 +103,7 @@ def export_head(
     first = weights(head.first)
     first = Conv(first.weight / head.size.numpy()[None, :, None, None], first.bias)  # features as the trunk gives them
     path.parent.mkdir(parents=True, exist_ok=True)
-    add_uncertainty(init.path, (first, weights(head.last)), head.gain.numpy(), BOUNDS, card, path)
+    add_uncertainty(init.path, (first, weights(head.middle), weights(head.last)), head.gain.numpy(), BOUNDS, card, path)
     ort = import_onnxruntime()
     rng, feed = np.random.default_rng(0), {}
     for name in net.inputs:
