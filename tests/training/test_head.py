@@ -108,7 +108,7 @@ def test_the_file_restores_the_same_bits_and_gives_the_head(init: Model, tmp_pat
         _, features = Frozen(export.trained(init.path))([torch.from_numpy(a[None]) for a in inputs.values()])
         np.testing.assert_allclose(both[n:], head(features)[0].numpy(), rtol=1e-4)
     assert replace(model.card, uncertainty=False, training=init.card.training) == init.card
-    assert "a head of 48 channels" in model.card.training
+    assert "a head of 4 channels" in model.card.training
 
 
 def test_the_head_sees_no_farther_than_the_halo(init: Model, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def add_parser(commands: options.Commands) -> None:
         help="learn from the mean of these models' results too: model files or packaged models' names",
     )
     parser.add_argument("--clean-teacher", help="in the place of --teacher for patches without the sensor's noise")
+    parser.add_argument(
+        "--taught", type=options.share, metavar="SHARE", help="of the loss, what is the distance to --teacher's results"
+    )
     parser.add_argument("--sensor", type=options.share, help="share of patches with the sensor's blur and noise")
     parser.add_argument(
         "--native",

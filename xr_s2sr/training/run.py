@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     if arguments.uncertainty:
         return run_head(arguments)
-    given = ("steps", "width", "depth", "rate", "seed")
+    given = ("steps", "width", "depth", "rate", "seed", "taught")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
     if arguments.native is not None:
@@ -98,7 +98,7 @@ def run_head(arguments: argparse.Namespace) -> int:
     """Train a head for standard errors, and write the network of --init with it."""
     given = ("steps", "rate", "seed")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
-    network_only = ("width", "depth", "teacher", "clean_teacher", "sensor", "native")
+    network_only = ("width", "depth", "teacher", "clean_teacher", "taught", "sensor", "native")
     other = [key for key in network_only if getattr(arguments, key) is not None]
     other += [key for key, given in (("refine", arguments.refine), ("device", arguments.device != "cpu")) if given]
     if other:

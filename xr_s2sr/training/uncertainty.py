@@ -45,14 +45,16 @@ class Head(nn.Module):
         Channels of the trunk.
     targets, scale : int
         Bands, and output pixels per pixel of the trunk's grid.
-    hidden : int
+    hidden : int, optional
+        Channels of the head; half of the trunk's by default, which is 3 to 6 % of the network's arithmetic.
     """
 
     gain: Tensor
     size: Tensor
 
-    def __init__(self, width: int, targets: int, scale: int, hidden: int = 48) -> None:
+    def __init__(self, width: int, targets: int, scale: int, hidden: int | None = None) -> None:
         super().__init__()
+        hidden = hidden or width // 2
         self.scale = scale
         self.first = nn.Conv2d(width, hidden, 3, padding=1)
         self.middle = nn.Conv2d(hidden, hidden, 1)
@@ -74,8 +76,6 @@ class HeadRecipe:
     Attributes
     ----------
     gsd, steps, rate, seed : int, int, float, int
-    hidden : int
-        Channels of the head.
     calibration : int
         Batches on which the final scales are worked out.
     tail : float
@@ -88,7 +88,6 @@ class HeadRecipe:
     steps: int = 2000
     rate: float = 1e-2
     seed: int = 0
-    hidden: int = 48
     calibration: int = 150
     tail: float = 5.0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
@@ -150,7 +149,7 @@ def train_head(
     """
     torch.manual_seed(recipe.seed)
     frozen = Frozen(net)
-    head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale, recipe.hidden)
+    head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
     schedule = Recipe(gsd=recipe.gsd, steps=recipe.steps, rate=recipe.rate, warmup=min(100, recipe.steps // 5))
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 1), recipe.augmentation)

@@ -95,7 +95,7 @@ def export_head(
         init.card,
         uncertainty=True,
         training=(
-            f"{init.card.training} Standard errors: a head of {recipe.hidden} channels on the frozen network, "
+            f"{init.card.training} Standard errors: a head of {head.last.in_channels} channels on the frozen network, "
             f"{recipe.steps} steps, Gaussian likelihood, calibrated per band"
         ),
         scores=dict(init.card.scores) | {f"{k}, {p}": v for p, own in scores.items() for k, v in own.items()},
