@@ -168,7 +168,7 @@ def test_a_known_noise_is_learned(scenes: list[Scene], monkeypatch: pytest.Monke
             kind = (torch.rand((n, 1, h, w), generator=self.rng) > 0.5).float()
             sigma = torch.nn.functional.interpolate(20 + 60 * kind, scale_factor=2)
             error = torch.randn((n, 6, 2 * h, 2 * w), generator=self.rng) * sigma / SCALE
-            return self.truth + error, torch.cat([kind, 1 - kind], dim=1)
+            return self.truth + error, torch.cat([kind, 1 - kind] * 8, dim=1)
 
     known = Known(None)
     monkeypatch.setattr(uncertainty, "Frozen", lambda net: known)
@@ -180,13 +180,13 @@ def test_a_known_noise_is_learned(scenes: list[Scene], monkeypatch: pytest.Monke
         return out
 
     monkeypatch.setattr(uncertainty.Patches, "batch", remembered)
-    net = networks.Net20(2, 1)
+    net = networks.Net20(16, 1)
     before = [p.clone() for p in net.parameters()]
     recipe = replace(HeadRecipe.default(20), steps=150, rate=2e-2, calibration=5)
     monkeypatch.setattr(HeadRecipe, "patches", lambda self, step: (2, 12, 0))
     lines: list[str] = []
     head = uncertainty.train_head(net, recipe, scenes, lines.append)
-    features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(2, 1)[:2, :, None, None].expand(2, 2, 8, 8)
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(1, 8)[:, :, None, None].expand(2, 16, 8, 8)
     high, low = head(features).detach()[:, :, 4:-4, 4:-4].mean(dim=(1, 2, 3)) * SCALE
     assert float(low) == pytest.approx(20, rel=0.1)
     assert float(high) == pytest.approx(80, rel=0.1)
