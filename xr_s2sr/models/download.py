@@ -9,6 +9,7 @@ import sys
 import tempfile
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from xr_s2sr.errors import FetchError, ModelError
@@ -104,6 +105,8 @@ def download(url: str, to: Path) -> None:
             while size <= LARGEST and (announced or 0) <= LARGEST and (chunk := response.read(1 << 16)):
                 size += file.write(chunk)
     except (OSError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the server's answer; Python 3.14 warns of one that is left open
         raise FetchError(
             f"{url} cannot be downloaded ({error}). Try again with a network; or take the file from elsewhere and "
             f"import it: xr-s2sr import-keras {to.name}"
