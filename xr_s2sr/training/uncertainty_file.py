@@ -91,11 +91,12 @@ def export_head(
         If ``sr`` is not bit for bit that of `init`, or the standard errors differ by more.
     """
     assert init.path is not None
+    network, _, _ = init.card.training.partition(" Standard errors: ")  # of a head that this one replaces
     card = replace(
         init.card,
         uncertainty=True,
         training=(
-            f"{init.card.training} Standard errors: a head of {head.last.in_channels} channels on the frozen network, "
+            f"{network} Standard errors: a head of {head.last.in_channels} channels on the frozen network, "
             f"{recipe.steps} steps, Gaussian likelihood, calibrated per band"
         ),
         scores=dict(init.card.scores) | {f"{k}, {p}": v for p, own in scores.items() for k, v in own.items()},
