@@ -53,5 +53,6 @@ html_theme = "furo"
 html_title = f"xr_s2sr {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["versions.js"]
 html_copy_source = False
 html_show_copyright = False

@@ -158,18 +158,27 @@ def test_others_read_the_same_pixels(sr: xr.Dataset, name: str, tmp_path: Path) 
         np.testing.assert_array_equal(back.x, sr.x)
     if name == "sr":
         stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
-        settings = {
-            "epsg": 32632,
-            "xy_coords": "center",
-            "rescale": False,
-            "dtype": "uint16",
-            "fill_value": np.uint16(0),
-        }
         for asset in item.make_asset_hrefs_absolute().assets.values():
             asset.extra_fields["proj:epsg"] = 32632  # stackstac does not know proj:code
         settings = {"xy_coords": "center", "rescale": False, "dtype": "uint16", "fill_value": np.uint16(0)}
         again = stackstac.stack([item], assets=["B11"], **settings)
         np.testing.assert_array_equal(again[0, 0].sel(y=sr.y, x=sr.x), sr.B11)  # it adds a border
+
+
+def test_items_are_a_table_in_geoparquet(sr: xr.Dataset, tmp_path: Path) -> None:
+    table = pytest.importorskip("stac_geoparquet.arrow", reason="stac-geoparquet is not installed")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    names = ["first", "second"]
+    for name in names:
+        sr.s2sr.to_cog(tmp_path / name, stac=True)
+    items = [read(tmp_path / name / f"{name}.json").make_asset_hrefs_absolute().to_dict() for name in names]
+    table.to_parquet(table.parse_stac_items_to_arrow(items), tmp_path / "table.parquet")
+    rows = parquet.read_table(tmp_path / "table.parquet")
+    assert b"geo" in rows.schema.metadata
+    for item, row in zip(items, rows.to_pylist(), strict=True):
+        assert (row["id"], row["s2sr:models"]) == (item["id"], item["properties"]["s2sr:models"])
+        assert [row["bbox"][side] for side in ("xmin", "ymin", "xmax", "ymax")] == pytest.approx(item["bbox"])
+        assert Path(row["assets"]["B11"]["href"]).is_file()
 
 
 # -- place and time ---------------------------------------------------------------------------------------------------
