@@ -27,6 +27,9 @@ CARD_60 = ModelCard(
     licence="none",
 )
 
+#: 20 m and 60 m bands by one network; its 60 m bands may be missing, too.
+CARD_BOTH = replace(CARD_60, name="toy-both", targets=(*BY_GSD[20], *BY_GSD[60]), optional=(*BY_GSD[20], *BY_GSD[60]))
+
 
 def save(path: Path, card: ModelCard = CARD_20, *, gain: float = 0.5, seed: int = 0) -> Path:
     """Write a network: strided guide, residual blocks on the 20 m grid, depth-to-space, bilinear skip.
@@ -69,7 +72,9 @@ def save(path: Path, card: ModelCard = CARD_20, *, gain: float = 0.5, seed: int 
     for _ in range(DEPTH):
         x = add("Add", x, conv(add("Relu", conv(x, WIDTH, WIDTH)), WIDTH, WIDTH))
     x = add("DepthToSpace", conv(x, WIDTH, targets * 4), blocksize=2, mode="CRD")
-    skip = bilinear("b60", targets, 6) if "b60" in count else bilinear("b20", targets, 2)
+    gsds = {BANDS[band].gsd for band in card.targets}
+    skips = [bilinear(f"b{gsd}", count[f"b{gsd}"], gsd // 10) for gsd in sorted(gsds)]
+    skip = add("Concat", *skips, axis=1) if len(skips) > 1 else skips[0]
     nodes.append(helper.make_node("Add", [x, skip], ["sr"]))
     return write(path, card, nodes, weights)
 

@@ -35,7 +35,7 @@ class ModelCard:
     inputs : mapping of str to tuple of str
         Input name ("b10", "b20", "b60") to the ids of its bands, in channel order.
     targets : tuple of str
-        Ids of the bands of the output ``sr``, in channel order.
+        Ids of the bands of the output ``sr``, in channel order; of 20 m, of 60 m, or of both.
     scale : float
         Reflectance that is 1.0 at the network's input and output: 0.2 for the published DN / 2000.
     halo : int or None
@@ -79,8 +79,6 @@ class ModelCard:
         foreign = sorted(set(self.optional) - set(self.bands))
         if foreign:
             raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
-        if len({BANDS[band].gsd for band in self.targets}) != 1:
-            raise ModelError(f"the card of {self.name!r} mixes resolutions in its targets: {self.targets}")
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
             raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
         if not _is_number(self.scale) or not 0 < self.scale < math.inf:
@@ -99,8 +97,8 @@ class ModelCard:
 
     @property
     def gsd(self) -> int:
-        """Native GSD of the targets."""
-        return BANDS[self.targets[0]].gsd
+        """Native GSD of the targets, the coarsest where they differ."""
+        return max(BANDS[band].gsd for band in self.targets)
 
     @property
     def bands(self) -> tuple[str, ...]:
