@@ -148,7 +148,7 @@ def main() -> int:
                 methods: dict[str, str | Model | None] = {"bicubic": "bicubic", OURS: None}
                 if (gsd, scene.level) in aesr:
                     methods["AESR"] = aesr[gsd, scene.level]
-                methods |= {name: model for name, model in given.items() if BANDS[model.card.targets[0]].gsd == gsd}
+                methods |= {name: model for name, model in given.items() if restores(model, gsd, trial.inputs)}
                 results = {
                     name: scored(
                         trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset),
@@ -167,6 +167,12 @@ def main() -> int:
         mean = {key: np.mean([result[key].mean() for result in results]) for key in results[0]}
         print(f"{gsd:>3} m {protocol:<9}{name[-13:]:<14}{line(mean)}   ({len(results)} scenes)")
     return 0
+
+
+def restores(model: Model, gsd: int, ds: xr.Dataset) -> bool:
+    """Tell whether a model restores bands of a resolution, from those that there are."""
+    needed = {*model.card.bands} - {*model.card.optional}
+    return gsd in {BANDS[band].gsd for band in model.card.targets} and needed <= {*ds.data_vars}
 
 
 def line(result: Mapping[str, np.ndarray]) -> str:

@@ -4,7 +4,8 @@
 
 Everything is a ratio inside this one run, since machines differ and are shared: threads against one thread,
 tiles against tiles, the whole of ``upsample`` against the bare session on windows of the same shape and against its own
-runs of the network, and against the best possible tiling (no margin at all).
+runs of the network, against the best possible tiling (no margin at all), and all bands with the lean models against the
+default ones.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def main() -> int:
             f"  upsample / bare session on the same windows, one thread: {over:.3f}, on its own: {own:.3f}; "
             f"margin: {len(plan) * h * w / size**2:.2f} x the pixels"
         )
+    default, threads = functools.partial(xr_s2sr.upsample, big, device="cpu"), default_threads()
+    for name in sorted(models.packaged().keys() - models.DEFAULTS.values()):
+        lean, usual, ratio = paired(functools.partial(default, model=name), default, repeat)
+        print(f"all bands, {threads} threads: {name} {lean:.2f} s, the defaults {usual:.2f} s ({ratio:.2f} x)")
     return 0
 
 

@@ -11,6 +11,8 @@ import xarray as xr
 from scenes import FINE, RED_EDGE, SIXTY, native
 from toy_models import CARD_20, CARD_60, CARD_BOTH
 
+from xr_s2sr.errors import ModelError
+
 RESTORED = [*RED_EDGE, *SIXTY]
 
 
@@ -84,3 +86,8 @@ def test_scores_of_both_resolutions(scene: xr.Dataset, plain: dict[str, Path]) -
     assert list(scores.band.values) == RESTORED
     for name in ("rmse", "uiq", "sam"):
         np.testing.assert_array_equal(scores[name].sel(model="one"), scores[name].sel(model="two"))
+
+
+def test_without_standard_errors(scene: xr.Dataset, both: Path) -> None:
+    with pytest.raises(ModelError, match=r"restores B01, B05, .*, gives none.*or leave them out: bands=...$"):
+        scene.s2sr.upsample(model=both, uncertainty=True)

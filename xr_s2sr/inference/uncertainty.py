@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from xr_s2sr import models
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
 from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene.uncertainty import ErrorForm
@@ -31,10 +32,15 @@ def with_uncertainty(runs: Iterable[ModelRun], form: ErrorForm | None) -> list[M
                 f"uncertainty was asked for, and {bands} would be interpolated by 'bicubic', which gives none; "
                 'expected a network. Leave model="bicubic" out, or uncertainty'
             )
+        card = run.model.card
+        train = ""
+        if len({BANDS[band].gsd for band in card.targets}) == 1:
+            train = (
+                f", or train a head for it: xr-s2sr train --uncertainty --init {run.model.path or card.name} --gsd "
+                f"{card.gsd} --scenes ... --out ..."
+            )
         raise ModelError(
             f"uncertainty was asked for, and the model {run.model}, which restores {bands}, gives none; expected one "
-            f"whose card says uncertainty. Take another for these bands: model=..., leave them out: bands=..., or "
-            f"train a head for it: xr-s2sr train --uncertainty --init {run.model.path or run.model.card.name} "
-            f"--gsd {run.model.card.gsd} --scenes ... --out ..."
+            f"whose card says uncertainty. Take another for these bands: model=..., or leave them out: bands=...{train}"
         )
     return [replace(run, uncertainty=form) for run in runs]
