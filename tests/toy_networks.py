@@ -27,14 +27,6 @@ def paper(gsd: int, seed: int = 0) -> networks.DSen2:
     return net
 
 
-def shared(seed: int = 0) -> networks.SharedNet:
-    net = networks.SharedNet(small(20, seed), 1)
-    with torch.no_grad():
-        for p in net.parameters():
-            p.normal_(0, 0.2)
-    return net
-
-
 NETS = {
     "coarse 20": lambda: small(20),
     "coarse 60": lambda: small(60),

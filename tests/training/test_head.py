@@ -15,13 +15,11 @@ from xr_s2sr.bands import BY_GSD
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from toy_networks import shared  # noqa: E402
-
 from xr_s2sr.cli import main  # noqa: E402
 from xr_s2sr.errors import ModelError  # noqa: E402
 from xr_s2sr.inference import engine  # noqa: E402
 from xr_s2sr.models import Model, load, onnx_graph  # noqa: E402
-from xr_s2sr.training import export, networks, shared_file, uncertainty, uncertainty_file  # noqa: E402
+from xr_s2sr.training import export, networks, uncertainty, uncertainty_file  # noqa: E402
 from xr_s2sr.training.data import SCALE  # noqa: E402
 from xr_s2sr.training.scenes import Scene, load_scenes  # noqa: E402
 from xr_s2sr.training.uncertainty import BOUNDS, START, Frozen, Head, HeadRecipe  # noqa: E402
@@ -267,31 +265,3 @@ def test_recipes() -> None:
     # large patches, of which the border that sees zero padding is left out
     assert HeadRecipe().patches(0) == (4, 48, 4)
     assert HeadRecipe.default(60).patches(1) == (2, 18, 12)
-
-
-def test_a_file_of_both_resolutions_has_both_heads(tmp_path: Path) -> None:
-    """The 20 m bands and their standard errors are those of the file it was made from; the rest is torch's."""
-    net20 = network(20)
-    export.to_onnx(net20, export.card_for(net20, "init", "1"), tmp_path / "plain.onnx")
-    _, init = with_head(load(tmp_path / "plain.onnx"), tmp_path / "init.onnx")
-    net = shared()
-    net.net20.load_state_dict(net20.state_dict())
-    head = Head(8, 2, 2)
-    card = shared_file.export_shared(net, head, init, export.card_for(net, "both", "1"), tmp_path / "both.onnx")
-    assert card.targets == (*BY_GSD[20], *BY_GSD[60])
-    assert load(tmp_path / "both.onnx").card == card
-    inputs = feed(60)
-    both = engine.runner(load(tmp_path / "both.onnx"), "cpu", uncertainty=True).run(inputs)
-    alone = engine.runner(init, "cpu", uncertainty=True).run({name: inputs[name] for name in ("b10", "b20")})
-    np.testing.assert_array_equal(both[[*range(6), *range(8, 14)]], alone)
-    with torch.no_grad():
-        restored, features = Frozen(net)([torch.from_numpy(array)[None] for array in inputs.values()])
-        np.testing.assert_allclose(both[6:8], restored[0].numpy(), atol=1e-4)
-        np.testing.assert_allclose(both[14:], head(features)[0].numpy(), rtol=1e-3)
-
-    other = networks.SharedNet(network(20), 1)  # not the network of the file
-    with torch.no_grad():
-        other.net20.guide.weight.mul_(2)
-        other.join.weight.normal_()
-    with pytest.raises(ModelError, match="differs from the network by"):
-        shared_file.export_shared(other, None, init, export.card_for(other, "x", "1"), tmp_path / "other.onnx")

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from toy_networks import NETS, paper, shared, small  # noqa: E402
+from toy_networks import NETS, paper  # noqa: E402
 
 from xr_s2sr.training import export, loop, networks  # noqa: E402
 
@@ -73,10 +73,10 @@ def test_the_papers_network_is_that_of_the_paper(gsd: int, names: tuple[str, ...
     np.testing.assert_allclose(got, keras_files.dsen2(inputs, layers), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("which", [*NETS, "shared"])
+@pytest.mark.parametrize("which", NETS)
 def test_halo_is_the_receptive_field(which: str) -> None:
     """A changed 60 m cell of input moves the output up to the halo around it, and nothing beyond."""
-    net = shared() if which == "shared" else NETS[which]()
+    net = NETS[which]()
     halo, cells = export.halo(net), 19
     rng = np.random.default_rng(0)
     sizes = {"b10": (4, 6), "b20": (6, 3), "b60": (2, 1)}
@@ -105,21 +105,3 @@ def test_bands_that_play_others_leave_the_layers_of_b01_and_b09_alone() -> None:
     assert net.coarsest.weight.grad is None
     assert net.proxy_tail.weight.grad is not None
     assert net.guide.weight.grad is not None
-
-
-def test_a_shared_network_adds_to_one_that_stays() -> None:
-    net20 = small(20)
-    before = {name: value.clone() for name, value in net20.state_dict().items()}
-    net = networks.SharedNet(net20, 1)
-    inputs = torch.rand(1, 4, 12, 12), torch.rand(1, 6, 6, 6), torch.rand(1, 2, 2, 2)
-    alone = networks.Net60(8, 1)
-    alone.load_state_dict(net.state_dict(), strict=False)
-    torch.testing.assert_close(net(*inputs), alone(*inputs))  # it starts without the other one's features
-    with torch.no_grad():
-        net.join.weight.normal_()
-    assert not torch.allclose(net(*inputs), alone(*inputs))
-    for optimiser in loop.make_optimisers(net, loop.Recipe.default(60, "shared")):
-        net(*inputs).square().mean().backward()
-        optimiser.step()
-    assert not torch.equal(net.guide.weight, alone.guide.weight)
-    assert all(torch.equal(net20.state_dict()[name], value) for name, value in before.items())

@@ -105,38 +105,3 @@ def test_one_scene_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_refine_needs_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path), "--refine"]) == 1
     assert "--init s2sr-20m" in capsys.readouterr().err
-
-
-def test_both_resolutions_in_one_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["train", "--scenes", str(folder), "--out", str(tmp_path), "--gsd", "60", "--architecture", "shared"]
-    command += ["--init", "s2sr-20m-fast", "--teacher", "s2sr-60m", "--steps", "2", "--every", "2", "--threads", "1"]
-    assert main(command) == 0
-    path = tmp_path / "s2sr-shared.onnx"
-    card = xr_s2sr.models.load(path).card
-    assert card.targets == (*BY_GSD[20], *BY_GSD[60])
-    assert set(card.optional) == set(BY_GSD[20])
-    means = {f"RMSE / bicubic ({gsd} m), {protocol}" for gsd in (20, 60) for protocol in ("sensor", "paper", "mtf")}
-    assert set(card.scores) == means
-    fast = xr_s2sr.models.load("s2sr-20m-fast").card
-    assert card.scores["RMSE / bicubic (20 m), mtf"] == fast.scores["RMSE / bicubic, mtf"]
-    ds, _ = xr_s2sr.tutorial.synthetic_scene(120)
-    sr, fast = ds.s2sr.upsample(model=path), ds.s2sr.upsample(model="s2sr-20m-fast")
-    for band in BY_GSD[20]:
-        assert (sr[band].values == fast[band].values).all()
-    assert all((sr[band].values != fast[band].values).any() for band in BY_GSD[60])
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--gsd", "20", "--init", "s2sr-20m-fast"], "say to which: --gsd 60 --init s2sr-20m-fast"),
-        (["--gsd", "60"], "say to which: --gsd 60 --init s2sr-20m-fast"),
-        (["--gsd", "60", "--init", "s2sr-60m"], "goes on from one of ours for the 20 m bands, not from s2sr-60m"),
-    ],
-)
-def test_a_shared_network_needs_one_to_go_on_from(
-    options: list[str], message: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["train", "--scenes", str(folder), "--out", str(tmp_path), "--architecture", "shared", *options]
-    assert main(command) == 1
-    assert message in capsys.readouterr().err

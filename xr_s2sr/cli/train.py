@@ -21,10 +21,9 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--gsd", type=int, choices=(20, 60), required=True, help="GSD of the bands to restore")
     parser.add_argument(
         "--architecture",
-        choices=("coarse", "shared", "dsen2", "vdsen2"),
+        choices=("coarse", "dsen2", "vdsen2"),
         default="coarse",
-        help="coarse: ours; shared: the 60 m bands from the trunk of --init, a network for the 20 m bands, in one file "
-        "with it; dsen2, vdsen2: as published by Lanaras et al. 2018",
+        help="coarse: ours; dsen2, vdsen2: as published by Lanaras et al. 2018",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and the .onnx file")
     parser.add_argument(

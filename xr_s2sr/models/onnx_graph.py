@@ -63,9 +63,9 @@ class Graph:
         self.weights: list[onnx.TensorProto] = []
 
     @classmethod
-    def read(cls, path: str | Path, outputs: Sequence[str] = (RESTORED,)) -> Graph:
-        """Read what a file needs for some of its outputs, by default no head for standard errors."""
-        graph, stored, needed = cls(), onnx.load(str(path)).graph, {*outputs}
+    def read(cls, path: str | Path) -> Graph:
+        """Read what a file needs for its restored bands: no head for their standard errors."""
+        graph, stored, needed = cls(), onnx.load(str(path)).graph, {RESTORED}
         for node in reversed(stored.node):
             if needed & {*node.output}:
                 graph.nodes.insert(0, node)
@@ -130,24 +130,6 @@ class Graph:
         lacking = self.add("Div", [weighted, self.fixed(weight, sums, group=targets)])
         return self.add("Add", [z, self.bilinear(lacking, targets, factor)])
 
-    def standard_errors(self, x: str, layers: Sequence[Conv], gain: Float32, bounds: tuple[float, float]) -> str:
-        """Add a head for standard errors to features `x`; see :func:`add_uncertainty`."""
-        one = self.constant(np.array(1, np.float32))
-        x = self.conv(x, layers[0])
-        for layer in layers[1:]:
-            x = self.conv(self.add("Relu", [x]), layer)
-        side = round((layers[-1].channels / len(gain)) ** 0.5)
-        x = self.add("DepthToSpace", [x], blocksize=side, mode="CRD")
-        # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
-        below = self.add("Add", [self.add("Relu", [self.add("Neg", [x])]), one])
-        x = self.add("Add", [self.add("Relu", [x]), self.add("Div", [one, below])])
-        x = self.add("Mul", [x, self.constant(gain.reshape(1, -1, 1, 1))])
-        return self.add("Clip", [x, *(self.constant(np.array(bound, np.float32)) for bound in bounds)])
-
-    def name_last(self, name: str) -> None:
-        """Give the result of the last node the name of an output."""
-        self.nodes[-1].output[0] = name
-
     def fine_inputs(self, card: ModelCard) -> dict[str, str]:
         """Add every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
         fine = {}
@@ -207,52 +189,19 @@ def add_uncertainty(
     path : Path
     """
     g = Graph.read(source)
-    g.standard_errors(g.trained()[-1].input[0], layers, gain, bounds)
-    g.name_last(STANDARD_ERROR)
-    g.write(card, path)
-
-
-def add_60m_bands(
-    source: str | Path,
-    layers: Sequence[Conv],
-    head: tuple[Sequence[Conv], Float32, tuple[float, float]] | None,
-    card: ModelCard,
-    path: Path,
-) -> None:
-    """Add a short network for the 60 m bands to one of ours for the 20 m bands, which stays as it is, node by node.
-
-    Parameters
-    ----------
-    source : path
-        The model file; with standard errors, if there is a head.
-    layers : sequence of Conv
-        Of the short network: those that read the 10 m, 20 m and 60 m bands and the trunk, two for each residual block,
-        the last.
-    head : (layers, gain, bounds), optional
-        As for :func:`add_uncertainty`, from the features that the last layer sees: standard errors of the 60 m bands.
-    card : ModelCard
-        Of both resolutions.
-    path : Path
-    """
-    outputs = (RESTORED, STANDARD_ERROR) if head else (RESTORED,)
-    trunk, g = Graph.read(source).trained()[-1].input[0], Graph.read(source, outputs)
-    for node in g.nodes:
-        for k, name in enumerate(node.output):
-            if name in outputs:
-                node.output[k] = f"{name}_20m"
-    guide, coarse, coarsest, join, *inner, last = layers
-    x = g.add("Add", [g.conv("b10", guide, stride=2, padding=2), g.conv("b20", coarse)])
-    x = g.add("Add", [x, g.conv(trunk, join)])
-    x = g.add("Add", [x, g.conv(g.bilinear("b60", 2, 3), coarsest)])
-    for one, two in zip(inner[::2], inner[1::2], strict=True):
-        x = g.add("Add", [x, g.conv(g.add("Relu", [g.conv(x, one)]), two)])
-    z = g.add("DepthToSpace", [g.conv(x, last)], blocksize=2, mode="CRD")
-    z = g.back_projection(g.add("Add", [z, g.bilinear("b60", 2, 6)]), "b60", 2, 6)
-    g.add("Concat", [f"{RESTORED}_20m", z], axis=1)
-    g.name_last(RESTORED)
-    if head:
-        g.add("Concat", [f"{STANDARD_ERROR}_20m", g.standard_errors(x, *head)], axis=1)
-        g.name_last(STANDARD_ERROR)
+    one = g.constant(np.array(1, np.float32))
+    x = g.conv(g.trained()[-1].input[0], layers[0])
+    for layer in layers[1:]:
+        x = g.conv(g.add("Relu", [x]), layer)
+    side = round((layers[-1].channels / len(card.targets)) ** 0.5)
+    x = g.add("DepthToSpace", [x], blocksize=side, mode="CRD")
+    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
+    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
+    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
+    x = g.add("Mul", [x, g.constant(gain.reshape(1, -1, 1, 1))])
+    low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
+    g.add("Clip", [x, low, high])
+    g.nodes[-1].output[0] = STANDARD_ERROR
     g.write(card, path)
 
 

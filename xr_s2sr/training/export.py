@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from xr_s2sr.bands import BANDS, BY_GSD
+from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.inference.engine import import_onnxruntime
 from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Graph
-from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net20, Net60, Network, SharedNet
+from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
 
 def halo(net: Network) -> int:
     """Return the receptive-field radius in 10 m pixels, for windows that start on whole cells."""
-    shared = net.net20.depth if isinstance(net, SharedNet) else 0
-    convolutions = 2 * (net.depth + shared) + 2
+    convolutions = 2 * net.depth + 2
     if isinstance(net, DSen2):
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
     # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
@@ -106,9 +103,10 @@ def start_from(net: Network, init: str | Path) -> None:
     layers = _layers(net)
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
     if isinstance(net, CoarseNet) and blocks > net.depth:
+        kept = np.linspace(0, blocks - 1, net.depth).round().astype(int)
         convs = [
             *convs[:before],
-            *(convs[before + 2 * i + k] for i in spread(blocks, net.depth) for k in range(2)),
+            *(convs[before + 2 * i + k] for i in kept for k in range(2)),
             convs[-1],
         ]
     shapes = [tuple(conv.weight.shape) for conv in convs], [tuple(layer.weight.shape) for layer in layers]
@@ -126,52 +124,9 @@ def start_from(net: Network, init: str | Path) -> None:
         net.teach_proxy()
 
 
-def shared_net(init: str | Path | None, depth: int, like: Network | None = None) -> SharedNet:
-    """Return a network that goes on from the one of a model file or packaged model for the 20 m bands.
-
-    Parameters
-    ----------
-    init : str or path
-    depth : int
-    like : Network, optional
-        For the 60 m bands, and as wide: its weights are the start, of its blocks some, evenly spread.
-
-    Raises
-    ------
-    ModelError
-        If there is no network to go on from, or it is another.
-    """
-    net20 = None if init is None else trained(init)
-    if not isinstance(net20, Net20):
-        raise ModelError(
-            f"a shared network goes on from one of ours for the 20 m bands, not from {init}; expected its file or "
-            "name: --init s2sr-20m-fast"
-        )
-    net = SharedNet(net20, depth)
-    if isinstance(like, Net60) and like.width == net.width and like.depth >= depth:
-        for name in ("guide", "coarse", "coarsest", "tail"):
-            getattr(net, name).load_state_dict(getattr(like, name).state_dict())
-        for block, k in zip(net.blocks, spread(like.depth, depth), strict=True):
-            block.load_state_dict(like.blocks[k].state_dict())
-    return net
-
-
-def spread(blocks: int, kept: int) -> list[int]:
-    """Return which of a network's blocks a shallower one starts with."""
-    return [int(k) for k in np.linspace(0, blocks - 1, kept).round()]
-
-
 def trained(name: str | Path) -> Network:
-    """Return the network of a model file or packaged model of ours.
-
-    Raises
-    ------
-    ModelError
-        If it is another's, or restores 20 m and 60 m bands at once.
-    """
+    """Return the network of a model file or packaged model of ours."""
     model = registry.load(name)
-    if len({BANDS[band].gsd for band in model.card.targets}) > 1:
-        raise ModelError(f"{model} restores 20 m and 60 m bands at once; expected a network for one of the two")
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     gsd = 60 if "b60" in model.card.inputs else 20
     before = 2 if gsd == 20 else 3
@@ -191,12 +146,6 @@ def _layers(net: Network) -> list[nn.Conv2d]:
     return [*first, *(conv for block in net.blocks for conv in (block.first, block.second)), net.tail]  # type: ignore[list-item]
 
 
-def branch_layers(net: SharedNet) -> list[Any]:
-    """Return the convolutions of the short network for the 60 m bands, in the order of the exported graph."""
-    inner = (conv for block in net.blocks for conv in (block.first, block.second))
-    return [net.guide, net.coarse, net.coarsest, net.join, *inner, net.tail]
-
-
 def weights(layer: nn.Conv2d) -> Conv:
     """Return a convolution's weights as arrays."""
     bias = None if layer.bias is None else layer.bias.detach().numpy()
@@ -206,21 +155,18 @@ def weights(layer: nn.Conv2d) -> Conv:
 def difference(net: Network, path: str | Path, size: int = 48) -> float:
     """Return the largest difference between torch and ONNX Runtime on random input."""
     ort = import_onnxruntime()
-    feed = random_inputs(net.inputs, size)
+
+    rng = np.random.default_rng(0)
+    feed = {}
+    for name in net.inputs:
+        gsd = INPUT_GSD[name]
+        pixels = size * 10 // gsd
+        feed[name] = rng.random((1, len(BY_GSD[gsd]), pixels, pixels), np.float32)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
         net.bf16_blocks = False
         expected = net(*(torch.from_numpy(array) for array in feed.values())).numpy()
     return float(np.abs(session.run(["sr"], feed)[0] - expected).max())
-
-
-def random_inputs(names: Iterable[str], size: int) -> dict[str, NDArray[np.float32]]:
-    """Return inputs of random values, `size` pixels of 10 m a side."""
-    rng = np.random.default_rng(0)
-    return {
-        name: rng.random((1, len(BY_GSD[gsd]), size * 10 // gsd, size * 10 // gsd), np.float32)
-        for name, gsd in ((name, INPUT_GSD[name]) for name in names)
-    }
 
 
 def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:

@@ -20,7 +20,7 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
 from xr_s2sr.training.data import FACTOR, SCALE, Patches
 from xr_s2sr.training.degradation import seeded
-from xr_s2sr.training.export import shared_net, start_from
+from xr_s2sr.training.export import start_from
 from xr_s2sr.training.losses import error_of_a_batch, kind_of_a_batch
 from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import Network, build
@@ -54,9 +54,7 @@ def train(
     validation : list of Scene, optional
         Scored at every second checkpoint.
     init : path or str, optional
-        A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network. For
-        the architecture "shared", the network for the 20 m bands that the new one goes on from; the first of the
-        `teachers` is the start of the rest.
+        A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
     teachers : sequence of Network, optional
         The mean of their results is a target too (distillation): a small network learns from it faster than from noisy
         truth.
@@ -74,11 +72,7 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     checkpoint = Path(checkpoint)
-    net: Network
-    if recipe.architecture == "shared":
-        net, init = shared_net(init, recipe.depth, next(iter(teachers), None)), None
-    else:
-        net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
+    net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for other in (*teachers, *([clean_teacher] if clean_teacher is not None else [])):
         other.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -143,7 +137,7 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     """Make the optimisers: Muon for the convolutions of the blocks, AdamW for the outer layers and all biases."""
     blocks = [p for name, p in net.named_parameters() if name.startswith("blocks.") and p.ndim == 4]
     chosen = {id(p) for p in blocks}
-    rest = [p for p in net.parameters() if id(p) not in chosen and p.requires_grad]
+    rest = [p for p in net.parameters() if id(p) not in chosen]
     device = next(net.parameters()).device
     # a short memory of the squared gradients: with 0.999 a rare batch at the peak rate can blow the network up
     adam = torch.optim.AdamW(

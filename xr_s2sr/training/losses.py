@@ -46,9 +46,7 @@ def error_of_a_batch(
     """
     number, size, border = shape
     if kind is Kind.NATIVE:
-        if not border:  # as in the late part: fewer, larger
-            number, size = max(1, number // 4), 2 * size
-        inputs, present = patches.native(number, size)
+        inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
         taught = lessons(teachers, inputs, patches.generator)
         return mean_error(inner(net(*inputs), border), inner(taught, border), present)
     proxy = kind is Kind.PROXY

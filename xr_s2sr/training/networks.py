@@ -125,11 +125,6 @@ class CoarseNet(Network):
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
-    def enter(self, b10: Tensor, b20: Tensor) -> Tensor:
-        """What the blocks see first."""
-        x: Tensor = self.guide(b10) + self.coarse(b20)
-        return x
-
     def trunk(self, x: Tensor, tail: nn.Conv2d) -> Tensor:
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16_blocks):
             for block in self.blocks:
@@ -149,7 +144,7 @@ class Net20(CoarseNet):
 
     def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
         # no back-projection: it would give the noise back that the network has taken out
-        return self.trunk(self.enter(b10, b20), self.tail) + upsample(b20, self.skip, 2)
+        return self.trunk(self.guide(b10) + self.coarse(b20), self.tail) + upsample(b20, self.skip, 2)
 
 
 class Net60(CoarseNet):
@@ -178,37 +173,9 @@ class Net60(CoarseNet):
 
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, proxy: bool = False) -> Tensor:
         coarsest, tail = (self.proxy_coarsest, self.proxy_tail) if proxy else (self.coarsest, self.tail)
-        x = self.enter(b10, b20) + coarsest(upsample(b60, self.lift, 3))
+        x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
         z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
         return z if self.back is None else self.back(z, b60)
-
-
-class SharedNet(Net60):
-    """60 m bands to 10 m with the help of a trained network for the 20 m bands, which stays as it is.
-
-    A short network of its own, to which a 1 x 1 convolution adds what the other one's last layer sees. A file can hold
-    both, and compute the deep trunk once. Inputs and output are those of :class:`Net60`.
-
-    Parameters
-    ----------
-    net20 : Net20
-    depth : int
-        Residual blocks beyond those of `net20`.
-    """
-
-    def __init__(self, net20: Net20, depth: int = 2) -> None:
-        super().__init__(net20.width, depth)
-        self.net20 = net20.requires_grad_(False)
-        self.join = nn.Conv2d(net20.width, net20.width, 1, bias=False)
-        nn.init.zeros_(self.join.weight)
-
-    def enter(self, b10: Tensor, b20: Tensor) -> Tensor:
-        deep = self.net20.enter(b10, b20)
-        with torch.autocast(deep.device.type, dtype=torch.bfloat16, enabled=self.bf16_blocks):
-            for block in self.net20.blocks:
-                deep = block(deep)
-        x: Tensor = super().enter(b10, b20) + self.join(deep.float())
-        return x
 
 
 class ScaledBlock(nn.Module):
@@ -286,11 +253,9 @@ class DSen2(Network):
 
 NETWORKS: dict[int, type[Net20] | type[Net60]] = {20: Net20, 60: Net60}
 
-#: Width and depth of each architecture, by the GSD of the bands that it restores; "shared" has the width of the network
-#: that it goes on from.
+#: Width and depth of each architecture, by the GSD of the bands that it restores.
 ARCHITECTURES: dict[str, dict[int, tuple[int, int]]] = {
     "coarse": {20: (64, 8), 60: (48, 4)},
-    "shared": {60: (48, 2)},
     "dsen2": {20: (128, 6), 60: (128, 6)},
     "vdsen2": {20: (256, 32), 60: (256, 32)},
 }

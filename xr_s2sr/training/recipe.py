@@ -56,7 +56,7 @@ class Recipe:
         """Return the recipe of the packaged model for 20 m or 60 m bands, or of the paper's DSen2 or VDSen2."""
         width, depth = ARCHITECTURES[architecture][gsd]
         base: dict[str, Any] = {"gsd": gsd, "architecture": architecture, "width": width, "depth": depth}
-        if architecture in ("dsen2", "vdsen2"):
+        if architecture != "coarse":
             base["rate"] = 1e-4  # the authors'
         if gsd == 60:
             base |= {
@@ -66,17 +66,6 @@ class Recipe:
                 "border": 12,
                 "proxy": 0.6,
                 "augmentation": Augmentation(shifted=0.8, dropped=0.25),
-            }
-        if architecture == "shared":  # learns what a teacher does, where that is used and one scale up
-            base |= {
-                "steps": 9000,
-                "rate": 1e-3,
-                "size": (6,),
-                "batch": (32,),
-                "late": 1.0,
-                "proxy": 0.0,
-                "taught": 1.0,
-                "unlabelled": 0.5,
             }
         return cls(**(base | changes))
 

@@ -6,11 +6,10 @@ Interrupted, it goes on from the checkpoint in ``--out`` when it is started agai
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,12 +20,11 @@ from xr_s2sr.models import registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import train, validate
-from xr_s2sr.training.networks import CoarseNet, Network, SharedNet
+from xr_s2sr.training.networks import CoarseNet, Network
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
-from xr_s2sr.training.shared_file import export_shared
 from xr_s2sr.training.uncertainty import HeadRecipe, train_head
-from xr_s2sr.training.uncertainty_file import export_head, flat, head_text, validate_head
+from xr_s2sr.training.uncertainty_file import export_head, validate_head
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
@@ -46,12 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
             "became no better on that very scene (docs/training.md); expected a folder of scenes with a "
             "manifest.json. Use the packaged model as it is, or give --scenes a folder"
         )
-    shared = arguments.architecture == "shared"
-    if shared and (arguments.gsd != 60 or arguments.init is None):
-        raise InputError(
-            "--architecture shared adds the 60 m bands to a network for the 20 m bands; say to which: --gsd 60 --init "
-            "s2sr-20m-fast"
-        )
     if arguments.uncertainty and arguments.init is None:
         raise InputError("--uncertainty adds a head to trained weights; say which: --init s2sr-20m")
     if arguments.native and not arguments.teacher:
@@ -62,13 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_device(arguments.device)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.uncertainty and not shared:
+    if arguments.uncertainty:
         return run_head(arguments)
-    if arguments.uncertainty and not registry.load(arguments.init).card.uncertainty:
-        raise InputError(
-            f"--uncertainty: {arguments.init} gives no standard errors of the 20 m bands; expected a model with them. "
-            "Leave --uncertainty out, or train a head for it first"
-        )
     given = ("steps", "width", "depth", "rate", "seed", "taught")
     changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
@@ -99,47 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
         log=lambda line: print(line, flush=True),
     )
     family = "s2sr" if arguments.architecture == "coarse" else arguments.architecture
-    name = arguments.name or ("s2sr-shared" if shared else f"{family}-{arguments.gsd}m")
+    name = arguments.name or f"{family}-{arguments.gsd}m"
     card = describe(net, name, recipe, scenes, held_out, arguments.init, arguments.teacher or ())
     path = arguments.out / f"{name}.onnx"
-    if isinstance(net, SharedNet):
-        card = write_shared(net, card, arguments, scenes, held_out, path)
-    else:
-        to_onnx(net, card, path)
+    to_onnx(net, card, path)
     print(f"wrote {path}: {dict(card.scores)}")
     return 0
-
-
-def write_shared(
-    net: SharedNet,
-    card: ModelCard,
-    arguments: argparse.Namespace,
-    scenes: list[Scene],
-    held_out: list[Scene],
-    path: Path,
-) -> ModelCard:
-    """Train the head for standard errors if it is asked for, and write the file of both resolutions."""
-    init, head = registry.load(arguments.init), None
-    about, own = f"{init.card.training} 60 m bands: {card.training}", dict(card.scores)
-    if arguments.uncertainty:
-        recipe = HeadRecipe.default(60)
-        head = train_head(net, recipe, scenes, log=lambda line: print(line, flush=True))
-        about += f" Standard errors of these: {head_text(head, recipe)}"
-        own |= flat(validate_head(net, head, 60, held_out))
-    card = replace(card, training=about, scores=scores_of_both(init.card.scores, own))
-    return export_shared(net, head, init, card, path)
-
-
-def scores_of_both(scores20: Mapping[str, Any], scores60: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the scores of a file that restores 20 m and 60 m bands: those by band in a row, means told apart."""
-    both = {}
-    for key, value in scores20.items():
-        score, _, protocol = key.rpartition(", ")
-        if isinstance(value, list) and key in scores60:
-            both[key] = [*value, *scores60[key]]
-        elif not isinstance(value, list) and key in scores60:
-            both |= {f"{score} ({gsd} m), {protocol}": own[key] for gsd, own in ((20, scores20), (60, scores60))}
-    return both
 
 
 def run_head(arguments: argparse.Namespace) -> int:

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.models.onnx_graph import Conv
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
 from xr_s2sr.training.degradation import seeded
-from xr_s2sr.training.export import weights
 from xr_s2sr.training.losses import inner
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.recipe import Recipe, learning_rate
@@ -69,12 +67,6 @@ class Head(nn.Module):
         x = F.pixel_shuffle(self.last(x), self.scale)
         positive = torch.relu(x) + 1 / (1 + torch.relu(-x))  # as in the exported graph
         return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
-
-    def layers(self) -> tuple[Conv, Conv, Conv]:
-        """Return the convolutions for a file, the first one for features as the trunk gives them."""
-        first = weights(self.first)
-        scaled = Conv(first.weight / self.size.numpy()[None, :, None, None], first.bias)
-        return scaled, weights(self.middle), weights(self.last)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.inference.engine import import_onnxruntime
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR, Model
-from xr_s2sr.models.onnx_graph import add_uncertainty
+from xr_s2sr.models.onnx_graph import Conv, add_uncertainty
 from xr_s2sr.quality.degradation import PROTOCOLS
 from xr_s2sr.quality.metrics import SCORE_BORDER
 from xr_s2sr.quality.reliability import coverage, rank_correlation
 from xr_s2sr.training.data import SCALE
-from xr_s2sr.training.export import random_inputs
+from xr_s2sr.training.export import INPUT_GSD, weights
 from xr_s2sr.training.loop import simulate
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.scenes import Scene
@@ -60,19 +61,6 @@ def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[Scene]) -> 
     return out
 
 
-def head_text(head: Head, recipe: HeadRecipe) -> str:
-    """Return what a card says of a head."""
-    return (
-        f"a head of {head.last.in_channels} channels on the frozen network, {recipe.steps} steps, Gaussian "
-        "likelihood, calibrated per band"
-    )
-
-
-def flat(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what :func:`validate_head` gives as the scores of a card."""
-    return {f"{key}, {protocol}": value for protocol, own in scores.items() for key, value in own.items()}
-
-
 def export_head(
     net: CoarseNet,
     head: Head,
@@ -107,13 +95,21 @@ def export_head(
     card = replace(
         init.card,
         uncertainty=True,
-        training=f"{network} Standard errors: {head_text(head, recipe)}",
-        scores=dict(init.card.scores) | flat(scores),
+        training=(
+            f"{network} Standard errors: a head of {head.last.in_channels} channels on the frozen network, "
+            f"{recipe.steps} steps, Gaussian likelihood, calibrated per band"
+        ),
+        scores=dict(init.card.scores) | {f"{k}, {p}": v for p, own in scores.items() for k, v in own.items()},
     )
+    first = weights(head.first)
+    first = Conv(first.weight / head.size.numpy()[None, :, None, None], first.bias)  # features as the trunk gives them
     path.parent.mkdir(parents=True, exist_ok=True)
-    add_uncertainty(init.path, head.layers(), head.gain.numpy(), BOUNDS, card, path)
+    add_uncertainty(init.path, (first, weights(head.middle), weights(head.last)), head.gain.numpy(), BOUNDS, card, path)
     ort = import_onnxruntime()
-    feed = random_inputs(net.inputs, 48)
+    rng, feed = np.random.default_rng(0), {}
+    for name in net.inputs:
+        pixels = 480 // INPUT_GSD[name]
+        feed[name] = rng.random((1, len(BY_GSD[INPUT_GSD[name]]), pixels, pixels), np.float32)
     old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init.path, path))
     restored, errors = new.run([RESTORED, STANDARD_ERROR], feed)
     if not np.array_equal(old.run([RESTORED], feed)[0].view(np.uint32), restored.view(np.uint32)):
