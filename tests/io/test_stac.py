@@ -274,13 +274,13 @@ def test_the_item_is_put_in_place_last(
     def stopped(part: Path, target: Path) -> None:
         placed.append(target.name)
         if target.suffix == ".json" and interrupt:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("before the item")
         put(part, target)
 
     monkeypatch.setattr(replacing, "_put", stopped)
     path = tmp_path / ("a.json" if form == "a.tif" else "A/A.json")
     some, interrupt = sr[["B02", "B11"]], True
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="before the item"):
         some.s2sr.to_cog(tmp_path / form, stac=True)
     assert placed == (["a.tif", "a.json"] if form == "a.tif" else ["B02.tif", "B11.tif", "A.json"])
     assert not path.exists()
@@ -288,7 +288,7 @@ def test_the_item_is_put_in_place_last(
     some.s2sr.to_cog(tmp_path / form, stac=True)
     before = path.read_bytes()
     interrupt = True
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="before the item"):
         some.s2sr.to_cog(tmp_path / form, stac="2030-01-01")
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []

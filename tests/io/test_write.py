@@ -283,13 +283,13 @@ def test_an_interrupt_between_two_moves_puts_the_old_back(
 
     def interrupted(self: Path, other: Path) -> Path:
         if self.name == "new.zarr":
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("between two renames")
         return rename(self, other)
 
     monkeypatch.setattr(Path, "rename", interrupted)
     expected = "new" if exchange else "old"  # in one step, there is nothing to interrupt
     with (
-        nullcontext() if exchange else pytest.raises(KeyboardInterrupt),
+        nullcontext() if exchange else pytest.raises(KeyboardInterrupt, match="between two renames"),
         replaced(target, "zarr", lambda part: None) as part,
     ):
         (part / "new.zarr").mkdir()
