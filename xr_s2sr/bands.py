@@ -89,6 +89,37 @@ MTF: dict[str, dict[str, float]] = {
     }
 }
 
+#: MTF at the native Nyquist frequency where no satellite is named: values in common use for Sentinel-2's instrument,
+#: within the range of 0.2 to 0.38 that ESA's data quality reports give.
+NOMINAL_MTF: dict[str, float] = {
+    "B01": 0.32,
+    "B02": 0.30,
+    "B03": 0.28,
+    "B04": 0.26,
+    "B05": 0.34,
+    "B06": 0.34,
+    "B07": 0.34,
+    "B08": 0.25,
+    "B8A": 0.33,
+    "B09": 0.26,
+    "B11": 0.23,
+    "B12": 0.24,
+}
+
+#: MTF at the native Nyquist frequency of real products, relative to 10 m bands of nominal MTF: the blur that explains
+#: native 20 m and 60 m bands best, with resampling and misregistration in it. Measured on real scenes by
+#: ``tests/bench/mtf.py``.
+EFFECTIVE_MTF: dict[str, float] = NOMINAL_MTF | {
+    "B01": 0.25,
+    "B05": 0.28,
+    "B06": 0.28,
+    "B07": 0.30,
+    "B8A": 0.27,
+    "B09": 0.29,
+    "B11": 0.15,
+    "B12": 0.16,
+}
+
 #: What the name of a variable with a band's standard error ends with.
 UNCERTAINTY = "_uncertainty"
 

@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,6 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, bicubic, block_mean, degrade, rmse
-from xr_s2sr.quality.sensor import noise_level
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
@@ -90,6 +89,7 @@ class Hidden:
     """A scene with a hidden band: guide, 20 m bands, the stand-in of the hidden band, and its truth."""
 
     name: str
+    place: str
     all_valid: bool
     fine: np.ndarray
     middle: np.ndarray
@@ -109,11 +109,7 @@ class Hidden:
         # the sensor's blur, and no noise: given back, it would flatter the recipe that expects it
         ratio = task.gsd // task.native
         clean = degrade(truth[0], ratio, "sensor", band=task.band, noise=False)[None]
-        return cls(scene.name, scene.all_valid, fine, middle, clean.astype(np.float32), truth)
-
-    @cached_property
-    def noise(self) -> dict[str, np.ndarray]:
-        return {key: np.array([noise_level(x) for x in getattr(self, key)], np.float32) for key in (*GROUPS, "truth")}
+        return cls(scene.name, scene.place, scene.all_valid, fine, middle, clean.astype(np.float32), truth)
 
     @property
     def inputs(self) -> list[np.ndarray]:
@@ -162,12 +158,12 @@ class Pairs:
         self.cutter = Cutter(scenes, size, sides, (m,) * len(sides), names, generator)
 
     def batch(self) -> tuple[list[Tensor], Tensor]:
-        cut, levels = self.cutter.cut(self.n)
+        cut = self.cutter.cut(self.n)
         if self.way == "true":
             return self.augmented(cut[:3], cut[3])
         task, m = self.task, self.margin
         like = uniform(self.generator, self.n, 1) < SHARES[self.way]
-        inputs = simulated(cut, levels, task.bands, task.factor, like, self.generator)
+        inputs = simulated(cut, task.bands, task.factor, like, self.generator)
         return self.augmented(inputs, cut[2][..., m:-m, m:-m])
 
     def augmented(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:

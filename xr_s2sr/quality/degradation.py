@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import EFFECTIVE_MTF
 from xr_s2sr.errors import InputError
-from xr_s2sr.quality.sensor import NOMINAL_MTF, gaussian_kernel, noise_given_back, sensor_sigma
+from xr_s2sr.quality.sensor import gaussian_kernel, noise_given_back, sensor_sigma
 
 Protocol: TypeAlias = Literal["sensor", "paper", "mtf"]
 PROTOCOLS: tuple[Protocol, ...] = ("sensor", "paper", "mtf")
@@ -94,13 +95,16 @@ def degrade(
     sigma: float | None = None,
     band: str | None = None,
     noise: bool = True,
+    scale: float = 1e-4,
+    offset: float = 0.0,
+    satellite: str = "S2A",
 ) -> NDArray[np.float64]:
     """Simulate a sensor of `factor` times the pixel size (Wald's protocol).
 
     Parameters
     ----------
     image : ndarray, shape (..., y, x)
-        Any unit; y and x must be multiples of `factor`. NaN where invalid.
+        y and x must be multiples of `factor`. NaN where invalid.
     factor : int
         Ratio of coarse to fine pixel size.
     protocol : {"sensor", "paper", "mtf"}
@@ -109,10 +113,14 @@ def degrade(
     sigma : float, optional
         Overrides the width, in fine pixels.
     band : str, optional
-        Id of the band, for ``"sensor"``: its MTF (:data:`xr_s2sr.quality.sensor.NOMINAL_MTF`) and the seed of its
-        noise.
+        Id of the band, for ``"sensor"``, which needs it for its noise: also its MTF
+        (:data:`xr_s2sr.bands.EFFECTIVE_MTF`).
     noise : bool
         False leaves the noise of ``"sensor"`` out.
+    scale, offset : float
+        Reflectance is ``image * scale + offset``, of which the noise depends; by default the image is in DN.
+    satellite : {"S2A", "S2B", "S2C"}
+        Whose noise.
 
     Returns
     -------
@@ -122,13 +130,19 @@ def degrade(
     Raises
     ------
     InputError
-        If the shape does not divide, or factor, protocol or band are unknown (also a ValueError).
+        If the shape does not divide, factor, protocol or band are unknown, or the band is missing (also a ValueError).
     """
-    if band is not None and band not in NOMINAL_MTF:
-        raise InputError(f"band is {band!r}; expected one of {', '.join(NOMINAL_MTF)}")
+    if band is not None and band not in EFFECTIVE_MTF:
+        raise InputError(f"band is {band!r}; expected one of {', '.join(EFFECTIVE_MTF)}")
+    noisy = protocol == "sensor" and noise
+    if noisy and band is None:
+        raise InputError(
+            'protocol "sensor" adds the noise of a band; say which: band="B05". Or leave it out: noise=False'
+        )
     if sigma is None:
-        sigma = degradation_sigma(factor, protocol, NOMINAL_MTF[band] if band and protocol == "sensor" else None)
+        sigma = degradation_sigma(factor, protocol, EFFECTIVE_MTF[band] if band and protocol == "sensor" else None)
     coarse = block_mean(blur(image, sigma) if sigma > 0 else image, factor)
-    if protocol != "sensor" or not noise:
+    if not noisy or band is None:
         return coarse
-    return coarse + noise_given_back(image, factor, sigma, band or "")
+    added = noise_given_back(coarse, factor, sigma, band, scale=scale, offset=offset, satellite=satellite)
+    return coarse + added

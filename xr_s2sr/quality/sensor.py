@@ -2,7 +2,7 @@
 
 Wald's protocol as it is usually followed makes a scene that is cleaner than the sensor's: averaging takes noise away,
 and the native band's own blur is forgotten. Here the degraded band gets the MTF of the native one at its own Nyquist
-frequency, and the noise that degrading took is given back.
+frequency, and the noise that degrading took is given back, as ESA's noise model (:mod:`xr_s2sr.quality.noise`) has it.
 """
 
 from __future__ import annotations
@@ -11,26 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import InputError
+from xr_s2sr.quality.noise import SUN_ZENITH, noise_variance
 
-#: MTF at the native Nyquist frequency where no satellite is named: values in common use for Sentinel-2's instrument,
-#: within the range of 0.2 to 0.38 that ESA's data quality reports give. S2A's own: :data:`xr_s2sr.bands.MTF`.
-NOMINAL_MTF: dict[str, float] = {
-    "B01": 0.32,
-    "B02": 0.30,
-    "B03": 0.28,
-    "B04": 0.26,
-    "B05": 0.34,
-    "B06": 0.34,
-    "B07": 0.34,
-    "B08": 0.25,
-    "B8A": 0.33,
-    "B09": 0.26,
-    "B11": 0.23,
-    "B12": 0.24,
-}
-#: Noise given back over noise measured: the flattest tenth of the windows holds less than the mean noise, and the
-#: finest texture of the ground, which nothing predicts either, counts as noise too. Found by hiding a 10 m band.
-NOISE_FACTOR = 1.6
 #: Side of the windows in which noise is measured, and the share of them, the flattest, that count.
 WINDOW, FLATTEST = 7, 0.1
 #: Second differences along both axes: free of planes, and white noise keeps its variance.
@@ -157,29 +139,40 @@ def noise_to_give_back(level: float, factor: int, sigma: float) -> float:
     return level * float(np.sqrt(1 - noise_kept(factor, sigma) ** 2))
 
 
-def noise_given_back(image: NDArray[np.floating], factor: int, sigma: float, band: str) -> F64:
+def noise_given_back(
+    coarse: F64,
+    factor: int,
+    sigma: float,
+    band: str,
+    *,
+    scale: float = 1e-4,
+    offset: float = 0.0,
+    satellite: str = "S2A",
+    sun_zenith: float = SUN_ZENITH,
+) -> F64:
     """Draw noise to add to a degraded band, so that it is as noisy as the band was.
 
     Parameters
     ----------
-    image : ndarray, shape (..., y, x)
-        The native band, in any unit; y and x must be multiples of `factor`. NaN where invalid.
+    coarse : ndarray, shape (..., y, x)
+        The degraded band. NaN where invalid.
     factor : int
     sigma : float
-        Width of the Gaussian that the band is blurred by, in fine pixels.
+        Width of the Gaussian that the band was blurred by, in fine pixels.
     band : str
         Its id. It seeds the noise together with `factor` and the size, so that results repeat, for a date on its own
         as for a date in a cube.
+    scale, offset : float
+        Reflectance is ``coarse * scale + offset``.
+    satellite, sun_zenith
+        See :func:`xr_s2sr.quality.noise.noise_variance`.
 
     Returns
     -------
-    ndarray of float64, shape (..., y/factor, x/factor)
-        White and Gaussian, of :func:`noise_to_give_back` times :data:`NOISE_FACTOR`, estimated for each image.
+    ndarray of float64, shape (..., y, x)
+        White and Gaussian, in the unit of `coarse`: :func:`noise_to_give_back` of the sensor's noise at each pixel's
+        own reflectance.
     """
-    *lead, h, w = image.shape
-    size = h // factor, w // factor
-    white = np.random.default_rng([*band.encode(), factor, *size]).standard_normal(size)
-    noise = np.empty((*lead, *size))
-    for index in np.ndindex(*lead):
-        noise[index] = NOISE_FACTOR * noise_to_give_back(noise_level(image[index]), factor, sigma) * white
-    return noise
+    white = np.random.default_rng([*band.encode(), factor, *coarse.shape[-2:]]).standard_normal(coarse.shape[-2:])
+    level = noise_variance(band, satellite, sun_zenith).sigma(1e4 * (coarse * scale + offset)) * 1e-4 / scale
+    return noise_to_give_back(1.0, factor, sigma) * level * white

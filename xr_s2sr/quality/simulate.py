@@ -11,12 +11,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from xr_s2sr import arguments
-from xr_s2sr.bands import MTF
+from xr_s2sr.bands import EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
-from xr_s2sr.quality.sensor import NOMINAL_MTF
+from xr_s2sr.quality.noise import DETECTORS
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.extent import common_extent
@@ -54,9 +54,10 @@ def degrade(
     protocol : {"sensor", "paper", "mtf"}
         Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "sensor" also gives the noise back that
         averaging took (:func:`xr_s2sr.quality.sensor.noise_given_back`, seeded: results repeat).
-    satellite : {"S2A"}, optional
-        For "sensor" and "mtf": use this satellite's MTF per band (:data:`xr_s2sr.bands.MTF`), not the nominal ones
-        (:data:`xr_s2sr.quality.sensor.NOMINAL_MTF` and 0.29).
+    satellite : str, optional
+        For "sensor", "S2A" (the default), "S2B" or "S2C": whose noise (:data:`xr_s2sr.quality.noise.DETECTORS`). The
+        MTF is in any case the effective one of real products (:data:`xr_s2sr.bands.EFFECTIVE_MTF`). For "mtf", one of
+        :data:`xr_s2sr.bands.MTF`: use its published MTF per band, not 0.29.
     units, offset
         As for :func:`xr_s2sr.upsample`.
 
@@ -122,7 +123,16 @@ def simulate(
     for band in info.bands.values():
         sigma = sigma_of(band.id, factor, protocol, satellite)
         # NaN spreads exactly as far as the kernel reaches
-        image = degradation.degrade(measured_in(ds, band, covered), factor, protocol, sigma=sigma, band=band.id)
+        image = degradation.degrade(
+            measured_in(ds, band, covered),
+            factor,
+            protocol,
+            sigma=sigma,
+            band=band.id,
+            scale=band.radiometry.scale,
+            offset=band.radiometry.offset,
+            satellite=satellite or "S2A",
+        )
         variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule)
     t = info.grid.corner(covered[0].start, covered[1].start)
     larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
@@ -135,18 +145,19 @@ def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTO
     arguments.choice("protocol", protocol, choices)
     if satellite is None:
         return
-    arguments.choice("satellite", satellite, MTF)
     if protocol == "paper":
         raise InputError(
-            f"satellite={satellite!r} has an MTF, which protocol={protocol!r} does not use; expected "
+            f"satellite={satellite!r} has a noise and an MTF, neither of which protocol={protocol!r} uses; expected "
             'protocol="sensor" or "mtf"'
         )
+    arguments.choice("satellite", satellite, DETECTORS if protocol == "sensor" else MTF)
 
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
     """Return the width of a band's Gaussian, in its own pixels."""
-    nominal = NOMINAL_MTF[band] if protocol == "sensor" else None
-    return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else nominal)
+    if protocol == "sensor":
+        return degradation.degradation_sigma(factor, protocol, EFFECTIVE_MTF.get(band))
+    return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else None)
 
 
 def whole_pixels(info: SceneInfo, coarsest: SceneBand, factor: int) -> Extent:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,8 +14,6 @@ from torch import Tensor
 from xr_s2sr.errors import InputError
 
 Array = NDArray[np.float32]
-#: Patches of each band group, and the noise of the scenes that they come from.
-Cut = tuple[list[Tensor], list[Tensor]]
 
 
 class Source(Protocol):
@@ -27,7 +26,7 @@ class Source(Protocol):
     def all_valid(self) -> bool: ...
 
     @property
-    def noise(self) -> Mapping[str, Array]: ...
+    def place(self) -> str: ...
 
 
 class Cutter:
@@ -68,8 +67,8 @@ class Cutter:
         self.sides = [cells * k + 2 * m for k, m in zip(per_cell, margins, strict=True)]
         self.per_cell = per_cell
         padded = [mirrored(scene, cells, per_cell, margins, names) for scene in scenes]
-        size = torch.tensor([getattr(scene, names[0])[0].size for scene in scenes], dtype=torch.float64)
-        self.share = (size.sqrt() / size.sqrt().sum()).cumsum(0)[:-1].contiguous().to(device)
+        share = shares([scene.place for scene in scenes], [getattr(scene, names[0])[0].size for scene in scenes])
+        self.share = torch.tensor(share, dtype=torch.float64).cumsum(0)[:-1].contiguous().to(device)
         places = [self._places(*args) for args in zip(scenes, padded, strict=True)]
         counts = torch.tensor([len(own) for own in places])
         self.places = torch.from_numpy(np.concatenate(places)).to(device)
@@ -77,10 +76,9 @@ class Cutter:
         self.across = torch.tensor([(arrays[-1].shape[-1] - self.sides[-1]) // per_cell[-1] + 1 for arrays in padded])
         self.across = self.across.to(device)
         self.groups = [Flat([arrays[k] for arrays in padded], device) for k in range(len(names))]
-        self.levels = [torch.from_numpy(np.stack([scene.noise[name] for scene in scenes])).to(device) for name in names]
 
-    def cut(self, n: int) -> Cut:
-        """Return n patches, (n, bands, y, x) of each group, and the noise of their scenes, (n, bands), in DN."""
+    def cut(self, n: int) -> list[Tensor]:
+        """Return n patches, (n, bands, y, x) of each group."""
         scene, place, turn = torch.rand(
             (3, n), generator=self.generator, device=self.places.device, dtype=torch.float64
         )
@@ -88,11 +86,10 @@ class Cutter:
         at = self.places[self.first[which] + (place * self.count[which]).long()]
         corner = torch.stack([at // self.across[which], at % self.across[which]], dim=1)
         turn = (turn * 8).long()
-        out = [
+        return [
             group.patches(which, corner * k, side, turn)
             for group, side, k in zip(self.groups, self.sides, self.per_cell, strict=True)
         ]
-        return out, [level[which] for level in self.levels]
 
     def _places(self, scene: Source, arrays: Sequence[Array]) -> NDArray[np.int32]:
         """Return the upper left cells, counted along the rows, of all patches without invalid pixels."""
@@ -111,6 +108,23 @@ class Cutter:
                 "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
             )
         return found
+
+
+def shares(places: Sequence[str], sizes: Sequence[int]) -> list[float]:
+    """Return the share of the patches that each scene gives: of places the root of their size, of dates their size.
+
+    Parameters
+    ----------
+    places : sequence of str
+        Where each scene lies; scenes of one place are much alike.
+    sizes : sequence of int
+        Their pixels.
+    """
+    total: dict[str, int] = defaultdict(int)
+    for place, size in zip(places, sizes, strict=True):
+        total[place] += size
+    norm = sum(size**0.5 for size in total.values())
+    return [size / total[place] ** 0.5 / norm for place, size in zip(places, sizes, strict=True)]
 
 
 class Flat:

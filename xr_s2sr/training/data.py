@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.training.cutting import Cut, Cutter
+from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.degradation import margin, normal, simulated, uniform
 from xr_s2sr.training.scenes import Scene
 
@@ -44,7 +44,7 @@ class Augmentation:
         Of these, the share with B11, B12 or both alone, of which the guide says least. For the 20 m network only.
     """
 
-    sensor: float = 0.5
+    sensor: float = 0.7
     gain: float = 0.3
     shifted: float = 0.5
     air: tuple[float, float] = (0.25, 0.8)
@@ -101,12 +101,12 @@ class Patches:
         self.sensor = uniform(self.generator, n, 1) < self.augmentation.sensor
         if proxy:
             return self._drop(*self._augment(*self._proxy60(n, size)))
-        fine, levels = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
+        fine = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
         factor = FACTOR[self.gsd]
         bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
         if self.gsd == 60:
             fine = self._atmospheric_gain(*fine)
-        inputs = simulated(fine, levels, bands, factor, self.sensor, self.generator)
+        inputs = simulated(fine, bands, factor, self.sensor, self.generator)
         m = margin(factor)
         return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
 
@@ -121,17 +121,19 @@ class Patches:
             (N, targets), as in :meth:`batch`.
         """
         if self.gsd == 20:
-            bands, _ = self._cut("native", self.scenes, n, size, {"b10": (2, 0), "b20": (1, 0)})
+            bands = self._cut("native", self.scenes, n, size, {"b10": (2, 0), "b20": (1, 0)})
         else:
             groups = {"b10": (6, 0), "b20": (3, 0), "b60": (1, 0)}
-            bands, _ = self._cut("native", large_enough(self.scenes, size), n, size, groups)
+            bands = self._cut("native", large_enough(self.scenes, 60, size), n, size, groups)
         inputs, truth = self._augment(bands, bands[-1])
         inputs, _, present = self._drop(inputs, truth)
         return inputs, present
 
     # -- where patches come from ------------------------------------------------------------------------------
 
-    def _cut(self, kind: str, scenes: list[Scene], n: int, cells: int, groups: dict[str, tuple[int, int]]) -> Cut:
+    def _cut(
+        self, kind: str, scenes: list[Scene], n: int, cells: int, groups: dict[str, tuple[int, int]]
+    ) -> list[Tensor]:
         """Cut patches of one kind; groups are pixels along a cell, and margin, by attribute."""
         key = kind, cells
         if key not in self._cutters:
@@ -139,13 +141,16 @@ class Patches:
             self._cutters[key] = Cutter(scenes, cells, per_cell, margins, tuple(groups), self.generator)
         return self._cutters[key].cut(n)
 
-    def _cut20(self, n: int, size: int) -> Cut:
+    def _cut20(self, n: int, size: int) -> list[Tensor]:
         m = margin(2)
-        return self._cut("20", self.scenes, n, 2 * size, {"b10": (2, m), "b20": (1, m)})
+        return self._cut(
+            "20", large_enough(self.scenes, 20, 2 * size + 2 * m), n, 2 * size, {"b10": (2, m), "b20": (1, m)}
+        )
 
-    def _cut60(self, n: int, size: int) -> Cut:
+    def _cut60(self, n: int, size: int) -> list[Tensor]:
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        m, scenes = margin(6), large_enough(self.scenes, 6 * size)
+        # (mirrored where the scene ends: few scenes would be large enough for it)
+        m, scenes = margin(6), large_enough(self.scenes, 60, 6 * size)
         return self._cut("60", scenes, n, 6 * size, {"b10": (6, m), "b20": (3, m), "b60": (1, m)})
 
     def _proxy60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
@@ -156,14 +161,15 @@ class Patches:
         """
         m, generator = margin(6), self.generator
         groups = {"b10": (2, m), "b20": (1, m)}
-        (b10, b20), (level10, level20) = self._cut("proxy", self.proxy_scenes, n, 6 * size, groups)
+        scenes = large_enough(self.proxy_scenes, 20, 6 * size + 2 * m)
+        b10, b20 = self._cut("proxy", scenes, n, 6 * size, groups)
         # which bands pose: any two, in the order of their wavelengths
         pair = uniform(generator, n, 6).argsort(dim=1)[:, :2].sort(dim=1).values
         truth = picked(b20, pair)
-        (low60,) = simulated([truth], [picked(level20, pair)], [BY_GSD[20][2:4]], 6, self.sensor, generator)
+        (low60,) = simulated([truth], [BY_GSD[60]], 6, self.sensor, generator)
         trim = m - margin(2)
         near = [x[..., trim:-trim, trim:-trim] for x in (b10, b20)]
-        low10, low20 = simulated(near, [level10, level20], [BY_GSD[10], BY_GSD[20]], 2, self.sensor, generator)
+        low10, low20 = simulated(near, [BY_GSD[10], BY_GSD[20]], 2, self.sensor, generator)
         return [low10, picked(low20, neighbours(pair)), low60], truth[..., m:-m, m:-m]
 
     # -- what happens to them ---------------------------------------------------------------------------------
@@ -212,7 +218,7 @@ class Patches:
 
 
 def picked(x: Tensor, bands: Tensor) -> Tensor:
-    """Return bands (N, k) of patches or their noise, (N, bands, ...)."""
+    """Return bands (N, k) of patches (N, bands, y, x)."""
     index = bands.reshape(*bands.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
     return x.gather(1, index)
 
@@ -226,6 +232,11 @@ def neighbours(pair: Tensor) -> Tensor:
     return torch.where(posing, nearest, band)
 
 
-def large_enough(scenes: list[Scene], side: int) -> list[Scene]:
-    """Return the scenes with at least `side` 60 m pixels a side, if any: a patch of a smaller one mostly mirrors."""
-    return [s for s in scenes if s.b60 is not None and min(s.b60.shape[-2:]) >= side] or scenes
+def large_enough(scenes: list[Scene], gsd: int, side: int) -> list[Scene]:
+    """Return the scenes with at least `side` pixels of 20 m or 60 m a side; all if there is none.
+
+    A patch of a smaller one mostly mirrors.
+    """
+    arrays = [scene.b20 if gsd == 20 else scene.b60 for scene in scenes]
+    large = [s for s, array in zip(scenes, arrays, strict=True) if array is not None and min(array.shape[-2:]) >= side]
+    return large or scenes

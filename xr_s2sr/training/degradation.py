@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xr_s2sr.quality.sensor import NOISE_FACTOR, NOMINAL_MTF, sensor_sigma
+from xr_s2sr.bands import EFFECTIVE_MTF
+from xr_s2sr.quality.noise import noise_variance
+from xr_s2sr.quality.sensor import sensor_sigma
 
 
 def degrade_patches(x: Tensor, factor: int, sigma: Tensor) -> Tensor:
@@ -61,7 +63,6 @@ def margin(factor: int) -> int:
 
 def simulated(
     groups: Sequence[Tensor],
-    levels: Sequence[Tensor],
     bands: Sequence[Sequence[str]],
     factor: int,
     like: Tensor,
@@ -73,13 +74,11 @@ def simulated(
     ----------
     groups : sequence of Tensor, each (N, bands, y, x)
         Fine patches of each resolution, in DN, with a margin of ``margin(factor)`` own pixels on each side.
-    levels : sequence of Tensor, each (N, bands)
-        Noise of their scenes in DN (:func:`xr_s2sr.quality.sensor.noise_level`).
     bands : sequence of sequences of str
         Ids of the bands of each group.
     factor : int
     like : Tensor, bool, (N, 1)
-        Patches with the sensor's blur and its noise given back, each drawn around it.
+        Patches with the sensor's blur and its noise (:mod:`xr_s2sr.quality.noise`) given back, each drawn around it.
     generator : torch.Generator
         On the device of the patches.
 
@@ -90,12 +89,15 @@ def simulated(
     n, names = len(groups[0]), [band for group in bands for band in group]
     usual, sensor = usual_sigmas(generator, n, len(names), factor), sensor_sigmas(generator, n, names, factor)
     sigma = torch.where(like, sensor, usual)
-    times = NOISE_FACTOR * torch.exp(0.3 * normal(generator, n, 1))
+    # satellites, the height of the sun and Level-2A's atmosphere change the noise
+    times = torch.exp(0.3 * normal(generator, n, 1))
     out = []
-    for x, level, own in zip(groups, levels, torch.split(sigma, [len(group) for group in bands], dim=1), strict=True):
+    for x, group, own in zip(groups, bands, torch.split(sigma, [len(group) for group in bands], dim=1), strict=True):
         coarse = degrade_patches(x, factor, own)
-        given_back = level * noise_taken(factor, own) * times * like
-        out.append(coarse + normal(generator, *coarse.shape) * given_back[:, :, None, None])
+        line = torch.tensor([noise_variance(band) for band in group], dtype=torch.float32, device=x.device)
+        level = (line[:, 0, None, None] + line[:, 1, None, None] * coarse.clamp(min=0)).sqrt()
+        given_back = level * (noise_taken(factor, own) * times * like)[:, :, None, None]
+        out.append(coarse + normal(generator, *coarse.shape) * given_back)
     return out
 
 
@@ -112,7 +114,7 @@ def usual_sigmas(generator: torch.Generator, n: int, bands: int, factor: int) ->
 
 def sensor_sigmas(generator: torch.Generator, n: int, bands: Sequence[str], factor: int) -> Tensor:
     """Draw blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
-    widths = [sensor_sigma(factor, NOMINAL_MTF[band]) for band in bands]
+    widths = [sensor_sigma(factor, EFFECTIVE_MTF[band]) for band in bands]
     spread = 0.12 * normal(generator, n, 1) + 0.05 * normal(generator, n, len(bands))
     return torch.exp(spread) * torch.stack([torch.full_like(spread[:, 0], width) for width in widths], dim=1)
 

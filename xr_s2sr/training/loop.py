@@ -76,7 +76,7 @@ def train(
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for other in (*teachers, *([clean_teacher] if clean_teacher is not None else [])):
         other.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        other.bf16_blocks = True  # its rounding is far below its error
+        other.bf16_blocks = bf16_pays(device)  # its rounding is far below its error
     if init is not None:
         start_from(net, init)
     net.to(device)
@@ -101,12 +101,13 @@ def train(
     patches = Patches(scenes, recipe.gsd, generator, recipe.augmentation)
     steps = Steps(net, average, optimisers, generator)
     parts: list[Any] = [net, average, *optimisers]
+    fast = bf16_pays(device)
     started = time.monotonic()
     good: tuple[float, list[dict[str, Any]]] | None = None
     while step < recipe.steps:
         exact = step >= (1 - recipe.full_precision) * recipe.steps
         kind, shape = kind_of_a_batch(recipe, rng, bool(teachers)), recipe.patches(step)
-        net.bf16_blocks = not exact
+        net.bf16_blocks = fast and not exact
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=not exact):
             steps.step(
                 (kind, shape, exact),
@@ -131,6 +132,11 @@ def train(
                 log(f"  validation, RMSE / bicubic: {json.dumps(validate(average, recipe.gsd, validation))}")
             started = time.monotonic()
     return average.cpu()
+
+
+def bf16_pays(device: str) -> bool:
+    """Tell whether convolutions in bfloat16 are faster: on a CPU without instructions for it they are much slower."""
+    return torch.device(device).type != "cpu" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -15,8 +15,9 @@ class Recipe:
     """Everything that decides a training, besides the scenes.
 
     `size` and `batch` are tuples: the loop alternates between patch sizes, each with its own batch size. In the last
-    part of the steps, `late`, patches have twice the side and are a quarter as many, and `border` of their pixels on
-    each side are not scored: these see the zeros beyond a patch's border, which a scene does not have.
+    part of the steps, `late`, patches have the side `late_size`, and `border` of their pixels on each side are not
+    scored: these see the zeros beyond a patch's border, which a scene does not have. 26 is the largest side that a
+    scene of 120 x 120 pixels of 10 m, as many are, has room for.
     """
 
     gsd: int = 20
@@ -26,6 +27,7 @@ class Recipe:
     size: tuple[int, ...] = (24,)
     batch: tuple[int, ...] = (16,)
     late: float = 0.3
+    late_size: tuple[int, ...] = (26,)
     border: int = 4
     rate: float = 1.6e-3
     warmup: int = 300
@@ -34,7 +36,9 @@ class Recipe:
     proxy: float = 0.0  # share of the batches with other bands in the place of B01 and B09
     taught: float = 0.5  # share of the loss that is the distance to a teacher's result, where there is a teacher
     unlabelled: float = 0.0  # share of the batches at the true scale, which have no truth but the teacher's result
-    full_precision: float = 0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16
+    full_precision: float = (
+        0.05  # the last part of the steps runs in float32, the others' blocks in bfloat16 if that is faster
+    )
     seed: int = 0
     architecture: str = "coarse"
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -49,7 +53,7 @@ class Recipe:
         which = step % len(self.size)
         size, batch = self.size[which], self.batch[which]
         late = step >= (1 - self.late) * self.steps
-        return (max(1, batch // 4), 2 * size, self.border) if late else (batch, size, 0)
+        return (batch, self.late_size[which], self.border) if late else (batch, size, 0)
 
     @classmethod
     def default(cls, gsd: int, architecture: str = "coarse", **changes: Any) -> Recipe:
@@ -62,6 +66,7 @@ class Recipe:
             base |= {
                 "steps": 20000,
                 "size": (5, 9),
+                "late_size": (5, 9),
                 "batch": (24, 8),
                 "border": 12,
                 "proxy": 0.6,

@@ -7,6 +7,7 @@ folder's ``manifest.json`` with its split.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
-from xr_s2sr.quality.sensor import noise_level
 from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 
 Array = NDArray[np.float32]
+#: Name of a tile of Sentinel-2 in the name of a product or place.
+TILE = re.compile(r"T\d{2}[A-Z]{3}\b")
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,13 @@ class Scene:
     b20: Array
     b60: Array | None
     level: str = ""
+    #: The tile or, where that is not known, the place: scenes that share it are much alike.
+    place: str = ""
 
     @cached_property
     def all_valid(self) -> bool:
         """True if every pixel is valid."""
         return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
-
-    @cached_property
-    def noise(self) -> dict[str, Array]:
-        """Noise of the bands of each array, in DN: see :func:`xr_s2sr.quality.sensor.noise_level`."""
-        arrays = {"b10": self.b10, "b20": self.b20, "b60": self.b60}
-        return {
-            name: np.array([noise_level(band) for band in array], np.float32)
-            for name, array in arrays.items()
-            if array is not None
-        }
 
     def crop(self, multiple: int) -> Scene:
         """Return the upper left part whose 10 m size is a multiple of `multiple`."""
@@ -87,7 +81,10 @@ def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, re
         with np.load(folder / f"{entry['file']}.npz") as z:
             b60 = z["b60"].astype(np.float32) if "b60" in z else None
             b10, b20 = z["b10"].astype(np.float32), z["b20"].astype(np.float32)
-        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", "")))
+        where = entry.get("place", entry["file"])
+        tile = TILE.search(f"{where} {entry.get('product', '')}")
+        place = tile[0] if tile else where
+        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", ""), place))
     if required and not scenes:
         raise FileNotFoundError(f"no scene of the splits {splits} is listed in {manifest}")
     return scenes

@@ -1,0 +1,231 @@
+"""The compiled loops of the adaptive step: guides as the sensor would see them, local regressions, and their detail.
+
+All sums have a fixed order and reach a fixed way, so a pixel is the same in any window that holds its surroundings.
+Rows are handled as slices, which the compiler turns into vector instructions. Indices beyond an image are clamped: what
+they give is part of the margin of a window, which is cut off.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xr_s2sr.jit import jit
+
+
+@jit
+def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
+    """Blur and average an image as a sensor with larger pixels does.
+
+    Parameters
+    ----------
+    image : float32 array, shape (h * factor, w * factor)
+    taps : float32 array, shape (factor + 2 n,)
+        Weights along both axes, n fine pixels beyond the coarse one on each side.
+    factor : int
+    out : float32 array, shape (h, w)
+    """
+    height, width = image.shape
+    n = (taps.shape[0] - factor) // 2
+    line = np.empty(width + 2 * n, np.float32)
+    for i in range(out.shape[0]):
+        inner, target = line[n : n + width], out[i]
+        inner[:] = 0
+        for a in range(taps.shape[0]):
+            source, weight = image[min(max(i * factor + a - n, 0), height - 1)], taps[a]
+            for x in range(width):
+                inner[x] += weight * source[x]
+        for x in range(n):
+            line[x] = inner[0]
+            line[n + width + x] = inner[width - 1]
+        target[:] = 0
+        for a in range(taps.shape[0]):
+            weight = taps[a]
+            for j in range(target.shape[0]):
+                target[j] += weight * line[j * factor + a]
+
+
+@jit
+def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no cover
+    """Subtract a smoothed image, and put 0 where the mask is 0.
+
+    Parameters
+    ----------
+    image, mask, out : float32 arrays, shape (h, w)
+    taps : float32 array, shape (2 n + 1,)
+        Weights of the smoothing along both axes.
+    """
+    h, w = image.shape
+    n = taps.shape[0] // 2
+    line = np.empty(w + 2 * n, np.float32)
+    for i in range(h):
+        inner, source, target, kept = line[n : n + w], image[i], out[i], mask[i]
+        inner[:] = 0
+        for a in range(2 * n + 1):
+            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
+            for x in range(w):
+                inner[x] += weight * row[x]
+        for x in range(n):
+            line[x] = inner[0]
+            line[n + w + x] = inner[w - 1]
+        target[:] = source
+        for a in range(2 * n + 1):
+            shifted, weight = line[a : a + w], taps[a]
+            for x in range(w):
+                target[x] -= weight * shifted[x]
+        for x in range(w):
+            target[x] *= kept[x]
+
+
+@jit
+def solve(
+    y: Any, guides: Any, mask: Any, taps: Any, ridge: float, floor: float, weights: Any, power: Any, misfit: Any
+) -> None:  # pragma: no cover
+    """Regress a band on guides around each pixel: weighted normal equations, solved by Cholesky without roots.
+
+    Parameters
+    ----------
+    y : float32 array, shape (h, w)
+        High-pass of the band, 0 where masked.
+    guides : float32 array, shape (K, h, w)
+        The same of the guides.
+    mask : float32 array, shape (h, w)
+        1 for pixels that count, else 0.
+    taps : float32 array, shape (2 n + 1,)
+        Weights of the window along both axes.
+    ridge : float
+        Added to the diagonal: this share of the guides' mean power in the window, ...
+    floor : float
+        ... and this power.
+    weights : float32 array, shape (K, h, w)
+        The solution at each pixel.
+    power, misfit : float32 arrays, shape (h, w)
+        Mean square of the band in the window, and of what the regression leaves of it; 0 where nothing counts.
+    """
+    count, h, w = guides.shape
+    n = taps.shape[0] // 2
+    pairs = count * (count + 1) // 2
+    # the sums: of pairs of guides, of guides with the band, of the band's square, of the mask
+    sums = np.empty((pairs + count + 2, w), np.float32)
+    line = np.empty(w + 2 * n, np.float32)
+    ridge32, floor32, mean = np.float32(ridge), np.float32(floor), np.float32(1 / count)
+    added = np.empty(w, np.float32)
+    for i in range(h):
+        for p in range(pairs + count + 2):
+            # which two images the sum is of
+            first, second = -1, -1
+            if p < pairs:
+                first = 0
+                while (first + 1) * (first + 2) // 2 <= p:
+                    first += 1
+                second = p - first * (first + 1) // 2
+            elif p < pairs + count:
+                first = p - pairs
+            inner = line[n : n + w]
+            inner[:] = 0
+            for a in range(2 * n + 1):
+                at, weight = min(max(i + a - n, 0), h - 1), taps[a]
+                if p == pairs + count + 1:
+                    one = mask[at]
+                    for x in range(w):
+                        inner[x] += weight * one[x]
+                else:
+                    one = guides[first, at] if first >= 0 else y[at]
+                    other = guides[second, at] if second >= 0 else y[at]
+                    for x in range(w):
+                        inner[x] += weight * (one[x] * other[x])
+            for x in range(n):
+                line[x] = inner[0]
+                line[n + w + x] = inner[w - 1]
+            total = sums[p]
+            total[:] = 0
+            for a in range(2 * n + 1):
+                shifted, weight = line[a : a + w], taps[a]
+                for x in range(w):
+                    total[x] += weight * shifted[x]
+        number = sums[pairs + count + 1]
+        added[:] = 0
+        for k in range(count):
+            diagonal = sums[k * (k + 1) // 2 + k]
+            for x in range(w):
+                added[x] += diagonal[x]
+        for x in range(w):
+            added[x] = ridge32 * mean * added[x] + floor32 * max(number[x], np.float32(1e-3))
+        for k in range(count):
+            diagonal = sums[k * (k + 1) // 2 + k]
+            for x in range(w):
+                diagonal[x] += added[x]
+        # L D L' in place, and the forward substitution with it
+        for k in range(count):
+            pivot = sums[k * (k + 1) // 2 + k]
+            for m in range(k):
+                low, scale = sums[k * (k + 1) // 2 + m], sums[m * (m + 1) // 2 + m]
+                for x in range(w):
+                    pivot[x] -= low[x] * low[x] * scale[x]
+            right = weights[k, i]
+            right[:] = sums[pairs + k]
+            for m in range(k):
+                low, solved = sums[k * (k + 1) // 2 + m], weights[m, i]
+                for x in range(w):
+                    right[x] -= low[x] * solved[x]
+            for row in range(k + 1, count):
+                entry = sums[row * (row + 1) // 2 + k]
+                for m in range(k):
+                    one, other = sums[row * (row + 1) // 2 + m], sums[k * (k + 1) // 2 + m]
+                    scale = sums[m * (m + 1) // 2 + m]
+                    for x in range(w):
+                        entry[x] -= one[x] * other[x] * scale[x]
+                for x in range(w):
+                    entry[x] /= pivot[x]
+        for k in range(count - 1, -1, -1):
+            solved, pivot = weights[k, i], sums[k * (k + 1) // 2 + k]
+            for x in range(w):
+                solved[x] /= pivot[x]
+            for row in range(k + 1, count):
+                entry, later = sums[row * (row + 1) // 2 + k], weights[row, i]
+                for x in range(w):
+                    solved[x] -= entry[x] * later[x]
+        # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
+        left, square = misfit[i], power[i]
+        left[:] = sums[pairs + count]
+        square[:] = sums[pairs + count]
+        for k in range(count):
+            solved, right = weights[k, i], sums[pairs + k]
+            for x in range(w):
+                left[x] -= solved[x] * (right[x] + added[x] * solved[x])
+        for x in range(w):
+            inverse = np.float32(1) / max(number[x], np.float32(1e-3))
+            square[x] *= inverse
+            left[x] = max(left[x] * inverse, np.float32(0))
+
+
+@jit
+def add_detail(weights: Any, guide: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
+    """Add a guide times its weight, which is interpolated bilinearly.
+
+    Parameters
+    ----------
+    weights : float32 array, shape (h, w)
+    guide, out : float32 arrays, shape (h * factor, w * factor)
+    taps : float32 array, shape (factor, 3)
+        Weights of the coarse pixels -1 ... 1 around the one that holds a fine pixel, per phase.
+    """
+    h, w = weights.shape
+    line = np.empty(w + 2, np.float32)
+    fine = np.empty(w * factor, np.float32)
+    for i in range(h):
+        above, here, below = weights[max(i - 1, 0)], weights[i], weights[min(i + 1, h - 1)]
+        for phase in range(factor):
+            one, two, three = taps[phase, 0], taps[phase, 1], taps[phase, 2]
+            inner = line[1 : w + 1]
+            for j in range(w):
+                inner[j] = one * above[j] + two * here[j] + three * below[j]
+            line[0], line[w + 1] = inner[0], inner[w - 1]
+            for k in range(factor):
+                left, middle, right = taps[k, 0], taps[k, 1], taps[k, 2]
+                for j in range(w):
+                    fine[j * factor + k] = left * line[j] + middle * line[j + 1] + right * line[j + 2]
+            source, target = guide[i * factor + phase], out[i * factor + phase]
+            for x in range(w * factor):
+                target[x] += fine[x] * source[x]
