@@ -20,6 +20,7 @@ from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, model_list, prepare
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
+from xr_s2sr.scene.blur import with_mtf
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
@@ -49,6 +50,8 @@ def upsample(
     units: Units | None = None,
     offset: float | xr.DataArray | None = None,
     uncertainty: bool | Literal["uint16"] = False,
+    adapt: bool | None = None,
+    mtf: Mapping[str, float] | None = None,
     chunks: int | None = None,
     precision: Precision = "auto",
     progress: bool | Callable[[int, int], Any] | None = None,
@@ -98,6 +101,13 @@ def upsample(
         Give the standard error of every restored band too, in its own unit: B05_uncertainty and so on, float32 and NaN
         where the band is nodata or saturated; with "uint16" in steps of 0.1 DN, 0 there, and ``scale_factor`` in the
         attrs. A DataArray gets positions along its bands, in its own dtype. Only some models give it.
+    adapt : bool, optional
+        Follow the network by the adaptive step: around every coarse pixel, the gain of each guide's detail is the one
+        that explains the coarse band at its own scale. By default where the model's card says so, as those of the
+        packaged models do. With ``model="bicubic"``, local regression on the 10 m bands, without a network.
+    mtf : mapping of str to float, optional
+        The blur that this step assumes: the MTF of a band at the Nyquist frequency of its pixels. By default that of
+        real products (:data:`xr_s2sr.bands.EFFECTIVE_MTF`); of a scene that :func:`degrade` made, its own.
     chunks : int, optional
         For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
         default that of the 10 m bands where it is of a reasonable size, else about 1830.
@@ -158,13 +168,15 @@ def upsample(
     report = arguments.progress(progress)
     given = None if model is None else model_list(model)
     arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
+    arguments.choice("adapt", adapt, (None, False, True))
     arguments.choice("resolution", resolution, RESOLUTIONS)
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
     native = layout.ds
-    info, wanted, runs, covered = prepare(native, bands, given, units, offset, resolution=resolution)
+    info, wanted, runs, covered = prepare(native, bands, given, units, offset, resolution=resolution, adapt=adapt)
+    info.bands = with_mtf(info.bands, mtf)
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)

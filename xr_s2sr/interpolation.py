@@ -33,6 +33,15 @@ def bicubic(image: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
     return result
 
 
+def gaussian(sigma: float, reach: float = 4.0) -> NDArray[np.float64]:
+    """Return a sampled, normalised Gaussian, cut at `reach` sigma."""
+    radius = int(reach * sigma + 0.5)
+    x = np.arange(-radius, radius + 1, dtype=np.float64)
+    k = np.exp(-0.5 * (x / sigma) ** 2)
+    normalised: NDArray[np.float64] = k / k.sum()
+    return normalised
+
+
 def cubic_matrix(n: int, factor: int) -> NDArray[np.float64]:
     """Return the (n * factor, n) matrix of Keys' cubic interpolation with replicated borders."""
     matrix = np.zeros((n * factor, n))
@@ -57,13 +66,16 @@ def cubic_taps(factor: int) -> NDArray[np.float32]:
     return middle.astype(np.float32)
 
 
+def linear_taps(factor: int) -> NDArray[np.float32]:
+    """Return weights (factor, 3), per phase, of the coarse pixels -1, 0, 1 around the one that holds a fine pixel."""
+    offset = (np.arange(factor) + 0.5) / factor - 0.5  # of the fine pixel's centre, in coarse pixels
+    taps: NDArray[np.float32] = np.maximum(0, 1 - np.abs(offset[:, None] - np.arange(-1, 2))).astype(np.float32)
+    return taps
+
+
 def bilinear_phases(bands: int, factor: int) -> NDArray[np.float32]:
     """Return weights (bands * factor**2, bands, 3, 3): a convolution, then depth-to-space, upsample bilinearly."""
-    taps = np.zeros((factor, 3))
-    for phase in range(factor):
-        offset = (phase + 0.5) / factor - 0.5  # of the fine pixel's centre, in coarse pixels
-        for tap in (-1, 0, 1):
-            taps[phase, tap + 1] = max(0.0, 1.0 - abs(offset - tap))
+    taps = linear_taps(factor).astype(np.float64)
     one = np.einsum("ai,bj->abij", taps, taps).reshape(factor * factor, 3, 3)
     weight = np.zeros((bands, factor * factor, bands, 3, 3), dtype=np.float32)
     for band in range(bands):

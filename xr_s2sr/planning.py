@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, CIRRUS, resolve_requested, uncertainty_of
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve_requested, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
@@ -55,6 +55,10 @@ class ModelRun:
         True if the user asked for this model.
     uncertainty : {"float32", "uint16", "band"}, optional
         Form of the standard errors of the targets, where they are wanted too.
+    adapt : bool
+        Follow the network by the adaptive step (:mod:`xr_s2sr.inference.adaptation`).
+    guide : ModelRun, optional
+        Restores the 20 m bands that guide the adaptive step of 60 m bands.
     """
 
     model: Model
@@ -62,6 +66,8 @@ class ModelRun:
     absent: frozenset[str] = frozenset()
     given: bool = False
     uncertainty: ErrorForm | None = None
+    adapt: bool = False
+    guide: ModelRun | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -70,8 +76,9 @@ class ModelRun:
 
     @property
     def bands(self) -> set[str]:
-        """Bands that are read: the model's inputs, and the targets, whose invalid pixels count."""
-        return {*self.model.card.bands, *self.targets} - self.absent
+        """Bands that are read: the model's inputs, the targets, whose invalid pixels count, and guides."""
+        guides = {*(BY_GSD[10] if self.adapt else ()), *(self.guide.bands if self.guide else ())}
+        return {*self.model.card.bands, *self.targets, *guides} - self.absent
 
     @property
     def factor(self) -> int:
@@ -79,11 +86,13 @@ class ModelRun:
         return max(BANDS[band].factor for band in self.bands)
 
     @property
-    def provenance(self) -> dict[str, str]:
+    def provenance(self) -> dict[str, str | int]:
         """Attributes of the restored bands that say where they come from."""
-        origin = {"s2sr_model": f"{self.model.card.name} {self.model.card.version}"}
+        origin: dict[str, str | int] = {"s2sr_model": f"{self.model.card.name} {self.model.card.version}"}
         if self.model.sha256:
             origin["s2sr_model_sha256"] = self.model.sha256
+        if self.adapt:
+            origin["s2sr_adapted"] = 1
         if self.absent:
             origin["s2sr_missing_inputs"] = " ".join(band for band in BANDS if band in self.absent)
         return origin
@@ -106,6 +115,7 @@ def prepare(
     offset: Any,
     info: SceneInfo | None = None,
     resolution: int = 10,
+    adapt: bool | None = None,
 ) -> tuple[SceneInfo, list[str], list[ModelRun], Extent]:
     """Find the bands, choose their models, and refuse what cannot be restored.
 
@@ -121,6 +131,8 @@ def prepare(
         The description of `ds`, where it was made before.
     resolution : {10, 20}
         Pixel size of the result: bands of this and below need no model.
+    adapt : bool, optional
+        As in :func:`xr_s2sr.upsample`.
 
     Returns
     -------
@@ -141,6 +153,7 @@ def prepare(
     wanted = wanted_bands(info, bands)
     passed = [band for band in wanted if BANDS[band].gsd <= resolution]
     runs = choose_models([band for band in wanted if band not in passed], given)
+    runs = [adapted(run, info, adapt) for run in runs]
     runs = require(info, runs, by_name=bands is not None, alone=not passed)
     left_out = info.left_out
     wanted = [band for band in wanted if band in passed or any(band in run.targets for run in runs)]
@@ -242,6 +255,26 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
+def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
+    """Return a run with the adaptive step, and the run that its guides come from, if it is to have one.
+
+    Parameters
+    ----------
+    run : ModelRun
+    info : SceneInfo
+    adapt : bool, optional
+        By default, what the model's card says.
+    """
+    if not (run.model.card.adapt if adapt is None else adapt) or run.targets == (CIRRUS,):
+        return run
+    run = replace(run, adapt=True)
+    middle = tuple(band for band in BY_GSD[20] if band in info.variables)
+    model = models.load(models.DEFAULTS[20])
+    able = all(band in info.variables or band in model.card.optional for band in model.card.bands)
+    only_60 = all(BANDS[band].gsd == 60 for band in run.model.card.targets)
+    return replace(run, guide=ModelRun(model, middle, adapt=True)) if only_60 and middle and able else run
+
+
 def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True) -> list[ModelRun]:
     """Return the runs that are possible, each with the optional inputs that the scene lacks.
 
@@ -265,7 +298,8 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, 
     problems: list[BandError] = []
     for run in runs:
         missing = {band for band in run.bands if band not in info.variables}
-        needed = [band for band in BANDS if band in missing and band not in run.model.card.optional]
+        optional = {*run.model.card.optional, *(run.guide.model.card.optional if run.guide else ())}
+        needed = [band for band in BANDS if band in missing and band not in optional]
         if needed:
             have = ", ".join(info.variables) or "none"
             problem = BandError(
@@ -278,7 +312,8 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, 
             problems.append(problem)
             info.left_out.append(f"{', '.join(run.targets)} left out: {problem}")
             continue
-        able.append(replace(run, absent=frozenset(missing)))
+        guide = run.guide and replace(run.guide, absent=frozenset(missing))
+        able.append(replace(run, absent=frozenset(missing), guide=guide))
     if problems and not able and alone:
         raise problems[0]
     return able

@@ -147,9 +147,10 @@ def _graph(
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
     settings = options.tile, options.margin, options.device, options.precision
-    wanted = run.outputs, run.uncertainty, sorted(run.absent)
+    guide = None if run.guide is None else (run.guide.model.sha256, run.guide.adapt)
+    wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
     model = run.model.card.name, origin
-    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates) for band in spec.bands.values()]
+    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates, band.mtf) for band in spec.bands.values()]
     token = tokenize([a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), sides)
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import Line
+from xr_s2sr.inference.adaptation import reach
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
@@ -55,6 +56,24 @@ class RegionSpec:
     call: str = ""
     line: Line | None = None
 
+    @property
+    def halo(self) -> int | None:
+        """Pixels of 10 m that a value depends on, around its own: of the network, and of the adaptive step after it."""
+        return self._halo(self.run)
+
+    def _halo(self, run: ModelRun) -> int | None:
+        own = run.model.card.halo
+        if not run.adapt or own is None:
+            return own
+        before = own if run.guide is None else self._halo(run.guide)
+        if before is None:
+            return None
+        steps: dict[int, list[float]] = {}
+        for band in run.model.card.targets:
+            if band in self.bands:
+                steps.setdefault(BANDS[band].factor, []).append(self.bands[band].mtf)
+        return max(own, before) + sum(reach(factor, mtfs) for factor, mtfs in steps.items())
+
     def plan(self, shape: tuple[int, int], reach: int = FILL_REACH, largest: int | None = None) -> Plan:
         """Lay windows over a domain.
 
@@ -66,7 +85,7 @@ class RegionSpec:
         largest : int, optional
             Pixels of a window that memory allows, if the tile is to be chosen; by default those of a usual one.
         """
-        tile, halo, margin = self.options.tile, self.run.model.card.halo, self.options.margin
+        tile, halo, margin = self.options.tile, self.halo, self.options.margin
         plan = make_plan(shape, tile or TILE, halo, margin, reach)
         if tile is not None or plan.overlap:  # what is blended depends on the tile
             return plan
@@ -225,13 +244,20 @@ def restore_region(
     cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
     places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
     pixels = {
-        band: BandPixels(numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index))
+        band: BandPixels(
+            numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index), spec.bands[band].mtf
+        )
         for band, image in images
     }
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
     clean = frozenset(band for band, own in pixels.items() if own.all_valid())
-    task = Task(spec.run.model.card, runner, pixels, outputs, (rows.covered, cols.covered), clean, spec.run.uncertainty)
+    area, run = (rows.covered, cols.covered), spec.run
+    guide = None
+    if run.guide is not None:
+        helper = open_runner(run.guide, spec.options)
+        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, adapt=run.guide.adapt)
+    task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     if largest is None and isinstance(runner, CudaRunner):
         largest = runner.largest
     execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)

@@ -79,41 +79,53 @@ def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no
 
 
 @jit
-def solve(
-    y: Any, guides: Any, mask: Any, taps: Any, ridge: float, floor: float, weights: Any, power: Any, misfit: Any
-) -> None:  # pragma: no cover
-    """Regress a band on guides around each pixel: weighted normal equations, solved by Cholesky without roots.
+def slope(image: Any, axis: int, out: Any) -> None:  # pragma: no cover
+    """Central differences along an axis; at both ends of it half of the one-sided ones.
+
+    Parameters
+    ----------
+    image, out : float32 arrays, shape (h, w)
+    axis : int
+    """
+    h, w = image.shape
+    half = np.float32(0.5)
+    for i in range(h):
+        target = out[i]
+        if axis == 0:
+            above, below = image[max(i - 1, 0)], image[min(i + 1, h - 1)]
+            for x in range(w):
+                target[x] = half * (below[x] - above[x])
+        else:
+            row = image[i]
+            for x in range(1, w - 1):
+                target[x] = half * (row[x + 1] - row[x - 1])
+            target[0] = half * (row[min(1, w - 1)] - row[0])
+            target[w - 1] = half * (row[w - 1] - row[max(w - 2, 0)])
+
+
+@jit
+def moments(y: Any, guides: Any, mask: Any, cell: int, out: Any) -> None:  # pragma: no cover
+    """Sum the products that a regression needs over square cells of pixels.
 
     Parameters
     ----------
     y : float32 array, shape (h, w)
-        High-pass of the band, 0 where masked.
+        The band, 0 where masked.
     guides : float32 array, shape (K, h, w)
         The same of the guides.
     mask : float32 array, shape (h, w)
         1 for pixels that count, else 0.
-    taps : float32 array, shape (2 n + 1,)
-        Weights of the window along both axes.
-    ridge : float
-        Added to the diagonal: this share of the guides' mean power in the window, ...
-    floor : float
-        ... and this power.
-    weights : float32 array, shape (K, h, w)
-        The solution at each pixel.
-    power, misfit : float32 arrays, shape (h, w)
-        Mean square of the band in the window, and of what the regression leaves of it; 0 where nothing counts.
+    cell : int
+        Side of a cell.
+    out : float32 array, shape (K (K + 1) / 2 + K + 2, h / cell, w / cell)
+        Sums of products of two guides (0 0, 1 0, 1 1, 2 0, ...), of guides with the band, of the band's squares, and
+        of the mask.
     """
-    count, h, w = guides.shape
-    n = taps.shape[0] // 2
+    count, _, w = guides.shape
     pairs = count * (count + 1) // 2
-    # the sums: of pairs of guides, of guides with the band, of the band's square, of the mask
-    sums = np.empty((pairs + count + 2, w), np.float32)
-    line = np.empty(w + 2 * n, np.float32)
-    ridge32, floor32, mean = np.float32(ridge), np.float32(floor), np.float32(1 / count)
-    added = np.empty(w, np.float32)
-    for i in range(h):
-        for p in range(pairs + count + 2):
-            # which two images the sum is of
+    line = np.empty(w, np.float32)
+    for i in range(out.shape[1]):
+        for p in range(out.shape[0]):
             first, second = -1, -1
             if p < pairs:
                 first = 0
@@ -122,87 +134,133 @@ def solve(
                 second = p - first * (first + 1) // 2
             elif p < pairs + count:
                 first = p - pairs
-            inner = line[n : n + w]
-            inner[:] = 0
-            for a in range(2 * n + 1):
-                at, weight = min(max(i + a - n, 0), h - 1), taps[a]
+            line[:] = 0
+            for row in range(i * cell, (i + 1) * cell):
                 if p == pairs + count + 1:
-                    one = mask[at]
-                    for x in range(w):
-                        inner[x] += weight * one[x]
+                    line += mask[row]
                 else:
-                    one = guides[first, at] if first >= 0 else y[at]
-                    other = guides[second, at] if second >= 0 else y[at]
+                    one = guides[first, row] if first >= 0 else y[row]
+                    other = guides[second, row] if second >= 0 else y[row]
                     for x in range(w):
-                        inner[x] += weight * (one[x] * other[x])
-            for x in range(n):
-                line[x] = inner[0]
-                line[n + w + x] = inner[w - 1]
-            total = sums[p]
-            total[:] = 0
-            for a in range(2 * n + 1):
-                shifted, weight = line[a : a + w], taps[a]
-                for x in range(w):
-                    total[x] += weight * shifted[x]
-        number = sums[pairs + count + 1]
+                        line[x] += one[x] * other[x]
+            target = out[p, i]
+            for j in range(target.shape[0]):
+                total = np.float32(0)
+                for x in range(j * cell, (j + 1) * cell):
+                    total += line[x]
+                target[j] = total
+
+
+@jit
+def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
+    """Average an image over a window.
+
+    Parameters
+    ----------
+    image, out : float32 arrays, shape (h, w)
+    taps : float32 array, shape (2 n + 1,)
+        Weights along both axes.
+    """
+    h, w = image.shape
+    n = taps.shape[0] // 2
+    line = np.empty(w + 2 * n, np.float32)
+    for i in range(h):
+        inner, target = line[n : n + w], out[i]
+        inner[:] = 0
+        for a in range(2 * n + 1):
+            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
+            for x in range(w):
+                inner[x] += weight * row[x]
+        for x in range(n):
+            line[x] = inner[0]
+            line[n + w + x] = inner[w - 1]
+        target[:] = 0
+        for a in range(2 * n + 1):
+            shifted, weight = line[a : a + w], taps[a]
+            for x in range(w):
+                target[x] += weight * shifted[x]
+
+
+@jit
+def solve(sums: Any, count: int, ridge: float, floor: float, weights: Any, misfit: Any) -> None:  # pragma: no cover
+    """Solve the normal equations at each place, by Cholesky's factors without roots.
+
+    Parameters
+    ----------
+    sums : float32 array, shape (K (K + 1) / 2 + K + 2, h, w)
+        Of :func:`moments`, averaged over windows; overwritten.
+    count : int
+        K, the number of guides.
+    ridge : float
+        Added to the diagonal: this share of the guides' mean power in the window, ...
+    floor : float
+        ... and this power for each pixel that counts.
+    weights : float32 array, shape (K, h, w)
+        The solution.
+    misfit : float32 array, shape (h, w)
+        Mean square, in the window, of what the regression leaves of the band; 0 where nothing counts.
+    """
+    pairs = count * (count + 1) // 2
+    h, w = misfit.shape
+    ridge32, floor32, mean, least = np.float32(ridge), np.float32(floor), np.float32(1 / count), np.float32(1e-3)
+    added = np.empty(w, np.float32)
+    for i in range(h):
+        number = sums[pairs + count + 1, i]
         added[:] = 0
         for k in range(count):
-            diagonal = sums[k * (k + 1) // 2 + k]
+            diagonal = sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
                 added[x] += diagonal[x]
         for x in range(w):
-            added[x] = ridge32 * mean * added[x] + floor32 * max(number[x], np.float32(1e-3))
+            added[x] = ridge32 * mean * added[x] + floor32 * max(number[x], least)
         for k in range(count):
-            diagonal = sums[k * (k + 1) // 2 + k]
+            diagonal = sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
                 diagonal[x] += added[x]
         # L D L' in place, and the forward substitution with it
         for k in range(count):
-            pivot = sums[k * (k + 1) // 2 + k]
+            pivot = sums[k * (k + 1) // 2 + k, i]
             for m in range(k):
-                low, scale = sums[k * (k + 1) // 2 + m], sums[m * (m + 1) // 2 + m]
+                low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
                 for x in range(w):
                     pivot[x] -= low[x] * low[x] * scale[x]
             right = weights[k, i]
-            right[:] = sums[pairs + k]
+            right[:] = sums[pairs + k, i]
             for m in range(k):
-                low, solved = sums[k * (k + 1) // 2 + m], weights[m, i]
+                low, solved = sums[k * (k + 1) // 2 + m, i], weights[m, i]
                 for x in range(w):
                     right[x] -= low[x] * solved[x]
             for row in range(k + 1, count):
-                entry = sums[row * (row + 1) // 2 + k]
+                entry = sums[row * (row + 1) // 2 + k, i]
                 for m in range(k):
-                    one, other = sums[row * (row + 1) // 2 + m], sums[k * (k + 1) // 2 + m]
-                    scale = sums[m * (m + 1) // 2 + m]
+                    one, other = sums[row * (row + 1) // 2 + m, i], sums[k * (k + 1) // 2 + m, i]
+                    scale = sums[m * (m + 1) // 2 + m, i]
                     for x in range(w):
                         entry[x] -= one[x] * other[x] * scale[x]
                 for x in range(w):
                     entry[x] /= pivot[x]
         for k in range(count - 1, -1, -1):
-            solved, pivot = weights[k, i], sums[k * (k + 1) // 2 + k]
+            solved, pivot = weights[k, i], sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
                 solved[x] /= pivot[x]
             for row in range(k + 1, count):
-                entry, later = sums[row * (row + 1) // 2 + k], weights[row, i]
+                entry, later = sums[row * (row + 1) // 2 + k, i], weights[row, i]
                 for x in range(w):
                     solved[x] -= entry[x] * later[x]
         # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
-        left, square = misfit[i], power[i]
-        left[:] = sums[pairs + count]
-        square[:] = sums[pairs + count]
+        left = misfit[i]
+        left[:] = sums[pairs + count, i]
         for k in range(count):
-            solved, right = weights[k, i], sums[pairs + k]
+            solved, right = weights[k, i], sums[pairs + k, i]
             for x in range(w):
                 left[x] -= solved[x] * (right[x] + added[x] * solved[x])
         for x in range(w):
-            inverse = np.float32(1) / max(number[x], np.float32(1e-3))
-            square[x] *= inverse
-            left[x] = max(left[x] * inverse, np.float32(0))
+            left[x] = max(left[x] / max(number[x], least), np.float32(0))
 
 
 @jit
 def add_detail(weights: Any, guide: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
-    """Add a guide times its weight, which is interpolated bilinearly.
+    """Add a guide times its weight, which is interpolated bilinearly; a factor of 1 adds the product.
 
     Parameters
     ----------

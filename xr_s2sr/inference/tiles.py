@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS, UNCERTAINTY, uncertainty_of
+from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import kernels
+from xr_s2sr.inference.adaptation import CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import ModelCard
@@ -27,6 +29,7 @@ FILL_REACH = 12
 FILL_REFLECTANCE = 0.1
 
 Codes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
 
@@ -42,12 +45,15 @@ class BandPixels:
     factor : int
         Pixel size over 10 m: 1, 2 or 6.
     radiometry : Radiometry
+    mtf : float
+        At the Nyquist frequency of its pixels.
     """
 
     array: NDArray[Any]
     start: tuple[int, int]
     factor: int
     radiometry: Radiometry
+    mtf: float = 0.25
 
     def gather(self, rows: Span, cols: Span, scale: float, out: Float32, codes: Codes) -> int:
         """Read a window given in 10 m pixels of the domain; return the number of invalid pixels."""
@@ -79,6 +85,10 @@ class Task:
         Bands known to hold no invalid pixel.
     uncertainty : {"float32", "uint16", "band"}, optional
         Form of the standard errors, where the runner gives them.
+    adapt : bool
+        Follow the network by the adaptive step.
+    guide : Task, optional
+        Restores the 20 m bands that are guides of that step.
     """
 
     card: ModelCard
@@ -88,6 +98,8 @@ class Task:
     covered: Extent
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
+    adapt: bool = False
+    guide: Task | None = None
 
     def codes(self, rows: Span, cols: Span) -> dict[str, Codes]:
         """Return the codes, (y, x), of every target's pixels over a rectangle."""
@@ -105,18 +117,31 @@ class Task:
 
     def restore(self, window: Window) -> Float32:
         """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""
-        inputs = {}
+        inputs, invalid = {}, {}
         for name, bands in self.card.inputs.items():
             factor = BANDS[bands[0]].factor
-            h, w = (len(span) // factor for span in window.read)
-            stack = np.empty((len(bands), h, w), np.float32)
-            codes = np.empty((h, w), np.uint8)
+            stack = np.empty((len(bands), *(len(span) // factor for span in window.read)), np.float32)
             for image, band in zip(stack, bands, strict=True):
                 if band not in self.pixels:
                     image[:] = 0  # the network learned that zeros are a missing band
-                elif self.pixels[band].gather(*window.read, self.card.scale, image, codes):
-                    kernels.fill(image, codes, max(1, FILL_REACH // factor), FILL_REFLECTANCE / self.card.scale)
+                else:
+                    invalid[band] = self._gather(band, window, image)
             inputs[name] = stack
+        restored = self._run(inputs, window)
+        return self._adapted(inputs, invalid, restored, window) if self.adapt else restored
+
+    def _gather(self, band: str, window: Window, image: Float32) -> Mask | None:
+        """Read a band's part of a window, and fill its invalid pixels; return where these are, if there are any."""
+        codes = np.empty(image.shape, np.uint8)
+        if not self.pixels[band].gather(*window.read, self.card.scale, image, codes):
+            return None
+        reach = max(1, FILL_REACH // self.pixels[band].factor)
+        kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
+        invalid: Mask = codes != VALID
+        return invalid
+
+    def _run(self, inputs: dict[str, Float32], window: Window) -> Float32:
+        """Run the network, and check what it gives."""
         restored = self.runner.run(inputs)
         expected = len(self.planes), *(len(span) for span in window.read)
         if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
@@ -135,6 +160,49 @@ class Task:
                 "expected standard errors above 0. Export it with a positive last operation, or leave uncertainty out"
             )
         return restored
+
+    def _adapted(
+        self, inputs: Mapping[str, Float32], invalid: dict[str, Mask | None], restored: Float32, window: Window
+    ) -> Float32:
+        """Regress each band on the guides and the network's result; return that in the place of the result."""
+        images = {
+            band: image
+            for name, bands in self.card.inputs.items()
+            for band, image in zip(bands, inputs[name], strict=True)
+        }
+        fine = [band for band in BY_GSD[10] if band in self.pixels]
+        for band in fine:
+            if band not in images:  # interpolation reads no guide
+                images[band] = np.empty([len(span) for span in window.read], np.float32)
+                invalid[band] = self._gather(band, window, images[band])
+        guides = [guide_of(images[band], self.pixels[band].mtf) for band in fine]
+        holes = {band: mask for band in fine if (mask := invalid[band]) is not None}
+        out, learned = restored.copy(), not isinstance(self.runner, BicubicRunner)
+        for factor in sorted({BANDS[target].factor for target in self.card.targets}):
+            if factor > 2 and self.guide is not None:
+                guides += self.guide.as_guides(window, self.card.scale)
+                holes |= {band: mask for band in BY_GSD[20] if (mask := invalid.get(band)) is not None}
+            step = Regression(factor, self.card.scale, tuple(guides), valid_blocks(holes, factor))
+            for k, target in enumerate(self.card.targets):
+                if BANDS[target].factor != factor or target not in self.pixels:
+                    continue
+                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
+                own = invalid[target]
+                known = None if own is None else ~own
+                out[k] = step.restore(CoarseBand(images[target], self.pixels[target].mtf, network, known))
+                if factor == 2 and self.guide is None:
+                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
+                    holes |= {} if own is None else {target: own}
+        return out
+
+    def as_guides(self, window: Window, scale: float) -> list[Guide]:
+        """Return the bands that this task restores as guides, in a unit of `scale`."""
+        restored = self.restore(window) * np.float32(self.card.scale / scale)
+        return [
+            guide_of(image, EFFECTIVE_MTF[band])
+            for band, image in zip(self.card.targets, restored, strict=False)
+            if band in self.pixels
+        ]
 
     def finish(self, restored: Float32, rows: Span, cols: Span, found: Mapping[str, Codes] | None = None) -> None:
         """Cast a restored rectangle of the domain (planes, y, x) into the outputs; `found` are its :meth:`codes`."""
@@ -184,6 +252,25 @@ class Task:
         return out
 
 
+def valid_blocks(holes: Mapping[str, Mask], factor: int) -> Mask | None:
+    """Return the coarse pixels over which no guide is invalid; None if no guide is invalid anywhere.
+
+    Parameters
+    ----------
+    holes : mapping of str to ndarray of bool, shape (y, x)
+        Invalid pixels of guides, by band.
+    factor : int
+        Coarse pixel over 10 m.
+    """
+    invalid: Mask | None = None
+    for band, mask in holes.items():
+        side = factor // BANDS[band].factor
+        h, w = (n // side for n in mask.shape)
+        blocks = np.asarray(mask.reshape(h, side, w, side).any(axis=(1, 3)))
+        invalid = blocks if invalid is None else invalid | blocks
+    return None if invalid is None else ~invalid
+
+
 def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, out: NDArray[Any]) -> None:
     """Bring network output into a variable's own unit and dtype."""
     gain, bias = scale / radiometry.scale, -radiometry.offset / radiometry.scale
@@ -199,4 +286,5 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
 
 def fill_reach(task: Task) -> int:
     """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
-    return 0 if all(band in task.clean for band in task.pixels if band in task.card.bands) else FILL_REACH
+    read = task.pixels if task.adapt else [band for band in task.pixels if band in task.card.bands]
+    return 0 if all(band in task.clean for band in read) else FILL_REACH

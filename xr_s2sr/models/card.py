@@ -47,6 +47,8 @@ class ModelCard:
     uncertainty : bool
         True if the file has a second output ``uncertainty``, of the shape of ``sr``: one standard error of each pixel
         in the unit of the network, positive and finite.
+    adapt : bool
+        True if the adaptive step (``upsample(adapt=...)``) follows the network by default.
     training, degradation, licence : str
     scores : mapping
         Validation scores, for people.
@@ -61,6 +63,7 @@ class ModelCard:
     multiple: int = 6
     optional: tuple[str, ...] = ()
     uncertainty: bool = False
+    adapt: bool = False
     training: str = ""
     degradation: str = ""
     licence: str = ""
@@ -89,6 +92,8 @@ class ModelCard:
                 "or None"
             )
 
+        if not isinstance(self.adapt, bool):
+            raise ModelError(f"the card of {self.name!r} has adapt={self.adapt!r}; expected true or false")
         if not isinstance(self.uncertainty, bool):
             raise ModelError(
                 f"the card of {self.name!r} has uncertainty={self.uncertainty!r}; expected true if the file has an "

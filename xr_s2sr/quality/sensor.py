@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import InputError
+from xr_s2sr.interpolation import gaussian
 from xr_s2sr.quality.noise import SUN_ZENITH, noise_variance
 
 #: Side of the windows in which noise is measured, and the share of them, the flattest, that count.
@@ -89,11 +90,7 @@ def noise_level(image: NDArray[np.floating]) -> float:
 
 def gaussian_kernel(sigma: float) -> F64:
     """Return a sampled, normalised Gaussian, cut at four sigma."""
-    radius = int(4.0 * sigma + 0.5)
-    x = np.arange(-radius, radius + 1, dtype=np.float64)
-    k = np.exp(-0.5 * (x / sigma) ** 2)
-    normalised: F64 = k / k.sum()
-    return normalised
+    return gaussian(sigma)
 
 
 def noise_kept(factor: int, sigma: float) -> float:

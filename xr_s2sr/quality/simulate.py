@@ -14,10 +14,12 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
+from xr_s2sr.psf import block_variance, mtf_of, psf_variance
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.noise import DETECTORS
 from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.blur import MTF_ATTR
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
@@ -133,7 +135,7 @@ def simulate(
             offset=band.radiometry.offset,
             satellite=satellite or "S2A",
         )
-        variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule)
+        variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule, sigma)
     t = info.grid.corner(covered[0].start, covered[1].start)
     larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
     in_order = {name: variables[name] for name in ds.data_vars if name in variables}
@@ -194,7 +196,13 @@ def measured_in(ds: xr.Dataset, band: SceneBand, covered: Extent) -> NDArray[np.
 
 
 def _variable(
-    native: xr.DataArray, band: SceneBand, covered: Extent, factor: int, image: NDArray[np.float32], rule: str
+    native: xr.DataArray,
+    band: SceneBand,
+    covered: Extent,
+    factor: int,
+    image: NDArray[np.float32],
+    rule: str,
+    sigma: float,
 ) -> xr.DataArray:
     """Return a simulated band: the native one's name, dims, leading coords and attrs, on larger pixels."""
     coords: dict[Hashable, Any] = {
@@ -208,7 +216,13 @@ def _variable(
     attrs = {key: value for key, value in native.attrs.items() if key not in _STORAGE_ATTRS}
     if (scale, offset) != (1.0, 0.0):
         attrs |= {"scale_factor": scale, "add_offset": offset}
-    attrs |= {DEGRADED_BY: factor * degraded_by(native), "s2sr_degradation": rule}
+    # variances add up: of the native band's blur, and of what was done here (all in native pixels)
+    seen = psf_variance(band.mtf) + sigma**2 + block_variance(factor)
+    attrs |= {
+        DEGRADED_BY: factor * degraded_by(native),
+        "s2sr_degradation": rule,
+        MTF_ATTR: round(mtf_of(seen / factor**2), 4),
+    }
     da = xr.DataArray(image, coords, native.dims, band.name, attrs)
     if "grid_mapping" in native.encoding:
         da.encoding["grid_mapping"] = native.encoding["grid_mapping"]

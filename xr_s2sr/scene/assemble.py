@@ -17,7 +17,7 @@ from xr_s2sr.scene.result_grid import ResultGrid, fine_part
 
 
 def restored_variable(
-    ds: xr.Dataset, info: SceneInfo, target: ResultGrid, band: str, data: Any, provenance: Mapping[str, str]
+    ds: xr.Dataset, info: SceneInfo, target: ResultGrid, band: str, data: Any, provenance: Mapping[str, str | int]
 ) -> xr.DataArray:
     """Return a restored band with its native variable's name, attrs and encoding, on the grid of the result.
 

@@ -29,6 +29,8 @@ class SceneBand:
         The offsets by date if they differ.
     axis : int
         Position of the dates among the leading dimensions.
+    mtf : float
+        At the Nyquist frequency of its pixels.
     """
 
     id: str
@@ -38,6 +40,7 @@ class SceneBand:
     radiometry: Radiometry
     dates: DateOffsets | None = None
     axis: int = 0
+    mtf: float = 0.25
 
     def at(self, index: tuple[int, ...]) -> Radiometry:
         """Return the radiometry at a leading index."""

@@ -16,6 +16,7 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.blur import read_mtf
 from xr_s2sr.scene.crs import check_tile, read_crs
 from xr_s2sr.scene.grid import Grid, degraded_by, read_grid
 from xr_s2sr.scene.nesting import nest
@@ -224,7 +225,7 @@ def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr
             _check_dims(da, reference, BANDS[band])
             radiometry, dates = radiometric_state(da, units, offset)
             axis = 0 if dates is None else da.dims.index(dates.dim)
-            result.bands[band] = SceneBand(band, name, *place, radiometry, dates, axis)
+            result.bands[band] = SceneBand(band, name, *place, radiometry, dates, axis, read_mtf(da, band))
     _check_cells(result)
     result.notes += _radiometry_notes(result.bands.values())
     return result

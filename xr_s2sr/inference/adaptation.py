@@ -1,0 +1,214 @@
+"""The adaptive step: each scene says itself how much of a guide's detail a coarse band has.
+
+Around every coarse pixel the band is regressed on the guides, which are seen as the band's sensor would see them: the
+10 m bands, for 60 m bands also the restored 20 m bands, and the network's own result. The weights that explain the band
+at its own scale then bring the guides' detail in at 10 m. Known as context-based injection of detail in pansharpening
+(Aiazzi et al. 2006, PE&RS 72; Wang et al. 2015, RSE 162), here with a network's result as a guide, with regressors that
+take up a shift between bands, and with the blur decided by what is left unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xr_s2sr.inference import kernels, regression
+from xr_s2sr.interpolation import cubic_taps, linear_taps
+from xr_s2sr.psf import observation_taps, psf_variance
+
+Float32 = NDArray[np.float32]
+
+#: Side of the cells of coarse pixels around which regressions are solved, by the factor of their bands: all of 60 m, so
+#: that windows, which start on multiples of that, share them.
+CELL = {2: 3, 3: 2, 6: 1}
+#: Radius of the window of a regression, in cells of so many pixels; its weights fall linearly along both axes.
+WINDOW = {3: 1, 2: 2, 1: 5}
+#: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
+SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
+#: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2.
+RIDGE, NOISE_POWER = 3e-3, 10.0
+#: MTFs that are tried, relative to the band's own. The results are weighted by what each leaves unexplained.
+TRIALS = (0.8, 1.0, 1.25)
+#: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
+#: regression's.
+FEW, ENOUGH = 0.15, 0.4
+#: Coarse pixels around an invalid one that count as invalid: what is filled in there reaches so far.
+SPREAD = 2
+
+
+@dataclass(frozen=True)
+class Guide:
+    """An image on the 10 m grid.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (y, x)
+        In the unit of the network.
+    variance : float
+        Of its blur, in squared pixels of 10 m.
+    """
+
+    image: Float32
+    variance: float
+
+
+@dataclass(frozen=True)
+class CoarseBand:
+    """A native band to restore.
+
+    Attributes
+    ----------
+    image : ndarray of float32, shape (y, x)
+        In the unit of the network.
+    mtf : float
+        At the Nyquist frequency of its pixels.
+    restored : Guide, optional
+        The network's result, (y * factor, x * factor).
+    valid : ndarray of bool, shape (y, x), optional
+        Its valid pixels; all are by default.
+    """
+
+    image: Float32
+    mtf: float
+    restored: Guide | None = None
+    valid: NDArray[np.bool_] | None = None
+
+
+def reach(factor: int, mtfs: Sequence[float]) -> int:
+    """Return how far the step looks, in 10 m pixels: the window, both high-passes, interpolation and blur."""
+    widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[0] * min(mtfs)))) - factor
+    seen = -(-widest // 2 // factor)
+    cell, smoothed = CELL[factor], len(SMOOTHING) // 2
+    # weights are interpolated between cells; cubic interpolation reaches two pixels, slopes one more than the high-pass
+    return factor * (2 + cell * (WINDOW[cell] + 2) - 1 + max(smoothed + 1 + seen, SPREAD))
+
+
+@dataclass
+class Regression:
+    """Local regressions of bands of one GSD in one window.
+
+    Parameters
+    ----------
+    factor : int
+        Coarse pixel over 10 m.
+    scale : float
+        Reflectance that is 1 in the unit of the network.
+    guides : sequence of Guide
+    valid : ndarray of bool, shape (y, x), optional
+        Coarse pixels that are valid in all guides; all are by default.
+    """
+
+    factor: int
+    scale: float
+    guides: Sequence[Guide]
+    valid: NDArray[np.bool_] | None = None
+    _seen: dict[tuple[int, float], tuple[Float32, Float32]] = field(default_factory=dict)
+
+    def restore(self, band: CoarseBand) -> Float32:
+        """Return a band on the 10 m grid.
+
+        Parameters
+        ----------
+        band : CoarseBand
+
+        Returns
+        -------
+        ndarray of float32, shape (y * factor, x * factor)
+        """
+        guides = [*self.guides, *([band.restored] if band.restored is not None else [])]
+        mask = self._mask(band)
+        y = np.empty_like(band.image)
+        regression.high_pass(band.image, SMOOTHING, mask, y)
+        floor = NOISE_POWER / (1e4 * self.scale) ** 2
+        cell, count = CELL[self.factor], len(guides) + 2 * (len(guides) - len(self.guides))
+        cells = y.shape[0] // cell, y.shape[1] // cell
+        sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
+        trials = []
+        for relative in TRIALS:
+            variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
+            seen, passed = self._regressors(guides, variance, mask)
+            regression.moments(y, passed, mask, cell, sums)
+            averaged = np.empty_like(sums)
+            for one, mean in zip(sums, averaged, strict=True):
+                regression.smooth(one, _window(cell), mean)
+            weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
+            regression.solve(averaged, count, RIDGE, floor, weights, misfit)
+            trials.append((1 / (misfit + np.float32(floor / 10)), weights, seen))
+        share = averaged[-1] / np.float32(cell**2)
+        total = sum((trust for trust, _, _ in trials[1:]), trials[0][0])
+        rest, mean = band.image.copy(), np.zeros_like(weights)
+        taps = linear_taps(cell)
+        for trust, weights, seen in trials:
+            weights *= trust / total
+            mean += weights
+            np.negative(weights, out=weights)
+            for weight, image in zip(weights, seen, strict=True):
+                regression.add_detail(weight, image, taps, cell, rest)
+        out = np.empty([n * self.factor for n in y.shape], np.float32)
+        kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
+        step = self.factor * cell
+        taps = linear_taps(step)
+        for weight, guide in zip(mean, guides, strict=False):  # weights of the slopes come last, and are left out
+            regression.add_detail(weight, guide.image, taps, step, out)
+        if band.restored is not None and share.min() < ENOUGH:
+            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
+            known = trust.repeat(step, 0).repeat(step, 1)
+            network = band.restored.image
+            out = np.where(known == 1, out, network + known * (out - network))
+        return out
+
+    def _mask(self, band: CoarseBand) -> Float32:
+        """Return 1 for the pixels that count: valid, and not next to others."""
+        both = [own for own in (self.valid, band.valid) if own is not None]
+        if all(own.all() for own in both):
+            return np.ones(band.image.shape, np.float32)
+        invalid = np.pad(~np.logical_and.reduce(both), SPREAD)
+        for axis, n in enumerate(band.image.shape):
+            invalid = np.logical_or.reduce([np.take(invalid, range(k, k + n), axis) for k in range(2 * SPREAD + 1)])
+        return (~invalid).astype(np.float32)
+
+    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32) -> tuple[Float32, Float32]:
+        """Return the guides as a sensor of this blur sees them, and slopes of the last one; then their high-passes."""
+        own = len(guides) - len(self.guides)
+        count = len(guides) + 2 * own
+        seen, passed = (np.empty((count, *mask.shape), np.float32) for _ in range(2))
+        for k, guide in enumerate(guides):
+            if k < len(self.guides):
+                seen[k], passed[k] = self._shared(k, variance, mask)
+            else:
+                self._observe(guide, variance, mask, seen[k], passed[k])
+        for axis in range(2 * own):
+            slope = seen[len(guides) + axis]
+            regression.slope(seen[len(guides) - 1], axis, slope)
+            regression.high_pass(slope, SMOOTHING, mask, passed[len(guides) + axis])
+        return seen, passed
+
+    def _shared(self, k: int, variance: float, mask: Float32) -> tuple[Float32, Float32]:
+        """Return a guide that several bands of one blur share."""
+        key = k, variance
+        if key not in self._seen:
+            seen, passed = np.empty((2, *mask.shape), np.float32)
+            self._observe(self.guides[k], variance, np.ones_like(mask), seen, passed)
+            self._seen[key] = seen, passed
+        seen, passed = self._seen[key]
+        return seen, passed * mask
+
+    def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
+        taps = observation_taps(self.factor, variance - guide.variance)
+        regression.observe(guide.image, taps, self.factor, seen)
+        regression.high_pass(seen, SMOOTHING, mask, passed)
+
+
+def guide_of(image: Float32, mtf: float, factor: int = 1) -> Guide:
+    """Return an image as a guide, blurred as the MTF at the Nyquist frequency of pixels of `factor` x 10 m says."""
+    return Guide(image, factor**2 * psf_variance(mtf))
+
+
+def _window(cell: int) -> Float32:
+    n = WINDOW[cell]
+    weights = np.concatenate([np.arange(1, n + 2), np.arange(n, 0, -1)]).astype(np.float64)
+    window: Float32 = (weights / weights.sum()).astype(np.float32)
+    return window
