@@ -174,5 +174,5 @@ def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
     inputs = {key: BY_GSD[INPUT_GSD[key]] for key in net.inputs}
     targets = BY_GSD[20 if net.skip_factor == 2 else 60]
     return ModelCard(
-        name, version, inputs, targets, scale=0.2, halo=halo(net), multiple=6, optional=BY_GSD[20], **about
+        name, version, inputs, targets, scale=0.2, halo=halo(net), multiple=6, optional=BY_GSD[20], adapt=True, **about
     )
