@@ -69,9 +69,11 @@ BY_GSD: dict[int, tuple[str, ...]] = {
 #: Never fed to a network: at 1375 nm the ground is hidden by water vapour.
 CIRRUS = "B10"
 
-#: MTF at the native Nyquist frequency, by satellite and band, for ``protocol="mtf"``. Sentinel-2A: as in the published
-#: code of SupReME (Lanaras et al. 2017, CVPR Workshops) and S2Sharp (Ulfarsson et al. 2019, IEEE TGRS 57). Satellites
-#: for which we found no citable table (S2B, S2C), and B10, are not listed.
+#: MTF at the native Nyquist frequency, by satellite and band, for ``satellite=``. Sentinel-2A: as in the published
+#: code of SupReME (Lanaras et al. 2017, CVPR Workshops) and S2Sharp (Ulfarsson et al. 2019, IEEE TGRS 57). Sentinel-2C:
+#: ESA's point spread functions of 2025-11-07, of the instrument, before the resampling of Level-1C (S2C_PSF.zip on
+#: sentiwiki.copernicus.eu/web/s2-documents); of the Gaussian as wide as they are, the geometric mean of the MTFs along
+#: and across the track. Satellites for which we know no complete table (S2B), and B10, are not listed.
 MTF: dict[str, dict[str, float]] = {
     "S2A": {
         "B01": 0.32,
@@ -86,7 +88,21 @@ MTF: dict[str, dict[str, float]] = {
         "B09": 0.26,
         "B11": 0.22,
         "B12": 0.23,
-    }
+    },
+    "S2C": {
+        "B01": 0.32,
+        "B02": 0.33,
+        "B03": 0.32,
+        "B04": 0.26,
+        "B05": 0.38,
+        "B06": 0.38,
+        "B07": 0.37,
+        "B08": 0.22,
+        "B8A": 0.35,
+        "B09": 0.31,
+        "B11": 0.25,
+        "B12": 0.25,
+    },
 }
 
 #: What the name of a variable with a band's standard error ends with.

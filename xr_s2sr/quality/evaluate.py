@@ -61,7 +61,7 @@ def evaluate(
     bands : str or iterable of str, optional
         Bands to score; by default every 20 m and 60 m band of `ds` that the given models restore. A resolution
         that cannot be evaluated is then left out with a warning.
-    satellite : {"S2A"}, optional
+    satellite : {"S2A", "S2C"}, optional
         As for :func:`xr_s2sr.degrade`.
     device, threads, tile, units, offset, progress
         As for :func:`xr_s2sr.upsample`.

@@ -54,7 +54,7 @@ def degrade(
     protocol : {"sensor", "paper", "mtf"}
         Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "sensor" also gives the noise back that
         averaging took (:func:`xr_s2sr.quality.sensor.noise_given_back`, seeded: results repeat).
-    satellite : {"S2A"}, optional
+    satellite : {"S2A", "S2C"}, optional
         For "sensor" and "mtf": use this satellite's MTF per band (:data:`xr_s2sr.bands.MTF`), not the nominal ones
         (:data:`xr_s2sr.quality.sensor.NOMINAL_MTF` and 0.29).
     units, offset
