@@ -84,7 +84,7 @@ def test_the_table_has_one_vote_for_each_place(
             tmp_path / f"{entry['file']}.npz", b10=b10.round().astype(np.uint16), b20=b20.round().astype(np.uint16)
         )
     (tmp_path / "manifest.json").write_text(json.dumps(entries))
-    assert bench.main(["--scenes", str(tmp_path), "--json", str(tmp_path / "found.json")]) == 0
+    assert bench.main(["--scenes", str(tmp_path), "--hidden", "3", "--json", str(tmp_path / "found.json")]) == 0
     said = capsys.readouterr().out
     assert [line for line in said.splitlines() if line in ("all scenes", "L1C", "L2A", "S2A", "S2B")] == [
         "all scenes",
@@ -92,6 +92,8 @@ def test_the_table_has_one_vote_for_each_place(
         "S2B",
     ]
     assert len(re.findall(r"^B8A +0\.33 +2 +0\.25\d", said, re.MULTILINE)) == 3
+    # put in: .25; B03's texture is in none of the others
+    assert len(re.findall(r"^B0[248] +20 m +1 +0\.2[456]\d", said, re.MULTILINE)) == 3
     rows = json.loads((tmp_path / "found.json").read_text())["scenes"]
     assert len(rows) == 3 * len(BY_GSD[20])
     assert {row["satellite"] for row in rows} == {"S2B"}
