@@ -69,9 +69,11 @@ BY_GSD: dict[int, tuple[str, ...]] = {
 #: Never fed to a network: at 1375 nm the ground is hidden by water vapour.
 CIRRUS = "B10"
 
-#: MTF at the native Nyquist frequency, by satellite and band, for ``protocol="mtf"``. Sentinel-2A: as in the published
-#: code of SupReME (Lanaras et al. 2017, CVPR Workshops) and S2Sharp (Ulfarsson et al. 2019, IEEE TGRS 57). Satellites
-#: for which we found no citable table (S2B, S2C), and B10, are not listed.
+#: MTF at the native Nyquist frequency, by satellite and band, for ``satellite=``. Sentinel-2A: as in the published
+#: code of SupReME (Lanaras et al. 2017, CVPR Workshops) and S2Sharp (Ulfarsson et al. 2019, IEEE TGRS 57). Sentinel-2C:
+#: ESA's point spread functions of 2025-11-07, of the instrument, before the resampling of Level-1C (S2C_PSF.zip on
+#: sentiwiki.copernicus.eu/web/s2-documents); of the Gaussian as wide as they are, the geometric mean of the MTFs along
+#: and across the track. Satellites for which we know no complete table (S2B), and B10, are not listed.
 MTF: dict[str, dict[str, float]] = {
     "S2A": {
         "B01": 0.32,
@@ -86,11 +88,24 @@ MTF: dict[str, dict[str, float]] = {
         "B09": 0.26,
         "B11": 0.22,
         "B12": 0.23,
-    }
+    },
+    "S2C": {
+        "B01": 0.32,
+        "B02": 0.33,
+        "B03": 0.32,
+        "B04": 0.26,
+        "B05": 0.38,
+        "B06": 0.38,
+        "B07": 0.37,
+        "B08": 0.22,
+        "B8A": 0.35,
+        "B09": 0.31,
+        "B11": 0.25,
+        "B12": 0.25,
+    },
 }
 
-#: MTF at the native Nyquist frequency where no satellite is named: values in common use for Sentinel-2's instrument,
-#: within the range of 0.2 to 0.38 that ESA's data quality reports give.
+#: MTF at the native Nyquist frequency where no satellite is named: values in common use for Sentinel-2's instrument.
 NOMINAL_MTF: dict[str, float] = {
     "B01": 0.32,
     "B02": 0.30,
@@ -108,15 +123,15 @@ NOMINAL_MTF: dict[str, float] = {
 
 #: MTF at the native Nyquist frequency of real products, relative to 10 m bands of nominal MTF: the blur that explains
 #: native 20 m and 60 m bands best, with resampling and misregistration in it. Measured on real scenes by
-#: ``tests/bench/mtf.py``.
+#: ``tests/bench/mtf.py``. B01 and B09 lie between what Level-1C (.26 and .26) and Level-2A (.18 and .44) have.
 EFFECTIVE_MTF: dict[str, float] = NOMINAL_MTF | {
-    "B01": 0.25,
-    "B05": 0.28,
-    "B06": 0.28,
-    "B07": 0.30,
-    "B8A": 0.27,
-    "B09": 0.29,
-    "B11": 0.15,
+    "B01": 0.22,
+    "B05": 0.27,
+    "B06": 0.27,
+    "B07": 0.27,
+    "B8A": 0.26,
+    "B09": 0.33,
+    "B11": 0.14,
     "B12": 0.16,
 }
 

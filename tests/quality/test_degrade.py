@@ -133,17 +133,26 @@ def test_nan_is_where_something_invalid_went_in_and_nowhere_else(factor: int, pr
         np.testing.assert_array_equal(got.where(~got.isnull(), 0), clean.where(~got.isnull(), 0))
 
 
-def test_the_satellites_mtf_is_used_band_by_band() -> None:
+@pytest.mark.parametrize("satellite", MTF)
+def test_the_satellites_mtf_is_used_band_by_band(satellite: str) -> None:
     ds = native((72, 72))
-    low = ds.s2sr.degrade(2, protocol="mtf", satellite="S2A")
+    low = ds.s2sr.degrade(2, protocol="mtf", satellite=satellite)
     for band in ("B05", "B12", "B04", "B01"):
-        sigma = quality.degradation_sigma(2, "mtf", MTF["S2A"][band])
+        sigma = quality.degradation_sigma(2, "mtf", MTF[satellite][band])
         # the Gaussian leaves this contrast of the shortest wave
-        assert np.exp(-((np.pi * sigma / 2) ** 2) / 2) == pytest.approx(MTF["S2A"][band])
+        assert np.exp(-((np.pi * sigma / 2) ** 2) / 2) == pytest.approx(MTF[satellite][band])
         want = quality.degrade(ds[band].values.astype(float), 2, sigma=sigma)
         np.testing.assert_allclose(low[band], want, rtol=1e-6)
-    assert low.B05.attrs["s2sr_degradation"] == "mtf (S2A)"
-    assert set(MTF["S2A"]) == set(TWELVE)
+    assert low.B05.attrs["s2sr_degradation"] == f"mtf ({satellite})"
+    assert set(MTF[satellite]) == set(TWELVE)
+
+
+def test_satellites_differ() -> None:
+    """ESA's point spread functions of 2C: B11 .29 across and .21 along the track; S2A's table has .22."""
+    assert MTF["S2C"]["B11"] == pytest.approx(np.sqrt(0.292 * 0.213), abs=0.005)
+    ds = native((72, 72))
+    sharp, soft = (ds.s2sr.degrade(2, protocol="mtf", satellite=name).B11 for name in ("S2C", "S2A"))
+    assert float(sharp.std()) > float(soft.std())
 
 
 def test_a_simulated_scene_is_a_scene() -> None:
@@ -206,7 +215,7 @@ def test_the_attribute_must_fit_the_pixels() -> None:
         (
             lambda ds: ds.s2sr.degrade(2, protocol="mtf", satellite="S2X"),
             InputError,
-            "satellite='S2X' is unknown; choose one of 'S2A'",
+            "satellite='S2X' is unknown; choose one of 'S2A', 'S2C'",
         ),
         (lambda ds: ds.s2sr.degrade(12), GridError, "share 60 x 72 pixels of 10 m, too few to degrade 'B01' by 12"),
         (

@@ -49,7 +49,7 @@ def consistency(
         The native scene. The two are aligned by their coordinates.
     protocol : {"mtf", "paper"}
         Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "mtf" is that of the sensor.
-    satellite : {"S2A"}, optional
+    satellite : {"S2A", "S2C"}, optional
         For "mtf": use this satellite's MTF per band, not the nominal one.
     units, offset
         As for :func:`xr_s2sr.upsample`; for both Datasets.
