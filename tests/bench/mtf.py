@@ -45,9 +45,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from xr_s2sr.bands import BY_GSD
+from xr_s2sr.bands import BY_GSD, NOMINAL_MTF
 from xr_s2sr.quality import block_mean
-from xr_s2sr.quality.sensor import NOMINAL_MTF
 
 Array = NDArray[np.float64]
 

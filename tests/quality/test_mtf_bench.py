@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xr_s2sr.bands import BY_GSD
-from xr_s2sr.quality.sensor import NOMINAL_MTF
+from xr_s2sr.bands import BY_GSD, NOMINAL_MTF
 
 SCRIPT = Path(__file__).parents[1] / "bench" / "mtf.py"
 

@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.training.cutting import Cutter, mirrored  # noqa: E402
+from xr_s2sr.training.cutting import Cutter, mirrored, shares  # noqa: E402
 from xr_s2sr.training.data import neighbours, picked  # noqa: E402
 from xr_s2sr.training.degradation import seeded  # noqa: E402
 
@@ -25,8 +25,8 @@ class Numbered:
     all_valid: bool = True
 
     @property
-    def noise(self) -> dict[str, np.ndarray]:
-        return {"fine": np.array([1.0, 2.0], np.float32), "coarse": np.array([len(self.name)], np.float32)}
+    def place(self) -> str:
+        return self.name
 
 
 def numbered(name: str, rows: int, cols: int, first: int) -> Numbered:
@@ -44,15 +44,13 @@ def orientations(x: np.ndarray) -> list[np.ndarray]:
 def test_patches_are_squares_of_one_place_in_one_orientation() -> None:
     scenes = [numbered("a", 9, 7, 0), numbered("bb", 6, 12, 10_000)]
     cut = Cutter(scenes, 4, (2, 1), (2, 0), ("fine", "coarse"), seeded(0))
-    (fine, coarse), (fine_noise, coarse_noise) = cut.cut(400)
+    fine, coarse = cut.cut(400)
     assert fine.shape == (400, 2, 12, 12)
     assert coarse.shape == (400, 1, 4, 4)
-    assert (fine_noise == torch.tensor([1.0, 2.0])).all()
     seen = set()
-    for patch, low, noise in zip(fine.numpy(), coarse.numpy(), coarse_noise[:, 0].tolist(), strict=True):
+    for patch, low in zip(fine.numpy(), coarse.numpy(), strict=True):
         which = 0 if low.max() < 10_000 else 1
         scene = scenes[which]
-        assert noise == len(scene.name)
         row, col = np.argwhere(np.isin(scene.coarse[0], low)).min(axis=0)  # where it was cut
         padded = np.pad(scene.fine, [(0, 0), (2, 2), (2, 2)], mode="symmetric")
         at = orientations(padded[:, 2 * row : 2 * row + 12, 2 * col : 2 * col + 12])
@@ -94,3 +92,8 @@ def test_bands_that_pose_are_overwritten_by_the_nearest_other_one() -> None:
     images = torch.arange(4 * 6.0).reshape(4, 6, 1, 1).expand(4, 6, 3, 2)
     assert picked(images, pairs)[:, :, 0, 0].tolist() == [[0, 1], [8, 9], [16, 17], [18, 23]]
     assert picked(images[:, :, 0, 0], pairs).tolist() == [[0, 1], [8, 9], [16, 17], [18, 23]]
+
+
+def test_places_count_by_the_root_of_their_size_and_dates_share_it() -> None:
+    got = shares(["a", "b", "b", "b"], [400, 100, 200, 100])
+    np.testing.assert_allclose(got, [0.5, 0.125, 0.25, 0.125])

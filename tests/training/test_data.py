@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xr_s2sr.bands import BY_GSD
+from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF
 from xr_s2sr.quality import degrade
-from xr_s2sr.quality.sensor import NOISE_FACTOR, NOMINAL_MTF, noise_kept, noise_to_give_back, sensor_sigma
+from xr_s2sr.quality.noise import noise_variance
+from xr_s2sr.quality.sensor import noise_kept, noise_to_give_back, sensor_sigma
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
@@ -80,7 +81,7 @@ def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_ro
         ([tiny], 11, [tiny]),
     ):
         pairs = data.Patches(given, 60, degradation.seeded(0))
-        assert [s.name for s in data.large_enough(pairs.scenes, side)] == [s.name for s in expected]
+        assert [s.name for s in data.large_enough(pairs.scenes, 60, side)] == [s.name for s in expected]
 
 
 def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]) -> None:
@@ -156,11 +157,11 @@ def test_sensor_like_patches_have_the_noise_given_back(share: float) -> None:
     scene = scene_room.Scene("white", "train", b10, b20, None, "L2A")
     still = data.Augmentation(sensor=share, gain=0, shifted=0, noisy=0, dropped=0)
     inputs, _, _ = data.Patches([scene], 20, degradation.seeded(6), still).batch(64, 12)
-    level = scene.noise["b20"].mean()
-    assert 12 < level < 20  # of the flattest tenth
-    sigma = np.mean([sensor_sigma(2, NOMINAL_MTF[band]) for band in BY_GSD[20]])
+    dn = np.array(3000.0)
+    level = np.sqrt(np.mean([noise_variance(band).sigma(dn) ** 2 for band in BY_GSD[20]]))
+    sigma = np.mean([sensor_sigma(2, EFFECTIVE_MTF[band]) for band in BY_GSD[20]])
     left = 20 * noise_kept(2, sigma) if share else 20 / 2 / np.sqrt(2)  # narrower and wider blurs mixed: about
-    back = share * NOISE_FACTOR * np.exp(0.3**2) * noise_to_give_back(level, 2, sigma)
+    back = share * np.exp(0.3**2) * noise_to_give_back(level, 2, sigma)
     found = inputs[1].std(dim=(2, 3)).square().mean().sqrt().item() * data.SCALE
     assert found == pytest.approx(np.hypot(left, back), rel=0.1 if share else 0.5)
 

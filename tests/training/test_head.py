@@ -263,5 +263,5 @@ def test_recipes() -> None:
     assert HeadRecipe.default(60).augmentation.shifted == 0.8
     assert HeadRecipe.default(20, steps=7).steps == 7
     # large patches, of which the border that sees zero padding is left out
-    assert HeadRecipe().patches(0) == (4, 48, 4)
-    assert HeadRecipe.default(60).patches(1) == (2, 18, 12)
+    assert HeadRecipe().patches(0) == (16, 26, 4)
+    assert HeadRecipe.default(60).patches(1) == (8, 9, 12)

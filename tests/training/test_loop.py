@@ -53,7 +53,7 @@ def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Sce
     first = loop.train(recipe, scenes, tmp_path / "first.pt", every=4, log=lambda line: None)
     stage = recipe.refine(steps=1)
     assert stage.rate == pytest.approx(0.2 * recipe.rate)
-    assert stage.patches(0) == (1, 16, 4)
+    assert stage.patches(0) == (4, 26, 4)
     still = replace(stage, rate=0.0, decay=0.0)
     second = loop.train(still, scenes, tmp_path / "second.pt", init=tmp_path / "first.pt", log=lambda line: None)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
@@ -61,14 +61,14 @@ def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Sce
 
 
 def test_patches_grow_late() -> None:
-    recipe = loop.Recipe(steps=100, size=(24, 12), batch=(16, 8), late=0.3, border=6)
+    recipe = loop.Recipe(steps=100, size=(24, 12), batch=(16, 8), late=0.3, late_size=(26, 14), border=6)
     assert [recipe.patches(step) for step in (0, 1, 69, 70, 71, 99)] == [
         (16, 24, 0),
         (8, 12, 0),
         (8, 12, 0),
-        (4, 48, 6),
-        (2, 24, 6),
-        (2, 24, 6),
+        (16, 26, 6),
+        (8, 14, 6),
+        (8, 14, 6),
     ]
 
 

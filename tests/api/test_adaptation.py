@@ -1,0 +1,158 @@
+"""The adaptive step through `upsample`: what it gains, tiles and chunks, holes, its arguments and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import xr_s2sr
+from xr_s2sr.bands import BY_GSD
+from xr_s2sr.errors import ArgumentTypeError, BandError, InputError
+
+COARSE = [*BY_GSD[20], *BY_GSD[60]]
+
+
+@pytest.fixture(scope="module")
+def scene() -> tuple[xr.Dataset, xr.Dataset]:
+    return xr_s2sr.tutorial.synthetic_scene(size=240)
+
+
+@pytest.fixture(scope="module")
+def ds(scene: tuple[xr.Dataset, xr.Dataset]) -> xr.Dataset:
+    return scene[0]
+
+
+@pytest.fixture(scope="module")
+def sr(ds: xr.Dataset) -> xr.Dataset:
+    return ds.s2sr.upsample()
+
+
+def errors(sr: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
+    inner = {"x": slice(12, -12), "y": slice(12, -12)}
+    return {b: float(np.sqrt(((sr[b].astype(float) - truth[b].astype(float)) ** 2).isel(inner).mean())) for b in COARSE}
+
+
+def test_it_is_the_default_of_packaged_models_and_pays(
+    ds: xr.Dataset, scene: tuple[xr.Dataset, xr.Dataset], sr: xr.Dataset
+) -> None:
+    network = ds.s2sr.upsample(adapt=False)
+    xr.testing.assert_identical(sr, ds.s2sr.upsample(adapt=True))
+    adapted, plain = errors(sr, scene[1]), errors(network, scene[1])
+    assert np.mean([adapted[b] / plain[b] for b in COARSE]) < 0.85
+    assert adapted["B11"] < 0.75 * plain["B11"]
+    for band in COARSE:
+        assert sr[band].attrs["s2sr_adapted"] == 1
+        assert "s2sr_adapted" not in network[band].attrs
+        assert sr[band].dtype == ds[band].dtype
+
+
+@pytest.mark.parametrize("tile", [60, 102])
+def test_tiles_leave_no_trace(ds: xr.Dataset, sr: xr.Dataset, tile: int) -> None:
+    xr.testing.assert_equal(ds.s2sr.upsample(tile=tile), sr)
+
+
+def holed(ds: xr.Dataset) -> xr.Dataset:
+    """Nodata in a 10 m band, a 20 m band and a 60 m band, and a saturated pixel."""
+    ds = ds.copy(deep=True)
+    ds.B03[100:130, 40:90] = 0
+    ds.B11[20:40, 60:75] = 0
+    ds.B11[50, 50] = 65535
+    ds.B01[30:34, 5:9] = 0
+    return ds
+
+
+@pytest.mark.parametrize("name", ["whole", "holed"])
+def test_lazy_is_eager(ds: xr.Dataset, name: str) -> None:
+    ds = holed(ds) if name == "holed" else ds
+    eager = ds.s2sr.upsample()
+    lazy = ds.chunk(x=132, y=90, x_20m=70, y_20m=100).s2sr.upsample(chunks=96)
+    corner = {"x": slice(100, 130), "y": slice(90, 200)}
+    xr.testing.assert_equal(lazy.isel(corner).compute(), eager.isel(corner))
+    xr.testing.assert_equal(lazy.compute(), eager)
+    xr.testing.assert_equal(ds.s2sr.upsample(tile=60), eager)
+
+
+def test_holes_stay_where_they_are_and_change_little_around_them(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    got = holed(ds).s2sr.upsample()
+    invalid = np.zeros((240, 240), bool)
+    invalid[100:130, 40:90] = True
+    for band in COARSE:
+        own = invalid | (sr[band].values == 0)
+        if band == "B11":
+            own[40:80, 120:150] = True
+        if band == "B01":
+            own[180:204, 30:54] = True
+        np.testing.assert_array_equal(got[band].values == 0, own)
+        # next to a hole the result is another, but no other than networks and windows there make it
+        change = np.abs(got[band].astype(float) - sr[band]).values[~own]
+        assert np.median(change) <= 2
+        assert np.quantile(change, 0.99) < 0.3 * float(sr[band].astype(float).std())
+    assert (got.B11.values[100:102, 100:102] == 65535).all()
+
+
+def test_a_single_60_m_band_is_that_of_all(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    """Its guides are restored whether they were asked for or not."""
+    xr.testing.assert_equal(ds.s2sr.upsample("B09").B09, sr.B09)
+
+
+def test_a_single_20_m_band_needs_no_other(ds: xr.Dataset) -> None:
+    alone = ds[["B02", "B03", "B04", "B08", "B11"]]
+    assert alone.s2sr.upsample().B11.attrs["s2sr_missing_inputs"] == "B05 B06 B07 B8A B12"
+
+
+def test_60_m_bands_without_20_m_ones(ds: xr.Dataset) -> None:
+    alone = ds[["B02", "B03", "B04", "B08", "B01", "B09"]]
+    got, network = alone.s2sr.upsample(), alone.s2sr.upsample(adapt=False)
+    assert got.B01.attrs["s2sr_adapted"] == 1
+    assert not np.array_equal(got.B01, network.B01)
+
+
+def test_interpolation_followed_by_it_is_the_regression_alone(
+    ds: xr.Dataset, scene: tuple[xr.Dataset, xr.Dataset]
+) -> None:
+    plain, adapted = (ds.s2sr.upsample(model="bicubic", adapt=adapt) for adapt in (None, True))
+    before, after = errors(plain, scene[1]), errors(adapted, scene[1])
+    assert all(after[band] < 0.6 * before[band] for band in COARSE)
+    assert adapted.B05.attrs["s2sr_model"].startswith("bicubic")
+    without = ds.drop_vars("B08")
+    without.s2sr.upsample("B05", model="bicubic")
+    with pytest.raises(BandError, match="missing B08"):
+        without.s2sr.upsample("B05", model="bicubic", adapt=True)
+
+
+def test_the_blur_that_it_assumes(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    sharper = ds.s2sr.upsample(mtf={"swir16": 0.4})
+    assert not np.array_equal(sharper.B11, sr.B11)
+    xr.testing.assert_equal(sharper.B12, sr.B12)
+    with pytest.raises(
+        InputError, match=r"mtf has 1.5 for B11; expected a number between 0 and 1: mtf=\{'B11': 0.25\}"
+    ):
+        ds.s2sr.upsample(mtf={"B11": 1.5})
+    with pytest.raises(ArgumentTypeError, match="mtf=0.3 is a float; expected one value a band"):
+        ds.s2sr.upsample(mtf=0.3)
+    with pytest.raises(BandError, match="'B13' is not a Sentinel-2 band"):
+        ds.s2sr.upsample(mtf={"B13": 0.3})
+    with pytest.raises(InputError, match="adapt"):
+        ds.s2sr.upsample(adapt="yes")
+
+
+def test_a_simulated_scene_says_its_blur(ds: xr.Dataset) -> None:
+    """Variances add up, in native pixels: of the product (MTF 0.27), the Gaussian, and the mean of 2 x 2 pixels."""
+    native = -2 * np.log(0.27) / np.pi**2
+    for protocol, sigma in (("paper", 0.5), ("mtf", 1.0)):
+        small = ds.s2sr.degrade(2, protocol=protocol)
+        seen = (native + sigma**2 + 0.25) / 4
+        assert small.B05.attrs["s2sr_mtf"] == pytest.approx(np.exp(-(np.pi**2) * seen / 2), abs=1e-4)
+    # the sensor's blur repeats itself
+    assert ds.s2sr.degrade(2).B05.attrs["s2sr_mtf"] == pytest.approx(0.27, abs=1e-3)
+    small.B05.attrs["s2sr_mtf"] = "sharp"
+    with pytest.raises(InputError, match="s2sr_mtf='sharp'.*expected a number between 0 and 1"):
+        small.s2sr.upsample("B05")
+
+
+@pytest.mark.parametrize("protocol", ["sensor", "paper", "mtf"])
+def test_evaluate_scores_it(ds: xr.Dataset, protocol: str) -> None:
+    scores = ds.s2sr.evaluate({"adapted": None, "pure": "bicubic"}, bands=["B05", "B11"], protocol=protocol)
+    rmse = scores["rmse"]
+    assert (rmse.sel(model="adapted") < 0.75 * rmse.sel(model="bicubic")).all()
