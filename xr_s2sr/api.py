@@ -162,20 +162,22 @@ def upsample(
         device=arguments.choice("device", device, DEVICES),
         threads=None if threads is None else arguments.count("threads", threads),
         precision=arguments.choice("precision", precision, PRECISIONS),
+        adapt=arguments.choice("adapt", adapt, (None, False, True)),
     )
     chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
     given = None if model is None else model_list(model)
     arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
-    arguments.choice("adapt", adapt, (None, False, True))
     arguments.choice("resolution", resolution, RESOLUTIONS)
     if into and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
     native = layout.ds
-    info, wanted, runs, covered = prepare(native, bands, given, units, offset, resolution=resolution, adapt=adapt)
+    info, wanted, runs, covered = prepare(
+        native, bands, given, units, offset, resolution=resolution, adapt=options.adapt
+    )
     info.bands = with_mtf(info.bands, mtf)
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)

@@ -38,6 +38,7 @@ class RunOptions:
     device: Device
     threads: int | None
     precision: Precision = "auto"
+    adapt: bool | None = None
 
 
 @dataclass(frozen=True)

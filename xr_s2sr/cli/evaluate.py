@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 import xr_s2sr
-from xr_s2sr.bands import MTF
 from xr_s2sr.cli import options
 from xr_s2sr.io.write import check_writer
 from xr_s2sr.quality import PROTOCOLS
+from xr_s2sr.quality.noise import DETECTORS
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -20,7 +20,11 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, default="sensor", help="how to degrade (sensor)")
     options.add_model(parser)
     options.add_bands(parser, "by default all of 20 m and 60 m")
-    parser.add_argument("--satellite", choices=tuple(MTF), help="use its MTF per band, with --protocol sensor or mtf")
+    parser.add_argument(
+        "--satellite",
+        choices=tuple(DETECTORS),
+        help="its noise, with --protocol sensor, or its MTF, with --protocol mtf",
+    )
     options.add_radiometry(parser)
     options.add_device(parser)
     parser.add_argument("--uncertainty", action="store_true", help="also score the models' standard errors")
@@ -35,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     scores = xr_s2sr.evaluate(
         options.open_scene(arguments.scene, arguments.bbox),
         arguments.model,
+        adapt=arguments.adapt,
         protocol=arguments.protocol,
         bands=arguments.bands,
         satellite=arguments.satellite,

@@ -39,6 +39,12 @@ def add_bands(parser: argparse.ArgumentParser, text: str) -> None:
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Declare the models, of which there may be several."""
     parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
+    parser.add_argument(
+        "--adapt",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="follow the network by local regressions (by default what the model says: the packaged ones, yes)",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         keep=arguments.keep,
         resolution=arguments.resolution,
         model=arguments.model,
+        adapt=arguments.adapt,
         device=arguments.device,
         units=arguments.units,
         offset=arguments.offset,

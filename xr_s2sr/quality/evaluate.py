@@ -40,6 +40,7 @@ def evaluate(
     units: Units | None = None,
     offset: float | None = None,
     uncertainty: bool = False,
+    adapt: bool | None = None,
     progress: bool | Callable[[int, int], Any] | None = None,
 ) -> Scores:
     """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
@@ -65,6 +66,9 @@ def evaluate(
         As for :func:`xr_s2sr.degrade`.
     device, threads, tile, units, offset, progress
         As for :func:`xr_s2sr.upsample`.
+    adapt : bool, optional
+        As for :func:`xr_s2sr.upsample`, for all models but "bicubic" by itself. The adaptive step knows the blur that
+        the scene was degraded by.
     uncertainty : bool
         Score the models' standard errors too; all models but bicubic must give them.
 
@@ -104,7 +108,8 @@ def evaluate(
     arguments.choice("uncertainty", uncertainty, (False, True))
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     threads = None if threads is None else arguments.count("threads", threads)
-    options = RunOptions(arguments.count("tile", tile), None, device, threads)
+    adapt = arguments.choice("adapt", adapt, (None, False, True))
+    options = RunOptions(arguments.count("tile", tile), None, device, threads, adapt=adapt)
     report = arguments.progress(progress)
     methods = _methods(model)
     if uncertainty and all(items == [BICUBIC] for items in methods.values()):
@@ -124,7 +129,16 @@ def evaluate(
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
             trial = prepared(
-                ds, info, targets, gsd, given, protocol=protocol, satellite=satellite, units=units, offset=offset
+                ds,
+                info,
+                targets,
+                gsd,
+                given,
+                protocol=protocol,
+                satellite=satellite,
+                units=units,
+                offset=offset,
+                adapt=adapt,
             )
         except InputError as problem:
             if bands is not None:

@@ -101,7 +101,8 @@ class Trial:
         """Return the targets and their standard errors in DN, shaped as the truth, and the names of the models."""
         from xr_s2sr.inference import eager  # brings numba
 
-        info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info)
+        adapt = False if given == [BICUBIC] else options.adapt
+        info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info, adapt=adapt)
         runs = with_uncertainty(runs, form)
         arrays = eager.restore(self.simulated, info, runs, covered, options, report)
         radiometry = {band: self.info.bands[band].radiometry for band in self.targets}
@@ -134,6 +135,7 @@ def prepared(
     satellite: str | None,
     units: Units | None,
     offset: float | None,
+    adapt: bool | None = None,
 ) -> Trial:
     """Degrade what the methods read, and mask the pixels that do not count.
 
@@ -148,6 +150,8 @@ def prepared(
     methods : mapping of str to models
     protocol, satellite, units, offset
         As for :func:`xr_s2sr.degrade`.
+    adapt
+        As for :func:`xr_s2sr.upsample`.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def prepared(
     factor = FACTORS[gsd]
     names: dict[str, None] = {}
     for given in methods.values():
-        read, _, chosen, _ = prepare(ds, targets, given, units, offset, info)
+        read, _, chosen, _ = prepare(ds, targets, given, units, offset, info, adapt=adapt)
         names |= dict.fromkeys(read.variables[band] for band in needed_bands(read, chosen, targets))
     # in whole pixels of the scene's coarsest band, read or not: the area that ds.s2sr.degrade(factor) has
     coarsest = max(info.bands.values(), key=lambda band: band.factor)
