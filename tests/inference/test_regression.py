@@ -148,7 +148,7 @@ def test_a_blur_that_is_not_the_assumed_one_is_borne() -> None:
     """Among the trials, that which explains the band decides."""
     guides, truth = landscape(2)
     errors = []
-    for trials in (adaptation.TRIALS, (1.0,)):
+    for trials in (adaptation.TRIALS, {2: (1.0,)}):
         y = seen(truth, 2, 0.24, guides[0].variance)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(adaptation, "TRIALS", trials)

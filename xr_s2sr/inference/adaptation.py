@@ -23,15 +23,16 @@ Float32 = NDArray[np.float32]
 
 #: Side of the cells of coarse pixels around which regressions are solved, by the factor of their bands: all of 60 m, so
 #: that windows, which start on multiples of that, share them.
-CELL = {2: 3, 3: 2, 6: 1}
+CELL = {2: 3, 6: 1}
 #: Radius of the window of a regression, in cells of so many pixels; its weights fall linearly along both axes.
-WINDOW = {3: 1, 2: 2, 1: 5}
+WINDOW = {3: 1, 1: 5}
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 #: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2.
 RIDGE, NOISE_POWER = 3e-3, 10.0
-#: MTFs that are tried, relative to the band's own. The results are weighted by what each leaves unexplained.
-TRIALS = (0.8, 1.0, 1.25)
+#: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
+#: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
+TRIALS = {2: (0.75, 0.95, 1.2), 6: (0.7, 1.0, 1.4)}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4
@@ -79,7 +80,7 @@ class CoarseBand:
 
 def reach(factor: int, mtfs: Sequence[float]) -> int:
     """Return how far the step looks, in 10 m pixels: the window, both high-passes, interpolation and blur."""
-    widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[0] * min(mtfs)))) - factor
+    widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[factor][0] * min(mtfs)))) - factor
     seen = -(-widest // 2 // factor)
     cell, smoothed = CELL[factor], len(SMOOTHING) // 2
     # weights are interpolated between cells; cubic interpolation reaches two pixels, slopes one more than the high-pass
@@ -107,12 +108,14 @@ class Regression:
     valid: NDArray[np.bool_] | None = None
     _seen: dict[tuple[int, float], tuple[Float32, Float32]] = field(default_factory=dict)
 
-    def restore(self, band: CoarseBand) -> Float32:
+    def restore(self, band: CoarseBand, left: Float32 | None = None) -> Float32:
         """Return a band on the 10 m grid.
 
         Parameters
         ----------
         band : CoarseBand
+        left : ndarray of float32, shape (y * factor, x * factor), optional
+            Receives the mean square, around each pixel, of what the regression leaves of the band's high-pass.
 
         Returns
         -------
@@ -126,8 +129,8 @@ class Regression:
         cell, count = CELL[self.factor], len(guides) + 2 * (len(guides) - len(self.guides))
         cells = y.shape[0] // cell, y.shape[1] // cell
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
-        trials = []
-        for relative in TRIALS:
+        trials, misfits = [], []
+        for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
             seen, passed = self._regressors(guides, variance, mask)
             regression.moments(y, passed, mask, cell, sums)
@@ -137,6 +140,7 @@ class Regression:
             weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
             regression.solve(averaged, count, RIDGE, floor, weights, misfit)
             trials.append((1 / (misfit + np.float32(floor / 10)), weights, seen))
+            misfits.append(misfit)
         share = averaged[-1] / np.float32(cell**2)
         total = sum((trust for trust, _, _ in trials[1:]), trials[0][0])
         rest, mean = band.image.copy(), np.zeros_like(weights)
@@ -151,6 +155,10 @@ class Regression:
         kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
         step = self.factor * cell
         taps = linear_taps(step)
+        if left is not None:
+            least = np.minimum.reduce(misfits)
+            left[:] = 0
+            regression.add_detail(least, np.ones_like(left), taps, step, left)
         for weight, guide in zip(mean, guides, strict=False):  # weights of the slopes come last, and are left out
             regression.add_detail(weight, guide.image, taps, step, out)
         if band.restored is not None and share.min() < ENOUGH:
