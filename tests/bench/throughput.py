@@ -3,9 +3,9 @@
     python tests/bench/throughput.py [--size 1440] [--repeat 3]
 
 Everything is a ratio inside this one run, since machines differ and are shared: threads against one thread,
-tiles against tiles, the whole of ``upsample`` against the bare session on windows of the same shape and against its own
-runs of the network, against the best possible tiling (no margin at all), and all bands with the lean models against the
-default ones.
+tiles against tiles, the whole of ``upsample`` (without the adaptive step) against the bare session on windows of the same
+shape and against its own runs of the network, against the best possible tiling (no margin at all); all bands with the
+adaptive step and without it, and all bands with the lean models against the default ones.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> int:
             for _ in range(n):
                 session.run(window)
 
-        ours = functools.partial(xr_s2sr.upsample, big, bands, model=model, device="cpu", tile=TILE)
+        ours = functools.partial(xr_s2sr.upsample, big, bands, model=model, device="cpu", tile=TILE, adapt=False)
         alone = functools.partial(ours, threads=1)
         one, _, over = paired(alone, bare, repeat)
         own = statistics.median(outside(alone) for _ in range(repeat))
@@ -82,6 +82,8 @@ def main() -> int:
             f"margin: {len(plan) * h * w / size**2:.2f} x the pixels"
         )
     default, threads = functools.partial(xr_s2sr.upsample, big, device="cpu"), default_threads()
+    adapted, plain, ratio = paired(default, functools.partial(default, adapt=False), repeat)
+    print(f"all bands, {threads} threads: adapted {adapted:.2f} s, the networks alone {plain:.2f} s ({ratio:.2f} x)")
     for name in sorted(models.packaged().keys() - models.DEFAULTS.values()):
         lean, usual, ratio = paired(functools.partial(default, model=name), default, repeat)
         print(f"all bands, {threads} threads: {name} {lean:.2f} s, the defaults {usual:.2f} s ({ratio:.2f} x)")
