@@ -105,7 +105,7 @@ def read(path: Path) -> list[Layer]:
         raise ModelError(f"{path} is not a file; give the Keras HDF5 file: xr_s2sr.importers.keras('weights.hdf5')")
     try:
         with h5py.File(path, "r") as file:
-            arrays = limited(saved(file.get("model_weights", file)))
+            arrays = limited(saved(file.get("model_weights", file)), file.filename)
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:  # no HDF5, or not laid out by Keras
         raise ModelError(f"{path} cannot be read ({error}); expected an HDF5 file that Keras wrote") from error
     pairs = list(zip(arrays[::2], arrays[1::2], strict=False))
@@ -132,17 +132,24 @@ def saved(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
             yield f"{layer}/{index}", variables[index]
 
 
-def limited(weights: Iterable[tuple[str, h5py.Dataset]]) -> list[tuple[str, Float32]]:
-    """Read weights, if they are not too many: a few bytes can declare terabytes, or name one array a thousand times."""
+def limited(weights: Iterable[tuple[str, h5py.Dataset]], file: str) -> list[tuple[str, Float32]]:
+    """Read weights of a file, if they are in it, and not too many.
+
+    A few bytes can declare terabytes, or name one array a thousand times; and HDF5 follows paths to any other file.
+    """
     arrays: list[tuple[str, Float32]] = []
     left = LARGEST
     for name, dataset in weights:
         if dataset.dtype.kind not in "fiu":
             raise ValueError(f"{name} is of {dataset.dtype}, not of numbers")
-        left -= dataset.size
+        if dataset.file.filename != file or dataset.external or dataset.is_virtual:
+            raise ValueError(f"{name} is kept in another file")
         # a chunk is unpacked whole, however little of it is the array's
-        if left < 0 or math.prod(dataset.chunks or ()) > LARGEST:
-            raise ValueError(f"up to {name}, it declares {LARGEST - left} numbers, of which {LARGEST} are taken at most")
+        left -= max(dataset.size, math.prod(dataset.chunks or ()))
+        if left < 0:
+            raise ValueError(
+                f"up to {name}, it declares {LARGEST - left} numbers, of which {LARGEST} are taken at most"
+            )
         if len(arrays) == MOST:
             raise ValueError(f"it names more than {MOST} arrays of weights")
         arrays.append((name, np.asarray(dataset, np.float32)))
