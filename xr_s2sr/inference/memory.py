@@ -1,4 +1,4 @@
-"""What this process may use of the machine, and the window that a share of its memory holds.
+"""Memory and processors that this process may use, and the window that a share of the memory holds.
 
 Linux tells, also within containers; elsewhere all processors and the usual window are taken.
 """

@@ -1,4 +1,4 @@
-"""What the chunks of a Zarr store are decoded by, looked up before the store is opened: some codecs run code."""
+"""The codecs of a Zarr store, looked up before it is opened: some run code."""
 
 from __future__ import annotations
 

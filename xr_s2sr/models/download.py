@@ -145,7 +145,7 @@ def _announced(length: str | None) -> int | None:
 
 
 class _Timed(io.RawIOBase):
-    """What comes from a server, until a time: each byte may be waited for, all of them not."""
+    """The bytes that come from a server up to a time: each may be waited for, all of them not."""
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket, until: float) -> None:
         self._raw, self._connection, self._until = raw, connection, until
@@ -166,7 +166,7 @@ class _Timed(io.RawIOBase):
 
 
 def _opener() -> OpenerDirector:
-    """Return what opens an address, redirects and headers included, within the time that is left from now on."""
+    """Return an opener of addresses that, redirects and headers included, has :data:`DEADLINE` from now on."""
     until = time.monotonic() + DEADLINE
 
     class Response(HTTPResponse):
