@@ -38,7 +38,7 @@ def check_codecs(store: Path) -> None:
             codecs = {
                 str(held.get("id", held.get("name"))) for key in _CODECS for _, held in _dicts(name, array.get(key))
             }
-            objects = "filters" in array and "O" in str(array.get("dtype")) and not codecs & {*_TEXTS}
+            objects = "filters" in array and "|O" in str(array.get("dtype")) and not codecs & {*_TEXTS}
             if objects or any("pickle" in codec for codec in codecs):
                 by = ", ".join(sorted(codecs)) or "no codec"
                 raise ProductError(
