@@ -14,6 +14,7 @@ from xr_s2sr import errors, importers, models, plot, quality, tutorial
 from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
+from xr_s2sr.inference.engine import release_sessions
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.write import to_cog
 from xr_s2sr.layouts.combine import combine
@@ -38,6 +39,7 @@ __all__ = [
     "open_safe",
     "plot",
     "quality",
+    "release_sessions",
     "to_cog",
     "tutorial",
     "upsample",

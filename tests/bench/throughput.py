@@ -24,7 +24,7 @@ from parts import paired, scene, seconds
 import xr_s2sr
 from xr_s2sr import models
 from xr_s2sr.inference import engine
-from xr_s2sr.inference.eager import default_threads
+from xr_s2sr.inference.memory import processors
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import TILE
 
@@ -77,11 +77,11 @@ def main() -> int:
         many, _, gain = paired(ours, alone, repeat)
         print(
             f"{name}, {size} x {size}, windows of {h} x {w}: {megapixels / one:.2f} Mpixel/s on one thread, "
-            f"{megapixels / many:.2f} on {default_threads()} ({1 / gain:.2f} x)\n"
+            f"{megapixels / many:.2f} on {processors()} ({1 / gain:.2f} x)\n"
             f"  upsample / bare session on the same windows, one thread: {over:.3f}, on its own: {own:.3f}; "
             f"margin: {len(plan) * h * w / size**2:.2f} x the pixels"
         )
-    default, threads = functools.partial(xr_s2sr.upsample, big, device="cpu"), default_threads()
+    default, threads = functools.partial(xr_s2sr.upsample, big, device="cpu"), processors()
     adapted, plain, ratio = paired(default, functools.partial(default, adapt=False), repeat)
     print(f"all bands, {threads} threads: adapted {adapted:.2f} s, the networks alone {plain:.2f} s ({ratio:.2f} x)")
     for name in sorted(models.packaged().keys() - models.DEFAULTS.values()):

@@ -271,19 +271,125 @@ def test_standard_errors_count_in_the_largest_window(monkeypatch: pytest.MonkeyP
         assert spec.largest(None) == 250_000_000 // needed
 
 
-def test_available_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Put files of a kernel in the place of those of this machine: "meminfo", "group", and others below "cgroup"."""
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "group")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "cgroup")
+
+    def write(files: dict[str, str]) -> None:
+        for name, content in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content)
+
+    return write
+
+
+Machine = Callable[[dict[str, str]], None]
+FREE = {"meminfo": "MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:   4000 kB\n"}
+
+
+def test_available_memory(machine: Machine) -> None:
     assert memory.available_memory() is None
-    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:   4000 kB\n")
+    machine(FREE)
     assert memory.available_memory() == 4000 * 1024
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
+    machine({"cgroup/memory.max": "max\n", "cgroup/memory.current": "1000000\n"})
     assert memory.available_memory() == 4000 * 1024
-    (tmp_path / "memory.max").write_text("3000000\n")
+    machine({"cgroup/memory.max": "3000000\n"})
     assert memory.available_memory() == 2_000_000
-    (tmp_path / "memory.current").write_text("3500000\n")
+    machine({"cgroup/memory.current": "3500000\n"})
     assert memory.available_memory() == 0
+
+
+STAT = "anon 500000\nfile 2400000\ninactive_anon 100\nactive_file 300000\ninactive_file 2000000\n"
+#: What the kernel says, by how a process is confined: it took 2.5 MB of 3, 2 MB of these for files that were read.
+CONFINED: dict[str, dict[str, str]] = {
+    "version 2, a container": {
+        "group": "0::/\n",
+        "cgroup/memory.max": "3000000\n",
+        "cgroup/memory.current": "2500000\n",
+        "cgroup/memory.stat": STAT,
+    },
+    "version 2, a service": {
+        "group": "0::/system.slice/own.service\n",
+        "cgroup/system.slice/own.service/memory.max": "3000000\n",
+        "cgroup/system.slice/own.service/memory.current": "2500000\n",
+        "cgroup/system.slice/own.service/memory.stat": STAT,
+        "cgroup/system.slice/other.service/memory.max": "1\n",
+        "cgroup/system.slice/other.service/memory.current": "1\n",
+    },
+    "version 2, around it": {
+        "group": "0::/user.slice/app\n",
+        "cgroup/user.slice/memory.max": "3000000\n",
+        "cgroup/user.slice/memory.current": "2500000\n",
+        "cgroup/user.slice/memory.stat": STAT,
+        "cgroup/user.slice/app/memory.max": "max\n",
+        "cgroup/user.slice/app/memory.current": "1000\n",
+    },
+    "version 2, throttled": {
+        "group": "0::/a\n",
+        "cgroup/a/memory.max": "max\n",
+        "cgroup/a/memory.high": "3000000\n",
+        "cgroup/a/memory.current": "2500000\n",
+        "cgroup/a/memory.stat": STAT,
+    },
+    "version 1": {
+        "group": "5:cpu,cpuacct:/other\n4:memory:/slurm/job:1\n1:name=systemd:/\n0::/\n",
+        "cgroup/memory/slurm/job:1/memory.limit_in_bytes": "3000000\n",
+        "cgroup/memory/slurm/job:1/memory.usage_in_bytes": "2500000\n",
+        "cgroup/memory/slurm/job:1/memory.stat": STAT.replace("inactive_file", "total_inactive_file")
+        + "inactive_file 0\nhierarchical_memory_limit 3000000\n",
+        "cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "cgroup/memory/memory.usage_in_bytes": "8000000\n",
+    },
+    "version 1, a container that sees the path outside": {
+        "group": "4:memory:/docker/0123abc\n",
+        "cgroup/memory/memory.limit_in_bytes": "3000000\n",
+        "cgroup/memory/memory.usage_in_bytes": "2500000\n",
+        "cgroup/memory/memory.stat": STAT.replace("inactive_file", "total_inactive_file"),
+    },
+    "out of the namespace": {
+        "group": "0::/../elsewhere\n",
+        "cgroup/memory.max": "3000000\n",
+        "cgroup/memory.current": "2500000\n",
+        "cgroup/memory.stat": STAT,
+        "elsewhere/memory.max": "1\n",
+        "elsewhere/memory.current": "1\n",
+    },
+}
+
+
+@pytest.mark.parametrize("how", CONFINED)
+def test_available_memory_where_a_process_is_confined(how: str, machine: Machine) -> None:
+    machine(FREE | CONFINED[how])
+    assert memory.available_memory() == 3_000_000 - (2_500_000 - 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"group": "0::/a\n", "cgroup/a/cpu.max": "max 100000\n"}, 8),
+        ({"group": "0::/a\n", "cgroup/a/cpu.max": "250000 100000\n"}, 3),
+        ({"group": "0::/a/b\n", "cgroup/a/cpu.max": "200000 100000\n", "cgroup/a/b/cpu.max": "max 100000\n"}, 2),
+        ({"group": "0::/\n", "cgroup/cpu.max": "10000 100000\n"}, 1),
+        (
+            {
+                "group": "3:cpu,cpuacct:/a\n4:memory:/\n",
+                "cgroup/cpu/a/cpu.cfs_quota_us": "400000\n",
+                "cgroup/cpu/a/cpu.cfs_period_us": "100000\n",
+                "cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+    ],
+)
+def test_processors(files: dict[str, str], expected: int, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    machine(files)
+    assert memory.processors() == expected
 
 
 @pytest.mark.parametrize("tile", [6, 12, 18, 30])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +279,119 @@ def test_info_says_by_its_exit_code_whether_it_can_be_upsampled(
     next(folder.glob("*_B04_*")).unlink()
     assert cli.main(["info", str(folder)]) == 1
     assert "problem: missing B04" in capsys.readouterr().out
+
+
+# what must not be opened
+
+
+class Runs:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def with_pickle(store: Path, scene: xr.Dataset, where: str, made: Path) -> None:
+    """A scene whose coordinate "odd" is pickled; said so by its own metadata, or by those of all nodes only."""
+    scene.assign_coords(odd=("y", np.zeros(scene.sizes["y"]))).to_zarr(store, zarr_format=2, consolidated=True)
+    array, whole = store / "odd" / ".zarray", store / ".zmetadata"
+    own, every = json.loads(array.read_text()), json.loads(whole.read_text())
+    codec = {"id": "pickle", "protocol": 4}
+    if "compressor" in where:
+        changed = {"compressor": codec}
+    elif "after texts" in where:
+        changed = {"dtype": "|O", "filters": [{"id": "vlen-bytes"}, codec], "compressor": None, "fill_value": ""}
+    elif "objects" in where:
+        changed = {"dtype": "|O", "filters": [codec], "compressor": None, "fill_value": None}
+    else:
+        changed = {"filters": [codec], "compressor": None}
+    every["metadata"]["odd/.zarray"].update(changed)
+    if "only" not in where:
+        array.write_text(json.dumps(own | changed))
+    if "not consolidated" in where:
+        whole.unlink()
+    else:
+        whole.write_text(json.dumps(every))
+    (store / "odd" / "0").write_bytes(pickle.dumps(Runs(made)))
+
+
+@pytest.mark.parametrize(
+    "where", ["filter", "compressor", "objects", "after texts", "consolidated only", "not consolidated", "in a group"]
+)
+def test_a_zarr_that_runs_code_is_not_opened(where: str, tmp_path: Path, scene: xr.Dataset) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    path, made = tmp_path / "scene.zarr", tmp_path / "made"
+    store = path / "measurements" if "group" in where else path
+    with_pickle(store, scene, where, made)
+    with pytest.raises(
+        ProductError, match=r"'odd' in .*scene\.zarr holds Python objects \(by pickle(, vlen-bytes)?\)"
+    ) as caught:
+        open_any(path)
+    assert cli.main(["info", str(path)]) == 1
+    assert not made.exists()
+    line = re.search(r"ds\['odd'\] = .*", str(caught.value))
+    assert line is not None
+    ds = scene.assign_coords(odd=("n", np.array([Path("a"), None], object)))
+    exec(line[0], {"ds": ds})
+    ds.to_zarr(tmp_path / "anew.zarr", zarr_format=2)
+    again = open_any(tmp_path / "anew.zarr")
+    assert [*again.odd.values] == ["a", "None"]
+    assert_scene(again, scene)
+
+
+def test_links_in_a_zarr_are_followed_to_their_end(tmp_path: Path, scene: xr.Dataset) -> None:
+    """As zarr follows them; a folder within itself is no endless store."""
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    path, made = tmp_path / "scene.zarr", tmp_path / "made"
+    scene.to_zarr(path, zarr_format=2, consolidated=False)
+    with_pickle(tmp_path / "elsewhere", scene, "not consolidated", made)
+    (path / "again").symlink_to(path)
+    assert_scene(open_any(path), scene)
+    (path / "odd").symlink_to(tmp_path / "elsewhere" / "odd")
+    with pytest.raises(ProductError, match=r"'odd' in .* holds Python objects"):
+        open_any(path)
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_texts_in_a_zarr_are_no_code(version: Any, tmp_path: Path, scene: xr.Dataset) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    texts = np.array(["a", "bb", "ccc"], object)
+    ds = scene.assign_coords(name=("n", texts), fixed=("n", texts.astype("U3")), mark=("n", texts.astype("S3")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr has no specification of some of them yet
+        ds.to_zarr(tmp_path / "scene.zarr", zarr_format=version)
+        again = open_any(tmp_path / "scene.zarr")
+    assert [*again.name.values] == [*texts]
+    assert_scene(again, scene)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "\xff"])
+def test_metadata_of_a_zarr_that_are_none(content: str, tmp_path: Path, scene: xr.Dataset) -> None:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    path = tmp_path / "scene.zarr"
+    scene.to_zarr(path, zarr_format=2)
+    (path / "B05" / ".zarray").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ProductError, match=r"\.zarray cannot be read .*expected the JSON of Zarr\. Copy it again"):
+        open_any(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["B05.tif", "x.msk", "T33UVR_20200101T100000_B05_20m.tif.aux.xml"])
+def test_a_pipe_among_the_images(name: str, folder: Path) -> None:
+    os.mkfifo(folder / name)
+    with pytest.raises(ProductError, match=rf"{name} is a pipe, a socket or a device"):
+        open_any(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["scene.nc", "scene.zarr/.zarray", "scene.zarr/zarr.json"])
+def test_a_pipe_in_the_place_of_a_scene(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(ProductError, match="is a pipe, a socket or a device"):
+        open_any(path if path.suffix == ".nc" else path.parent)

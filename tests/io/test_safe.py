@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import pickle
 import shutil
 import warnings
@@ -504,7 +505,50 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "level": ("MTD_MSIL2A.xml", "Level-2A_User", "Level-1B_User", "is of Level-1B; expected Level-1C or Level-2A"),
     "other XML": ("MTD_MSIL2A.xml", "n1:Level-2A_User_Product", "n1:Other", "is of <Other>; expected Level-1C"),
     "quantification": ("MTD_MSIL2A.xml", "BOA_QUANTIFICATION_VALUE", "X", "has no <BOA_QUANTIFICATION_VALUE>"),
-    "zero": ("MTD_MSIL2A.xml", '"none">10000<', '"none">0<', "says <BOA_QUANTIFICATION_VALUE> 0; expected a number ab"),
+    "zero": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">0<',
+        "says <BOA_QUANTIFICATION_VALUE> 0; expected a number from 1",
+    ),
+    "enormous": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">1e308<',
+        "<BOA_QUANTIFICATION_VALUE> '1e308'; expected a number",
+    ),
+    "far too large": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">1e7<',
+        "<BOA_QUANTIFICATION_VALUE> 1e.07; expected .* 10000",
+    ),
+    "far too small": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">1e-300<',
+        "<BOA_QUANTIFICATION_VALUE> 1e-300; expected",
+    ),
+    "not a number": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">nan<',
+        "<BOA_QUANTIFICATION_VALUE> 'nan'; expected a number",
+    ),
+    "Python's number": (
+        "MTD_MSIL2A.xml",
+        '"none">10000<',
+        '"none">1_0000<',
+        "<BOA_QUANTIFICATION_VALUE> '1_0000'; expected",
+    ),
+    "aerosol": (
+        "MTD_MSIL2A.xml",
+        '"none">1000.0<',
+        '"none">1e300<',
+        "<AOT_QUANTIFICATION_VALUE> '1e300'; expected a number",
+    ),
+    "offset": ("MTD_MSIL2A.xml", ">-1000<", ">-1e308<", "says <BOA_ADD_OFFSET> '-1e308'; expected a number"),
+    "far corner": ("MTD_TL.xml", "<ULX>", "<ULX>1e9", r"MTD_TL\.xml says <ULX> '1e9\d+'; expected a number"),
     "no number": ("MTD_MSIL2A.xml", ">-1000<", ">many<", "says <BOA_ADD_OFFSET> 'many'; expected a number"),
     "part of the offsets": ("MTD_MSIL2A.xml", 'band_id="4"', 'band_id="40"', "BOA_ADD_OFFSET> for .*none for B05"),
     "time": ("MTD_MSIL2A.xml", "START>2023", "START>soon", "datatake began at 'soon-08-23.*expected a date such as"),
@@ -523,6 +567,63 @@ def test_broken_metadata(case: str, make: Callable[..., Path]) -> None:
     root = make()
     edited(next(root.rglob(file)), old, new)
     with pytest.raises(ProductError, match=message):
+        xr_s2sr.open_safe(root)
+
+
+@pytest.mark.parametrize(
+    "text", ["now", "today", "NaT", "2023", "2023-08", "2023-08-23T09", "20230823", "2023-13-01", "５023-08-23"]
+)
+def test_a_time_that_is_none(text: str, make: Callable[..., Path]) -> None:
+    """numpy takes the first ones: the scene would be of the moment that it was opened in."""
+    root = make()
+    edited(root / "MTD_MSIL2A.xml", "2023-08-23T09:55:59.024Z", text)
+    with pytest.raises(ProductError, match=rf"the datatake began at {text!r}; expected a date such as 2023-08-23T09"):
+        xr_s2sr.open_safe(root)
+
+
+@pytest.mark.parametrize("text", ["2023-08-23", "2023-08-23T09:55:59", "2023-08-23T09:55:59.024000Z"])
+def test_times(text: str, make: Callable[..., Path]) -> None:
+    root = make()
+    edited(root / "MTD_MSIL2A.xml", "2023-08-23T09:55:59.024Z", text)
+    assert xr_s2sr.open_safe(root).time.values == np.datetime64(text.removesuffix("Z"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "name", ["MTD_MSIL2A.xml", "MTD_TL.xml", "_B05_20m.jp2", "_B05_20m.jp2.aux.xml", "elsewhere.txt"]
+)
+def test_what_has_no_end_is_not_opened(name: str, kind: str, make: Callable[..., Path]) -> None:
+    root = make()
+    image = next(root.rglob("*_B05_20m.jp2"))
+    path = (
+        next(root.rglob(name)) if name.startswith("MTD") else image.with_name(image.name.replace("_B05_20m.jp2", name))
+    )
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ProductError, match=rf"{name} is a pipe, a socket or a device, .*expected a file\. Remove it"):
+        xr_s2sr.open_safe(root)
+
+
+@pytest.mark.parametrize("name", ["MTD_MSIL2A.xml", "MTD_TL.xml"])
+def test_metadata_without_end_in_a_folder(name: str, make: Callable[..., Path]) -> None:
+    root = make()
+    path = next(root.rglob(name))
+    with path.open("r+b") as file:
+        file.truncate(2**40)  # takes no space on the disk
+    with pytest.raises(ProductError, match=rf"{name} holds more than 64 MiB; expected metadata of about 1 MiB"):
+        xr_s2sr.open_safe(root)
+
+
+def test_metadata_that_lead_nowhere(make: Callable[..., Path]) -> None:
+    root = make()
+    path = next(root.rglob("MTD_TL.xml"))
+    path.unlink()
+    path.symlink_to("nowhere.xml")
+    with pytest.raises(ProductError, match=r"MTD_TL\.xml cannot be read .*expected metadata"):
         xr_s2sr.open_safe(root)
 
 
@@ -580,7 +681,9 @@ def test_a_bomb_is_not_unpacked(make: Callable[..., Path], tmp_path: Path) -> No
     root = make()
     (root / "MTD_MSIL2A.xml").write_bytes(b" " * 70 * 2**20)
     archive = zipped(root, tmp_path / "bomb.zip", zipfile.ZIP_DEFLATED)
-    with pytest.raises(ProductError, match=r"MTD_MSIL2A.xml in .* unpacks to 70 MiB; expected metadata of about 1 MiB"):
+    with pytest.raises(
+        ProductError, match=r"MTD_MSIL2A.xml in .* holds more than 64 MiB; expected metadata of about 1 MiB"
+    ):
         xr_s2sr.open_safe(archive)
 
 

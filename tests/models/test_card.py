@@ -70,7 +70,15 @@ def test_card_tells_its_bands() -> None:
         ({"halo": 10**9}, "has the halo 1000000000"),
         ({"halo": 10.5}, "has the halo 10.5"),
         ({"halo": False}, "has the halo False"),
-        ({"name": 5}, "has the name 5"),
+        ({"scale": 10**400}, "has the scale 1000"),
+        ({"name": 5}, "has the name 5; expected a text"),
+        ({"version": None}, "has the version None"),
+        ({"licence": ["GPL"]}, r"has the licence \['GPL'\]; expected a text"),
+        ({"training": {"of": "2018"}}, r"has the training \{'of': '2018'\}"),
+        ({"degradation": 1.5}, "has the degradation 1.5"),
+        ({"name": "a\ud800"}, r"has the name 'a\\ud800'; expected a text"),
+        ({"scores": [1, 2]}, r"of 'toy-20m' has the scores \[1, 2\]; expected them by name"),
+        ({"scores": None}, "has the scores None"),
     ],
 )
 def test_card_is_checked(change: dict[str, Any], message: str) -> None:

@@ -6,10 +6,12 @@ import contextlib
 import hashlib
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xarray as xr
@@ -29,17 +31,28 @@ class Server:
 
     def __init__(self) -> None:
         self.body, self.length, self.status, self.requests = CONTENT, len(CONTENT), 200, 0
-        self.announced = ""
+        self.announced, self.location, self.slow = "", "", ""
+        self.ended = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+            def do_GET(self) -> Any:
                 outer.requests += 1
+                if outer.slow == "headers":
+                    self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+                    return self.drip()
                 self.send_response(outer.status)
+                if outer.location:
+                    self.send_header("Location", outer.location)
                 if outer.length >= 0:
                     self.send_header("Content-Length", str(outer.announced or outer.length))
                 self.end_headers()
-                self.wfile.write(outer.body)
+                return self.drip() if outer.slow else self.wfile.write(outer.body)
+
+            def drip(self) -> None:
+                with contextlib.suppress(OSError):
+                    while not outer.ended.wait(0.02):
+                        self.wfile.write(b"x")
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -48,6 +61,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/models/s2_032_lr_1e-04.hdf5"
 
     def stop(self) -> None:
+        self.ended.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -141,9 +155,75 @@ def test_a_download_without_an_end_is_given_up(
     assert left(cache) == []
 
 
-def test_a_length_that_is_not_a_number(server: Server, cache: Path) -> None:
-    server.announced = "abc"
+@pytest.mark.parametrize("length", ["abc", "-5", "²", "1e3"])
+def test_a_length_that_is_not_a_number(length: str, server: Server, cache: Path) -> None:
+    server.announced = length
     assert models.fetch(NAME).card.name == NAME
+
+
+@pytest.mark.parametrize("digits", [12, 20, 5000])
+def test_an_enormous_length(digits: int, server: Server, cache: Path) -> None:
+    server.announced = "9" * digits
+    with pytest.raises(FetchError, match=r"holds more than 64 MiB .*expected the few MiB of published weights"):
+        models.fetch(NAME)
+    assert left(cache) == []
+
+
+@pytest.mark.parametrize("slow", ["headers", "body"])
+def test_a_download_that_drips_is_given_up(
+    slow: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, the whole never."""
+    monkeypatch.setattr("xr_s2sr.models.download.DEADLINE", 0.5)
+    server.slow, server.length, began = slow, -1, time.monotonic()
+    with pytest.raises(FetchError, match=r"cannot be downloaded \(.*not done after 0\.5 s.*Try again with a network"):
+        models.fetch(NAME)
+    assert 0.5 <= time.monotonic() - began < 10
+    assert left(cache) == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *(
+            "http://[::1",
+            "http://127.0.0.1:99999/",
+            "http://127.0.0.1:abc/",
+            "http://" + "a" * 70 + ".invalid/",
+            "http:///x",
+        ),
+        *(
+            "ftp://127.0.0.1/x",
+            "file:///etc/passwd",
+            "data:,x",
+            "gopher://127.0.0.1/",
+            "http://127.0.0.1 1/",
+            "//",
+            "?",
+        ),
+    ],
+)
+def test_a_redirect_that_leads_nowhere(location: str, server: Server, cache: Path) -> None:
+    server.status, server.location = 302, location
+    with pytest.raises(
+        FetchError, match=r"cannot be downloaded \(.*Try again with a network; or take the file from else"
+    ):
+        models.fetch(NAME)
+    assert left(cache) == []
+
+
+def test_a_redirect_is_followed(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Server()
+    other.status, other.location = 301, server.url
+    monkeypatch.setitem(published.PUBLISHED, NAME, replace(published.PUBLISHED[NAME], url=other.url))
+    thread = threading.Thread(target=other.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        assert models.fetch(NAME).card.name == NAME
+    finally:
+        other.stop()
+        thread.join()
+    assert (other.requests, server.requests) == (1, 1)
 
 
 @pytest.mark.parametrize("how", ["another file", "no hash"])

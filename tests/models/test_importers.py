@@ -306,5 +306,72 @@ def test_a_file_that_declares_terabytes_is_refused(tmp_path: Path) -> None:
         layer.attrs["weight_names"] = [b"kernel"]
         layer.create_dataset("kernel", (3, 3, 2**20, 2**20), "f4", chunks=(3, 3, 64, 64))
     assert path.stat().st_size < 1e6
-    with pytest.raises(ModelError, match=r"cannot be read \(.* declares 9895604649984 numbers"):
+    with pytest.raises(
+        ModelError, match=r"cannot be read \(.* declares 9895604649984 numbers, of which 67108864 are tak"
+    ):
         importers.keras(path)
+
+
+def named(path: Path, layers: list[str], weights: list[str]) -> h5py.Dataset:
+    """A file of Keras with one layer "conv" that has these weights, and the layers of these names."""
+    file = h5py.File(path, "w")
+    group = file.create_group("model_weights")
+    group.attrs["layer_names"] = layers
+    held = group.create_group("conv")
+    held.attrs.create("weight_names", weights, dtype=h5py.string_dtype())
+    return held
+
+
+def test_one_layer_that_is_named_many_times(tmp_path: Path) -> None:
+    """A few bytes on the disk, 4.7 GB in memory."""
+    held = named(tmp_path / "net.hdf5", ["conv"] * 200, ["kernel"])
+    held.create_dataset("kernel", (3, 3, 512, 1280), "f4", chunks=(3, 3, 64, 64))
+    held.file.close()
+    assert (tmp_path / "net.hdf5").stat().st_size < 1e5
+    with pytest.raises(
+        ModelError, match=r"cannot be read \(up to kernel, it declares \d+ numbers, of which 67108864 are"
+    ):
+        importers.keras(tmp_path / "net.hdf5")
+
+
+def test_names_without_end(tmp_path: Path) -> None:
+    held = named(tmp_path / "net.hdf5", ["conv"] * 3000, ["kernel"] * 3000)
+    held.create_dataset("kernel", (1,), "f4")
+    held.file.close()
+    with pytest.raises(ModelError, match=r"cannot be read \(it names more than 2000 arrays of weights\)"):
+        importers.keras(tmp_path / "net.hdf5")
+
+
+@pytest.mark.parametrize("kind", ["large chunk", "long texts", "no numbers"])
+def test_arrays_that_unpack_to_much(kind: str, tmp_path: Path) -> None:
+    held = named(tmp_path / "net.hdf5", ["conv"], ["kernel"])
+    if kind == "large chunk":
+        sizes = {"maxshape": (None,) * 4, "chunks": (3, 3, 2048, 4096), "compression": "gzip"}
+        held.create_dataset("kernel", (3, 3, 4, 4), "f4", **sizes)
+        message = "up to kernel, it declares 75497472 numbers"
+    else:
+        dtype = "S100000000" if kind == "long texts" else h5py.string_dtype()
+        held.create_dataset("kernel", (3, 3, 4, 4), dtype, chunks=(1, 1, 1, 1))
+        message = r"kernel is of .*, not of numbers"
+    held.file.close()
+    with pytest.raises(ModelError, match=rf"cannot be read \({message}"):
+        importers.keras(tmp_path / "net.hdf5")
+
+
+@pytest.mark.parametrize("kind", ["link", "raw", "virtual"])
+def test_weights_in_another_file(kind: str, tmp_path: Path) -> None:
+    """What lies there would end up in the model."""
+    with h5py.File(tmp_path / "secret.h5", "w") as other:
+        other["kernel"] = np.ones((3, 3, 10, 4), np.float32)
+    held = named(tmp_path / "net.hdf5", ["conv"], ["kernel"])
+    if kind == "link":
+        held["kernel"] = h5py.ExternalLink(tmp_path / "secret.h5", "kernel")
+    elif kind == "raw":
+        held.create_dataset("kernel", (3, 3, 10, 4), "f4", external=[(tmp_path / "secret.h5", 0, h5py.h5f.UNLIMITED)])
+    else:
+        layout = h5py.VirtualLayout((3, 3, 10, 4), "f4")
+        layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "kernel", (3, 3, 10, 4))
+        held.create_virtual_dataset("kernel", layout)
+    held.file.close()
+    with pytest.raises(ModelError, match=r"cannot be read \(kernel is kept in another file\)"):
+        importers.keras(tmp_path / "net.hdf5")

@@ -58,6 +58,14 @@ def test_no_such_model(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_file_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    with path.open("wb") as file:
+        file.truncate(2**42)  # takes no space on the disk
+    with pytest.raises(ModelError, match=r"net\.onnx has 4096 GiB; expected an ONNX file, which has at most 2"):
+        load(path)
+
+
 @pytest.mark.parametrize("data", [b"hello, I am no model", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04" * 9, b"\xff" * 30])
 def test_not_onnx(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "net.onnx"

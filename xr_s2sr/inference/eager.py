@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.inference import region
+from xr_s2sr.inference.memory import processors
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.info import SceneInfo
@@ -43,7 +43,7 @@ def restore(
     report : bool, callable or None
         See :class:`Progress`.
     """
-    options = replace(options, threads=options.threads or default_threads())
+    options = replace(options, threads=options.threads or processors())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
     stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
@@ -85,13 +85,6 @@ def _images(
         if band not in read:
             read[band] = numba_ready(np.asarray(ds[spec.bands[band].name].variable[index].values))
         yield band, read[band][rows.slice, cols.slice]
-
-
-def default_threads() -> int:
-    """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Progress:

@@ -14,7 +14,6 @@ import sys
 import threading
 from functools import lru_cache, partial
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -28,6 +27,7 @@ from xr_s2sr.inference.probing import check_ports, probe
 from xr_s2sr.models import Model
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
+from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import Device, Precision
 
 Float32: TypeAlias = NDArray[np.float32]
@@ -65,8 +65,40 @@ class OrtRunner:
         return out[0] if out.ndim == 4 and len(out) == 1 else out  # the caller checks the shape
 
 
+#: Sessions by process, model and settings, the one that was used last at the end.
 _runners: dict[tuple[int, str, str, str, bool], OrtRunner | CudaRunner] = {}
+#: Entries that are kept; a session that "auto" chose takes two.
+MOST = 16
 _lock = threading.RLock()
+
+
+def release_sessions() -> None:
+    """Let go of the sessions of all models in this process; the next run opens what it needs.
+
+    A session holds a model's weights, on a GPU also its memory there. The sixteen that were used last are kept, so
+    that runs and the tasks of dask share them. A run under way keeps its own until it ends.
+
+    Examples
+    --------
+    >>> xr_s2sr.release_sessions()
+    """
+    with _lock:
+        _runners.clear()
+
+
+#: Of the parent of a forked process: of no use here, and not to be taken down here either, as threads are gone.
+_inherited: list[object] = []
+
+
+def _begin_child() -> None:
+    """Forget the parent's sessions in a process that was just forked."""
+    _inherited.append({**_runners})
+    _runners.clear()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # a fork waits until no session is being opened: its child could wait for ever
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_begin_child)
 
 
 def runner(
@@ -101,10 +133,14 @@ def runner(
     # after a fork, a parent's session is of no use: hence the pid
     key = (os.getpid(), model.sha256, device, precision, uncertainty)
     with _lock:
-        if key not in _runners:
+        found = _runners.pop(key, None)
+        if found is None:
             open_it = _open_best if device == "auto" else partial(_open, device=device)
-            _runners[key] = open_it(model, weights=weights, precision=precision, uncertainty=uncertainty)
-        return _runners[key]
+            found = open_it(model, weights=weights, precision=precision, uncertainty=uncertainty)
+        _runners[key] = found
+        while len(_runners) > MOST:
+            del _runners[next(iter(_runners))]
+        return found
 
 
 def _open_best(model: Model, weights: bytes | None, precision: Precision, uncertainty: bool) -> OrtRunner | CudaRunner:
@@ -131,8 +167,9 @@ def _open(
         )
     ort = import_onnxruntime()
     outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
-    if model.card.uncertainty and not uncertainty and model.path is not None:
-        weights = without_output(model.path.read_bytes() if weights is None else weights, STANDARD_ERROR)
+    source = weights_of(model, weights)
+    if model.card.uncertainty and not uncertainty:
+        source = without_output(source, STANDARD_ERROR)
     options = ort.SessionOptions()
     # one thread per run, no spinning: windows are spread over Python threads, which is faster and steadier
     options.intra_op_num_threads = 1
@@ -141,10 +178,8 @@ def _open(
     options.log_severity_level = 3
     # patterns keep the largest block per shape; without them, memory is that of the maps alive, at the same speed
     options.enable_mem_pattern = False
-    if device == "cpu":
-        _share_arena()
+    if device == "cpu" and _share_arena() == os.getpid():
         options.add_session_config_entry("session.use_env_allocators", "1")
-    source: str | bytes = str(model.path) if weights is None else weights
     providers: list[Any] = ["CPUExecutionProvider"]
     if device == "cuda":
         problem = cuda_problem()
@@ -153,7 +188,7 @@ def _open(
         providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if cuda.resolve_precision(precision, model.card) == "fp16":
-            source = half_precision(source if isinstance(source, bytes) else Path(source).read_bytes())
+            source = half_precision(source)
     try:
         session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
@@ -174,11 +209,15 @@ def _open(
 
 
 @lru_cache(maxsize=1)
-def _share_arena() -> None:
-    """One pool of CPU memory for all sessions that ask for it: else each keeps what its largest run needed."""
+def _share_arena() -> int:
+    """One pool of CPU memory for all sessions that ask for it: else each keeps what its largest run needed.
+
+    Returns the process that may use it: one forked from it may find the pool locked, by a thread that it has not got.
+    """
     ort = import_onnxruntime()
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
+    return os.getpid()
 
 
 @lru_cache(maxsize=1)

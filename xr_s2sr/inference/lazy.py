@@ -22,6 +22,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
+from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.info import SceneInfo
@@ -159,7 +160,7 @@ def _graph(
     weights = None
     if run.model.path is not None and not models.is_packaged(run.model):
         weights = f"xr_s2sr-weights-{origin}"
-        tasks[weights] = run.model.path.read_bytes()
+        tasks[weights] = weights_of(run.model)
     names = [[inputs[band].name for band in bands] for bands in spec.groups]
     lattices = [[_bounds(inputs[bands[0]].chunks[axis]) for axis in (-2, -1)] for bands in spec.groups]
     for (i, row), (j, col) in product(enumerate(rows), enumerate(cols)):

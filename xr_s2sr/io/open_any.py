@@ -12,11 +12,13 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.io.plain_files import check_plain
 from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.safe_files import is_product
 from xr_s2sr.io.safe_metadata import identify
 from xr_s2sr.io.subset import subset
+from xr_s2sr.io.zarr_codecs import check_codecs
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
 
@@ -55,6 +57,8 @@ def open_any(
 def _open_dataset(path: Path) -> xr.Dataset:
     if not path.exists():
         raise InputError(f"{path} does not exist; {_EXPECTED}")
+    check_plain(path)
+    check_codecs(path)
     try:
         engine = "zarr" if path.suffix.lower() == ".zarr" else None
         with warnings.catch_warnings():  # a store without consolidated metadata is read all the same
@@ -66,7 +70,7 @@ def _open_dataset(path: Path) -> xr.Dataset:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{path} cannot be read: {reason}; expected a Dataset as xarray writes it, and a library that reads it: "
-            "pip install netCDF4 zarr"
+            'pip install netCDF4 zarr "numcodecs>=0.16.6"'
         ) from error
 
 
@@ -74,6 +78,7 @@ def _open_folder(path: Path) -> xr.Dataset:
     """Open the files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
     for file in sorted(path.iterdir()):
+        check_plain(file)
         if file.suffix.lower() == ".msk":
             check_mask_file(file)
         what = _named(file.stem) if file.suffix.lower() in _RASTERS else None

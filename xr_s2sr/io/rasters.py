@@ -15,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from xr_s2sr.errors import DependencyError, InputError, ProductError
+from xr_s2sr.io.plain_files import check_plain
 
 #: First bytes of TIFF and BigTIFF files, of either order of bytes.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -52,12 +53,13 @@ def open_image(path: str) -> xr.DataArray:
     Raises
     ------
     ProductError
-        If the driver cannot read the file.
+        If the driver cannot read the file, or it is none.
     InputError
         If it has several bands.
     DependencyError
         If GDAL was built without the driver.
     """
+    check_plain(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
         image = rioxarray.open_rasterio(path, cache=False, driver=driver)

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from xr_s2sr.errors import ProductError
+from xr_s2sr.io.plain_files import METADATA_LIMIT, check_plain, read_metadata, too_large
 
 #: The product's own metadata: MTD_MSIL1C.xml, or S2A_OPER_MTD_SAFL1C_PDMC_....xml before December 2016.
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
 #: The metadata of one tile, in its granule's folder.
 _TILE_XML = re.compile(r"(MTD_TL|\w+_MTD_L\w+_T\w+(\.\d+)?)\.xml")
-#: A tile's metadata take about 1 MB; more than this is not metadata.
-_XML_LIMIT = 64 * 2**20
 
 _EXPECTED = "expected a .SAFE folder or a .zip of one, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or one of its granules"
 
@@ -61,15 +60,12 @@ class Files:
     def read(self, name: str) -> bytes:
         """Return the content of a metadata file."""
         if self.archive is None:
-            return Path(self.root, name).read_bytes()
+            return read_metadata(Path(self.root, name))
         try:
             with zipfile.ZipFile(self.archive) as archive:
                 info = archive.getinfo(_join(self.inside, name))
-                if info.file_size > _XML_LIMIT:
-                    raise ProductError(
-                        f"{name} in {self.archive} unpacks to {info.file_size / 2**20:.0f} MiB; expected metadata of "
-                        "about 1 MiB. Download the product again"
-                    )
+                if info.file_size > METADATA_LIMIT:
+                    raise too_large(f"{name} in {self.archive}")
                 return archive.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
             # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know
@@ -112,8 +108,10 @@ def locate(path: Path) -> Files:
     for folder in (start, *start.parents[:4]) if path.is_dir() or path.suffix.lower() == ".xml" else ():
         metadata = _metadata_of(os.listdir(folder))
         if metadata:
-            names = (Path(top, file).relative_to(folder) for top, _, files in os.walk(folder) for file in files)
-            listed = tuple(sorted(name.as_posix() for name in names))
+            inside = [Path(top, file) for top, _, files in os.walk(folder) for file in files]
+            for file in inside:
+                check_plain(file)
+            listed = tuple(sorted(file.relative_to(folder).as_posix() for file in inside))
             granule = _granule(start.relative_to(folder).as_posix())
             return Files(str(folder), listed, _only(metadata, folder), granule)
     products = sorted(p.name for p in start.iterdir() if p.suffix.lower() == ".safe")

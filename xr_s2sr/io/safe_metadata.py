@@ -23,6 +23,7 @@ _LEVELS = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
 #: Masks that only the tile's metadata list, by their type there.
 _MASKS = {"MSK_CLDPRB": "CLD", "MSK_SNWPRB": "SNW"}
 _BAND = re.compile(r"(?:^|_)(?P<what>B0[1-9]|B1[0-2]|B8A)(?:_(?P<gsd>[126]0)m)?$")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,9})?)?Z?", re.ASCII)
 _COMPANION = re.compile(r"(?:^|_)(?P<what>SCL|CLD|SNW|AOT|WVP)(?:_\w+)?_(?P<gsd>[126]0)m$")
 
 
@@ -117,12 +118,12 @@ def read_product(files: Files) -> Product:
         "L2A": ("BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
     }[level]
     units = {
-        what: 1 / main.positive(f"{prefix}{what}_QUANTIFICATION_VALUE")
+        what: 1 / main.quantification(f"{prefix}{what}_QUANTIFICATION_VALUE")
         for what in ("AOT", "WVP")
         for prefix in ("", "L2A_")
         if main.text(f"{prefix}{what}_QUANTIFICATION_VALUE") is not None
     }
-    quantification = main.positive(*tags)
+    quantification = main.quantification(*tags)
     offsets = _offsets(main, offset_tag, physical, bands)
     return Product(
         _attrs(main, tile, files, level),
@@ -233,6 +234,8 @@ def _time(main: Xml) -> np.datetime64 | None:
     if text is None:
         return None
     try:
+        if not _TIME.fullmatch(text):  # numpy takes "now" and "today", too
+            raise ValueError("no time as ESA writes it")
         began = np.datetime64(text.removesuffix("Z"), "ms")
         if not 1970 <= began.astype("datetime64[Y]").astype(int) + 1970 <= 2261:  # nanoseconds would wrap
             raise ValueError("no date of a Sentinel-2 image")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from xr_s2sr.errors import ProductError
 from xr_s2sr.io.safe_files import Files
+
+#: As ESA writes them. Python's float() takes more: "nan", "1_000", digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -52,19 +56,25 @@ class Xml:
     def number(self, *names: str) -> float:
         return self.as_number(self.required(*names), names[0])
 
-    def positive(self, *names: str) -> float:
+    def quantification(self, *names: str) -> float:
+        """Return the number of counts that stand for 1."""
         value = self.number(*names)
-        if value <= 0:
-            raise ProductError(f"{self.where} says <{names[0]}> {value:g}; expected a number above 0, such as 10000")
+        if not 1 <= value <= 1e6:
+            raise ProductError(
+                f"{self.where} says <{names[0]}> {value:g}; expected a number from 1 to 1000000, such as 10000. "
+                "Download the product again"
+            )
         return value
 
     def as_number(self, text: str | None, name: str) -> float:
-        try:
-            value = float(text or "")
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ProductError(f"{self.where} says <{name}> {text!r}; expected a number. Download the product again")
+        """Return a number of metadata: counts, metres and percent all stay far below 10 digits."""
+        number = _NUMBER.fullmatch((text or "").strip())
+        value = math.nan if number is None else float(number[0])
+        if not abs(value) < 1e10:
+            raise ProductError(
+                f"{self.where} says <{name}> {(text or '')[:40]!r}; expected a number such as 10000. Download the "
+                "product again"
+            )
         return value
 
 

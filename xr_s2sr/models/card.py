@@ -6,7 +6,7 @@ Any ONNX file that carries a card runs. Reading it needs neither onnx nor ONNX R
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -70,8 +70,11 @@ class ModelCard:
     scores: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not isinstance(self.version, str):
-            raise ModelError(f"a card has the name {self.name!r} and the version {self.version!r}; expected texts")
+        for key in ("name", "version", "training", "degradation", "licence"):
+            if not _is_text(value := getattr(self, key)):
+                raise ModelError(f"a card has the {key} {value!r:.60}; expected a text")
+        if not isinstance(self.scores, Mapping):
+            raise ModelError(f"the card of {self.name!r} has the scores {self.scores!r:.60}; expected them by name")
         named = [*self.targets, *(band for bands in self.inputs.values() for band in bands)]
         unknown = sorted({band for band in named if not isinstance(band, str) or band not in BANDS}, key=str)
         if unknown or not self.targets or not self.inputs:
@@ -84,7 +87,7 @@ class ModelCard:
             raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
             raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
-        if not _is_number(self.scale) or not 0 < self.scale < math.inf:
+        if not _is_number(self.scale) or not self.scale > 0:
             raise ModelError(f"the card of {self.name!r} has the scale {self.scale!r}; expected a number above 0")
         if self.halo is not None and not (_is_count(self.halo) and 0 <= self.halo <= LARGEST_HALO):
             raise ModelError(
@@ -135,8 +138,14 @@ class ModelCard:
             raise ModelError(f"the model card cannot be read ({error!r}); expected the JSON of a ModelCard") from error
 
 
+def _is_text(value: object) -> bool:
+    """Tell whether a value is a text that can be written to files, as those of lone surrogates cannot."""
+    return isinstance(value, str) and value.encode(errors="replace") == value.encode(errors="ignore")
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Tell whether a value is a number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: object) -> bool:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
+import socket
 import sys
 import tempfile
-from http.client import HTTPException
+import time
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)
 
 from xr_s2sr.errors import FetchError, ModelError
 from xr_s2sr.models import importers
@@ -20,6 +34,8 @@ from xr_s2sr.models.registry import load
 
 #: Seconds without a byte after which a download is given up.
 TIMEOUT = 60
+#: Seconds after which it is given up even if bytes come.
+DEADLINE = 1800
 #: Bytes after which a download is given up: published weights take a few MB.
 LARGEST = 64 * 2**20
 
@@ -100,15 +116,16 @@ def download(url: str, to: Path) -> None:
     """
     size = 0
     try:
-        with urlopen(url, timeout=TIMEOUT) as response, to.open("wb") as file:
+        with _opener().open(url, timeout=TIMEOUT) as response, to.open("wb") as file:
             announced = _announced(response.headers["Content-Length"])
             while size <= LARGEST and (announced or 0) <= LARGEST and (chunk := response.read(1 << 16)):
                 size += file.write(chunk)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError, OverflowError) as error:  # the latter: an address that is none
         if isinstance(error, HTTPError):
             error.close()  # it holds the server's answer; Python 3.14 warns of one that is left open
+        reason = str(error).partition("\n")[0]
         raise FetchError(
-            f"{url} cannot be downloaded ({error}). Try again with a network; or take the file from elsewhere and "
+            f"{url} cannot be downloaded ({reason}). Try again with a network; or take the file from elsewhere and "
             f"import it: xr-s2sr import-keras {to.name}"
         ) from error
     if max(size, announced or 0) > LARGEST:
@@ -122,7 +139,60 @@ def download(url: str, to: Path) -> None:
 
 def _announced(length: str | None) -> int | None:
     """The number of bytes that a server announces; None where it says nothing that can be used."""
-    return int(length) if length is not None and length.isascii() and length.isdigit() else None
+    if length is None or not length.isascii() or not length.isdigit():
+        return None
+    return int(length) if len(length) < 20 else LARGEST + 1  # Python does not read numbers of thousands of digits
+
+
+class _Timed(io.RawIOBase):
+    """The bytes that come from a server up to a time: each may be waited for, all of them not."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, until: float) -> None:
+        self._raw, self._connection, self._until = raw, connection, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"not done after {DEADLINE} s")
+        self._connection.settimeout(min(TIMEOUT, max(left, 1)))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _opener() -> OpenerDirector:
+    """Return an opener of addresses that, redirects and headers included, has :data:`DEADLINE` from now on."""
+    until = time.monotonic() + DEADLINE
+
+    class Response(HTTPResponse):
+        def __init__(self, sock: socket.socket, *rest: Any, **named: Any) -> None:
+            super().__init__(sock, *rest, **named)
+            self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, until))
+
+    class Plain(HTTPConnection):
+        response_class = Response
+
+    class Secure(HTTPSConnection):
+        response_class = Response
+
+    class Http(HTTPHandler):
+        def http_open(self, request: Request) -> HTTPResponse:
+            return self.do_open(Plain, request)
+
+    class Https(HTTPSHandler):
+        def https_open(self, request: Request) -> HTTPResponse:
+            return self.do_open(Secure, request)
+
+    opener = OpenerDirector()  # urllib's own would follow to FTP, too
+    for handler in (ProxyHandler, UnknownHandler, Http, Https, HTTPDefaultErrorHandler, HTTPRedirectHandler):
+        opener.add_handler(handler())
+    opener.add_handler(HTTPErrorProcessor())
+    return opener
 
 
 def verify(path: Path, blob: str, url: str) -> None:

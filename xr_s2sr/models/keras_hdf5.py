@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from os import PathLike
@@ -30,8 +31,10 @@ EXPECTED = (
 )
 
 
-#: Numbers in one layer's weights; VDSen2's largest has 590 thousand.
+#: Numbers in all weights together; VDSen2 has 38 million.
 LARGEST = 2**26
+#: Arrays of weights; VDSen2 has 132.
+MOST = 2000
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def read(path: Path) -> list[Layer]:
         raise ModelError(f"{path} is not a file; give the Keras HDF5 file: xr_s2sr.importers.keras('weights.hdf5')")
     try:
         with h5py.File(path, "r") as file:
-            arrays = list(saved(file.get("model_weights", file)))
+            arrays = limited(saved(file.get("model_weights", file)), file.filename)
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:  # no HDF5, or not laid out by Keras
         raise ModelError(f"{path} cannot be read ({error}); expected an HDF5 file that Keras wrote") from error
     pairs = list(zip(arrays[::2], arrays[1::2], strict=False))
@@ -114,26 +117,43 @@ def read(path: Path) -> list[Layer]:
     return [Layer(name, kernel, bias, "transpose" in name) for (name, kernel), (_, bias) in pairs]
 
 
-def saved(group: h5py.Group) -> Iterator[tuple[str, Float32]]:
-    """Yield names and arrays of all weights, in the order of the layers."""
+def saved(group: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yield names and datasets of all weights, in the order of the layers."""
     if "layer_names" in group.attrs:  # Keras's HDF5 format, 1 to 3
         for layer in map(text, group.attrs["layer_names"]):
             for weight in map(text, group[layer].attrs["weight_names"]):
-                yield weight, array(group[layer][weight])
+                yield weight, group[layer][weight]
         return
     # Keras 3's .weights.h5: groups are named by kind and counted, and come back sorted as text
     layers = group.get("layers", {})
     for layer in sorted(layers, key=counted):
         variables = layers[layer].get("vars", {})
         for index in sorted(variables, key=int):
-            yield f"{layer}/{index}", array(variables[index])
+            yield f"{layer}/{index}", variables[index]
 
 
-def array(dataset: h5py.Dataset) -> Float32:
-    """Read a layer's weights; a file may declare terabytes and hold a few bytes."""
-    if dataset.size > LARGEST:
-        raise ValueError(f"{dataset.name} declares {dataset.size} numbers, more than {LARGEST}")
-    return np.asarray(dataset, np.float32)
+def limited(weights: Iterable[tuple[str, h5py.Dataset]], file: str) -> list[tuple[str, Float32]]:
+    """Read weights of a file, if they are in it, and not too many.
+
+    A few bytes can declare terabytes, or name one array a thousand times; and HDF5 follows paths to any other file.
+    """
+    arrays: list[tuple[str, Float32]] = []
+    left = LARGEST
+    for name, dataset in weights:
+        if dataset.dtype.kind not in "fiu":
+            raise ValueError(f"{name} is of {dataset.dtype}, not of numbers")
+        if dataset.file.filename != file or dataset.external or dataset.is_virtual:
+            raise ValueError(f"{name} is kept in another file")
+        # a chunk is unpacked whole, however little of it is the array's
+        left -= max(dataset.size, math.prod(dataset.chunks or ()))
+        if left < 0:
+            raise ValueError(
+                f"up to {name}, it declares {LARGEST - left} numbers, of which {LARGEST} are taken at most"
+            )
+        if len(arrays) == MOST:
+            raise ValueError(f"it names more than {MOST} arrays of weights")
+        arrays.append((name, np.asarray(dataset, np.float32)))
+    return arrays
 
 
 def counted(name: str) -> tuple[str, int]:

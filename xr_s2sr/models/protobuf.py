@@ -13,16 +13,26 @@ def metadata_props(data: bytes) -> Iterator[tuple[str, str]]:
             yield bytes(entry.get(1, b"")).decode(), bytes(entry.get(2, b"")).decode()
 
 
-#: Fields that lead from a message to those that it holds, by name of the message, down to tensors.
-_INSIDE = {
-    "model": {7: "graph", 25: "function"},
-    "function": {7: "node"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
+#: Every field that leads to a tensor, by the messages of onnx.proto3 that hold it.
+INSIDE = {
+    "ModelProto": {7: "GraphProto", 20: "TrainingInfoProto", 25: "FunctionProto"},
+    "TrainingInfoProto": {1: "GraphProto", 2: "GraphProto"},
+    "FunctionProto": {7: "NodeProto", 11: "AttributeProto"},
+    "GraphProto": {1: "NodeProto", 5: "TensorProto", 15: "SparseTensorProto"},
+    "NodeProto": {5: "AttributeProto"},
+    "AttributeProto": {
+        5: "TensorProto",
+        6: "GraphProto",
+        10: "TensorProto",
+        11: "GraphProto",
+        22: "SparseTensorProto",
+        23: "SparseTensorProto",
+    },
+    "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
 }
 _EXTERNAL = 13  # TensorProto.external_data
+#: Messages within messages, as deep as protobuf's own readers go.
+DEEPEST = 100
 
 
 def external_file(data: bytes) -> str | None:
@@ -33,15 +43,17 @@ def external_file(data: bytes) -> str | None:
     ValueError, IndexError
         If the bytes are not an ONNX file.
     """
-    waiting = [("model", memoryview(data))]
+    waiting = [("ModelProto", memoryview(data), 0)]
     while waiting:
-        kind, message = waiting.pop()
+        kind, message, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise ValueError(f"messages within messages, more than {DEEPEST} deep")
         for number, value in _fields(message):
-            if kind == "tensor" and number == _EXTERNAL:
+            if kind == "TensorProto" and number == _EXTERNAL:
                 entry = {key: bytes(text).decode(errors="replace") for key, text in _fields(value)}
                 return entry.get(2, "") or "?"
-            if number in _INSIDE.get(kind, {}):
-                waiting.append((_INSIDE[kind][number], value))
+            if number in INSIDE.get(kind, {}):
+                waiting.append((INSIDE[kind][number], value, depth + 1))
     return None
 
 
@@ -129,6 +141,8 @@ def _records(data: bytes | memoryview) -> Iterator[tuple[int, memoryview, memory
     while at < len(data):
         start = at
         key, at = _varint(data, at)
+        if not 8 <= key < 2**32:  # other readers drop what is above 32 bits, and so see another field
+            raise ValueError(f"a field of the number {key >> 3}")
         wire = key & 7
         if wire == 0:
             _, at = _varint(data, at)

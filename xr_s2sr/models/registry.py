@@ -14,6 +14,9 @@ from xr_s2sr.models.published import PUBLISHED, cached, check_cached
 
 WEIGHTS = Path(__file__).parent / "weights"
 
+#: Bytes that no message of protobuf has, and so no ONNX file.
+LARGEST = 2**31
+
 #: The pseudo-model that interpolates: no guide, no weights.
 BICUBIC = "bicubic"
 
@@ -69,11 +72,16 @@ def load(name: str | Path) -> Model:
             'Give the path of an ONNX file: upsample(model="my.onnx")'
         )
     stat = path.stat()
-    return _load(path.resolve(), stat.st_mtime_ns, stat.st_size)
+    if stat.st_size >= LARGEST:
+        raise ModelError(
+            f"{path} has {stat.st_size / 2**30:.0f} GiB; expected an ONNX file, which has at most 2. Give the "
+            'path of a model: upsample(model="my.onnx")'
+        )
+    return _load(path.resolve(), stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 @lru_cache(maxsize=32)
-def _load(path: Path, modified: int, size: int) -> Model:
+def _load(path: Path, *_state: int) -> Model:
     data = path.read_bytes()
     try:
         props = dict(metadata_props(data))
@@ -91,6 +99,35 @@ def _load(path: Path, modified: int, size: int) -> Model:
             "xr_s2sr.models.ModelCard(...).to_json() and onnx.helper.set_model_props"
         )
     return Model(ModelCard.from_json(props[CARD_KEY]), path, hashlib.sha256(data).hexdigest())
+
+
+def weights_of(model: Model, data: bytes | None = None) -> bytes:
+    """Return the bytes of a model's file, which are those whose SHA-256 the results will name.
+
+    Parameters
+    ----------
+    model : Model
+    data : bytes, optional
+        The file as it was read in another process.
+
+    Raises
+    ------
+    ModelError
+        If the file is gone, or is another one than when its card was read.
+    """
+    again = f"Load it again: xr_s2sr.models.load({str(model.path)!r}), and pass what it returns as model="
+    try:
+        data = Path(model.path or "").read_bytes() if data is None else data
+    except OSError as error:
+        raise ModelError(f"the file of the model {model} cannot be read any more ({error}). {again}") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != model.sha256:
+        _load.cache_clear()  # the clock of the disk may have missed the change
+        raise ModelError(
+            f"{model.path} holds another file (SHA-256 {found[:12]}) than when {model} was loaded; the results would "
+            f"name the wrong one. {again}"
+        )
+    return data
 
 
 def bicubic(targets: tuple[str, ...]) -> Model:

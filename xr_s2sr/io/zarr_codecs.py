@@ -1,0 +1,76 @@
+"""The codecs of a Zarr store, looked up before it is opened: some run code."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xr_s2sr.errors import ProductError
+from xr_s2sr.io.plain_files import read_metadata
+
+#: Files that say how arrays are decoded, in formats 2 and 3; of a node, or of all nodes at once.
+_METADATA = (".zarray", ".zmetadata", "zarr.json")
+#: Parts of these that name codecs.
+_CODECS = ("filters", "compressor", "codecs")
+#: Codecs of format 2 that make Python objects of texts, and run nothing.
+_TEXTS = ("vlen-utf8", "vlen-bytes")
+
+
+def check_codecs(store: Path) -> None:
+    """Refuse a store in a folder that holds an array of Python objects: to decode pickled ones is to run what they say.
+
+    Raises
+    ------
+    ProductError
+        If an array is pickled, or holds objects other than texts; if metadata cannot be read.
+    """
+    for file in _metadata_files(store):
+        try:
+            metadata = json.loads(read_metadata(file))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, ProductError):
+                raise
+            raise ProductError(f"{file} cannot be read ({error}); expected the JSON of Zarr. Copy it again") from error
+        for name, array in _dicts(file.parent.name, metadata):
+            codecs = {
+                str(held.get("id", held.get("name"))) for key in _CODECS for _, held in _dicts(name, array.get(key))
+            }
+            objects = "filters" in array and "|O" in str(array.get("dtype")) and not codecs & {*_TEXTS}
+            if objects or any("pickle" in codec for codec in codecs):
+                by = ", ".join(sorted(codecs)) or "no codec"
+                raise ProductError(
+                    f"the array {name!r} in {store} holds Python objects (by {by}), "
+                    "and decoding these can run any code; expected numbers or texts. Have it written with texts "
+                    f"instead: ds[{name!r}] = ds[{name!r}].astype(str)"
+                )
+
+
+def _metadata_files(store: Path) -> Iterator[Path]:
+    """Yield the files of metadata in a store, also behind links; a folder that links lead back to is looked at once."""
+    seen = set()
+    for folder, folders, files in os.walk(store, followlinks=True):
+        here = os.path.realpath(folder)
+        named = [file for file in files if file.lower() in _METADATA]
+        # below an array there are chunks only
+        if here in seen or ".zarray" in named:
+            folders.clear()
+        if here not in seen:
+            yield from (Path(folder, file) for file in named)
+        seen.add(here)
+
+
+def _dicts(name: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield all dicts within a value of JSON, at any depth, each with the name of the array that it is about."""
+    waiting = [(name, value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            yield name, value
+            for key, held in value.items():  # all nodes at once are named by their files
+                path, _, file = key.rpartition("/")
+                waiting.append((path.rpartition("/")[2] if file == ".zarray" else name, held))
+        elif isinstance(value, list):
+            waiting += [(name, held) for held in value]
