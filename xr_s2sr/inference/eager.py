@@ -20,7 +20,7 @@ from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled, writable
-from xr_s2sr.scene.plausibility import Undeclared
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent
 

@@ -23,7 +23,7 @@ from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.planning import ModelRun, RunOptions
-from xr_s2sr.scene import plausibility
+from xr_s2sr.scene import fill_values
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
@@ -61,7 +61,7 @@ def restore(
     sides = chunk_sides(ds[info.fine.name], covered, chunks, step)
     arrays: dict[str, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
-    plausibility.forget(call)
+    fill_values.forget(call)
     line = calling_line()
     for run in runs:
         # all that one run of the network gives, so that bands that are asked for apart share it

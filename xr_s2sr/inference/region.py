@@ -26,7 +26,7 @@ from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
-from xr_s2sr.scene.plausibility import Undeclared
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 

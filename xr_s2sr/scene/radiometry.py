@@ -230,10 +230,11 @@ def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
 def _number(da: xr.DataArray, key: str, default: float) -> float:
     value = da.attrs.get(key, default)
     try:
-        return float(np.asarray(value).reshape(-1)[0])
-    except (TypeError, ValueError, IndexError):
+        [number] = {*np.asarray(value).reshape(-1).astype(float).tolist()}
+        return float(number)
+    except (TypeError, ValueError):
         raise RadiometryError(
-            f"{da.name!r} has {key}={value!r} in its attrs; expected a number. Correct it, or say what the values "
+            f"{da.name!r} has {key}={value!r} in its attrs; expected one number. Correct it, or say what the values "
             'are: upsample(units="dn")'
         ) from None
 
