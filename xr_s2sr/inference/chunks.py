@@ -16,6 +16,7 @@ from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
 from xr_s2sr.scene import fill_values, plausibility
 from xr_s2sr.scene.pixels import settled, writable
+from xr_s2sr.scene.sampling import sample
 from xr_s2sr.scene.uncertainty import output_radiometry
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
@@ -49,11 +50,12 @@ def restore_chunk(
     }
     when = f" at index {index}" if index else ""
     taken = (
-        plausibility.sample(image, spec.bands[band].at(index), spec.bands[band].name, when, part=True)
+        sample(image, spec.bands[band].at(index), spec.bands[band].name, when, part=True)
         for band, image in images.items()
     )
     if problems := plausibility.judge(taken, part=True):
-        fill_values.warn_first(f"a chunk is darker than scenes are, by shadow or water, or by a wrong unit: {problems[0]}", spec.call, spec.line)
+        dark = "a chunk is darker than scenes are, by shadow or water, or by a wrong unit"
+        fill_values.warn_first(f"{dark}: {problems[0]}", spec.call, spec.line)
     shape = len(axes[0].covered), len(axes[1].covered)
     stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}

@@ -8,6 +8,7 @@ once. Blocks of the input may have any shape: nothing is rechunked but leading d
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +71,8 @@ def restore(
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
-        spec = region_spec(able, info, groups.values(), options, call, line)
+        alone = run.domain(info, covered) if math.prod(ds[info.fine.name].shape[:-2]) == 1 else None
+        spec = region_spec(able, info, groups.values(), options, call, line, alone)
         arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
     return arrays
 

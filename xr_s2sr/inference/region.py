@@ -24,9 +24,10 @@ from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.constant_areas import REACH
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
-from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 
@@ -46,6 +47,8 @@ class RegionSpec:
         Identifies the call of upsample(), whose tasks warn of the same thing once.
     line : (str, int), optional
         Where that call stands, for the warnings.
+    alone : (Span, Span), optional
+        The whole domain, if there is but one date.
     """
 
     run: ModelRun
@@ -54,6 +57,7 @@ class RegionSpec:
     options: RunOptions
     call: str = ""
     line: Line | None = None
+    alone: Extent | None = None
 
     def plan(self, shape: tuple[int, int], reach: int = FILL_REACH, largest: int | None = None) -> Plan:
         """Lay windows over a domain.
@@ -111,10 +115,11 @@ def region_spec(
     options: RunOptions,
     call: str = "",
     line: Line | None = None,
+    alone: Extent | None = None,
 ) -> RegionSpec:
     """Gather the settings that all regions of one model run share."""
     bands = {band: info.bands[band] for band in BANDS if band in run.bands}
-    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line)
+    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line, alone)
 
 
 def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[SceneBand]) -> RegionAxis:
@@ -160,6 +165,7 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBan
         corner = chunk.start - (chunk.start - whole.start) % CELL
         size = ceil_to_cell(chunk.stop - corner)
         read = Span(corner - plan.margin, corner + size + plan.margin)
+    read = Span(read.start - REACH, read.stop + REACH)  # what decides whether a pixel is one of an area of fill
     cuts = []
     for band in groups:
         start, f = band.start[axis], band.factor
@@ -224,9 +230,14 @@ def restore_region(
     rows, cols = axes
     cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
     places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
+    arrays = {band: numba_ready(image) for band, image in images}
+    alone = spec.alone is not None and all(
+        len(axis.covered) > len(span) - 2 * CELL for axis, span in zip(axes, spec.alone, strict=True)
+    )
+    undeclared.mask(arrays, places, spec.bands, index, alone=alone)
     pixels = {
-        band: BandPixels(numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index))
-        for band, image in images
+        band: BandPixels(array, places[band], spec.bands[band].factor, spec.bands[band].at(index))
+        for band, array in arrays.items()
     }
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)

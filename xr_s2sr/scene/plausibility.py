@@ -1,26 +1,24 @@
 """Check pixels against metadata: values that no surface has mean that the unit is not the one assumed.
 
-Of whole scenes, both a median that is too bright and one that is too dark are refused. A part of a scene may well be all
-shadow, lake or fill, so of a part only what is too bright is refused, or what is plainly in another unit.
+Of whole scenes, both a median that is too bright and one that is too dark are refused. A part of a scene may well be
+all shadow, lake or fill, so of a part only what is too bright is refused, or what is plainly in another unit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from xr_s2sr.errors import LazyError, RadiometryError
 from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.offsets import BASELINE_OFFSET
 from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units
-from xr_s2sr.scene.validity import LARGEST, possible, valid
+from xr_s2sr.scene.sampling import Sample, sample, samples
 
 if TYPE_CHECKING:
     from xr_s2sr.scene.band import SceneBand
@@ -34,99 +32,6 @@ FAINTEST = 0.01
 
 #: Median of the brightest band, of a unit that is likely.
 LIKELY = 0.02, 2.5
-
-#: Numbers of which 99 % are this small, and most not whole, are no DN.
-SMALLEST_DN = 3.0
-
-#: So many impossible values may be fill values; more are a unit that is not what was thought.
-FILL_VALUES = 3
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some pixels of one band at one date, spread over the image.
-
-    Attributes
-    ----------
-    name : str
-        Of the variable.
-    when : str
-        Which date, in words; empty where there is but one.
-    radiometry : Radiometry
-    pixels : ndarray of float64, one-dimensional
-        Without nodata and fill values.
-    """
-
-    name: str
-    when: str
-    radiometry: Radiometry
-    pixels: NDArray[np.float64]
-
-    @property
-    def median(self) -> float:
-        return float(np.median(self.pixels))
-
-    @property
-    def reflectance(self) -> float:
-        """The median as a reflectance, as the metadata have it."""
-        return self.median * self.radiometry.scale + self.radiometry.offset
-
-    @property
-    def constant(self) -> bool:
-        """Tell whether there are no more values than there may be fill values."""
-        return len(np.unique(self.pixels)) <= FILL_VALUES
-
-    @property
-    def fact(self) -> str:
-        return (
-            f"{self.name!r} has a median of {self.median:g}{self.when}, which would be a reflectance of "
-            f"{self.reflectance:.4g} ({self.radiometry.source})"
-        )
-
-    @property
-    def broken(self) -> bool:
-        """Tell whether most values are no whole numbers, as DN are."""
-        return bool(np.count_nonzero(self.pixels != np.rint(self.pixels)) > self.pixels.size / 2)
-
-    @property
-    def too_small(self) -> bool:
-        """Tell whether the values cannot be the DN that they are said to be."""
-        dn = self.radiometry.scale <= 10 * UNITS["dn"]
-        return dn and self.broken and bool(np.quantile(np.abs(self.pixels), 0.99) < SMALLEST_DN)
-
-
-def sample(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "", *, part: bool = False) -> Sample:
-    """Take a sample of an image of shape (y, x), a `part` of the scene or all of it."""
-    # a few thousand pixels spread over the image tell a median well enough
-    rows, cols = (slice(None, None, max(1, n // 64)) for n in pixels.shape)
-    return Sample(name, when, radiometry, _without_fill(pixels[rows, cols], radiometry, part).astype(np.float64))
-
-
-def samples(da: xr.DataArray, native: SceneBand) -> Iterator[Sample]:
-    """Yield a sample of each date that has pixels.
-
-    Of pixels that are still in a file, the middle of the image is looked at; dask arrays are not. A date of fill values
-    alone among others is left out.
-    """
-    if da.chunks is not None:
-        return
-    if not da.variable._in_memory:  # xarray has no public name for it
-        da = da.isel({dim: _middle(da.sizes[dim]) for dim in da.dims[-2:]})
-    data = da.data
-    if not isinstance(data, np.ndarray) or data.size == 0:
-        return
-    taken = []
-    for index in np.ndindex(*data.shape[:-2]):
-        coords = {dim: da[dim].values[i] for dim, i in zip(da.dims, index, strict=False) if dim in da.coords}
-        date = ", ".join(f"{dim}={str(value)[:10]}" for dim, value in coords.items()) or f"index {index}"
-        taken.append(sample(data[index], native.at(index), str(da.name), f" at {date}" if index else ""))
-    taken = [one for one in taken if one.pixels.size]
-    varied = [one for one in taken if not one.constant]
-    yield from varied or taken
-
-
-def _middle(size: int) -> slice:
-    return slice(max(0, size // 2 - 32), size // 2 + 32)
 
 
 def check_scene(ds: xr.Dataset, bands: Iterable[SceneBand]) -> None:
@@ -224,10 +129,9 @@ def _other_unit(one: Sample, taken: Iterable[Sample]) -> RadiometryError | None:
         darkest = min(float(np.quantile(other.pixels, 0.01)) for other in alike) * scale
         left = radiometry.offset if darkest + radiometry.offset >= DARKEST else 0.0
         done = ", but their offset not taken off (if it was, leave offset= out)" if left else ""
-        really = "" if small else f"If they are as dark as that: {_told(named, radiometry.offset, radiometry.scale)}. Or the "
-        return RadiometryError(
-            f"{fact}. {really or 'The '}values seem to have been scaled already{done}: {_told(units, left, scale)}"
-        )
+        dark = f"If they are as dark as that: {_told(named, radiometry.offset, radiometry.scale)}. Else "
+        scaled = f"he values seem to have been scaled already{done}: {_told(units, left, scale)}"
+        return RadiometryError(f"{fact}. {'T' if small else f'{dark}t'}{scaled}")
     if named == "reflectance" and LIKELY[0] <= brightest * 1e4 <= LIKELY[1]:
         return RadiometryError(f"{fact}. The values seem to have been scaled twice: ds = ds * 10000")
     return None
@@ -238,34 +142,13 @@ def _told(units: Units | None, offset: float, scale: float) -> str:
     return f"upsample(units={units!r}" + (f", offset={offset / scale:g})" if offset else ")")
 
 
-def _without_fill(pixels: np.ndarray, radiometry: Radiometry, part: bool) -> np.ndarray:
-    """Return the pixels that are there, without fill values that nothing declares."""
-    numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
-    strange = ~valid(numbers, radiometry.validity)
-    common = _commonest(numbers[strange], FILL_VALUES)
-    rest = numbers[~np.isin(numbers, common)] if part else numbers
-    if len(np.unique(numbers[strange])) <= FILL_VALUES:
-        rest = numbers[~strange]
-        # an image of nothing but one value may be constant, in another unit
-        if rest.size == 0 and not part and valid(numbers, possible(UNITS["dn"], 0.0)).any():
-            return numbers
-    # a value of a quarter of the image is no surface's
-    often = _commonest(rest, 1)
-    others = rest[~np.isin(rest, often)]
-    few = len(np.unique(rest)) <= FILL_VALUES
-    if few:
-        return rest[:0] if part else rest
-    return others if others.size < 0.75 * rest.size else rest
-
-
-def _commonest(values: np.ndarray, most: int) -> np.ndarray:
-    """Return the values that are there most often, so many at most."""
-    found, counts = np.unique(values, return_counts=True)
-    return found[np.argsort(counts)[-most:]]
-
-
-def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> None:
+def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> xr.Dataset:
     """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata.
+
+    Returns
+    -------
+    Dataset
+        The same, with nodata in areas that one value fills in all bands at once.
 
     Raises
     ------
@@ -274,17 +157,29 @@ def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> None
     RadiometryError
         If the median of a band contradicts its metadata.
     """
-    natives = [info.bands[band] for band in needed]
-    for native in natives:
+    bands = {band: info.bands[band] for band in needed}
+    for native in bands.values():
         if ds[native.name].chunks is not None:
             raise LazyError(
                 f"{native.name!r} is a dask array; this method computes in memory. Take a part of the scene and load "
                 "it: ds = ds.isel(...).load()"
             )
-    check_scene(ds, natives)
+    check_scene(ds, bands.values())
+    corner = max(bands.values(), key=lambda native: native.factor).start
+    starts = {
+        band: ((own.start[0] - corner[0]) // own.factor, (own.start[1] - corner[1]) // own.factor)
+        for band, own in bands.items()
+    }
     undeclared = Undeclared()
-    for native in natives:
-        pixels = numba_ready(ds[native.name].values)
-        for index in np.ndindex(pixels.shape[:-2]):
-            undeclared.look(pixels[index], native.at(index), native.name, index)
+    pixels = {band: numba_ready(ds[native.name].values) for band, native in bands.items()}
+    masked: dict[str, np.ndarray] = {}
+    lead = ds[info.fine.name].shape[:-2]
+    for index in np.ndindex(lead):
+        images = {band: values[index] for band, values in pixels.items()}
+        for band in undeclared.mask(images, starts, bands, index, alone=math.prod(lead) == 1):
+            masked.setdefault(band, pixels[band].copy())[index] = images[band]
+        for band, native in bands.items():
+            undeclared.look(images[band], native.at(index), native.name, index)
     undeclared.warn()
+    whole = ((ds[bands[band].name], values) for band, values in masked.items())
+    return ds.assign({da.name: da.copy(data=values.astype(da.dtype)) for da, values in whole})
