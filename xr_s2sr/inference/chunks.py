@@ -49,10 +49,11 @@ def restore_chunk(
         band: joined(parts, k) for bands, parts in zip(spec.groups, pieces, strict=True) for k, band in enumerate(bands)
     }
     when = f" at index {index}" if index else ""
-    taken = (
-        sample(image, spec.bands[band].at(index), spec.bands[band].name, when, part=True)
-        for band, image in images.items()
-    )
+    taken = []
+    for group, bands in enumerate(spec.groups):
+        for band in (spec.bands[key] for key in bands):
+            rows, cols = (axis.below(group, band.factor) for axis in axes)
+            taken.append(sample(images[band.id][rows, cols], band.at(index), band.name, when, part=True))
     if problems := plausibility.judge(taken, part=True):
         dark = "a chunk is darker than scenes are, by shadow or water, or by a wrong unit"
         fill_values.warn_first(f"{dark}: {problems[0]}", spec.call, spec.line)

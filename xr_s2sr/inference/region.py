@@ -107,6 +107,11 @@ class RegionAxis:
     covered: Span
     cuts: tuple[tuple[Span, int], ...]
 
+    def below(self, group: int, factor: int) -> slice:
+        """Return the pixels of a group of bands, of what is read of them, that the output lies on."""
+        place = self.cuts[group][1]
+        return slice(max(0, self.covered.start // factor - place), -(-self.covered.stop // factor) - place)
+
 
 def region_spec(
     run: ModelRun,
@@ -165,7 +170,8 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBan
         corner = chunk.start - (chunk.start - whole.start) % CELL
         size = ceil_to_cell(chunk.stop - corner)
         read = Span(corner - plan.margin, corner + size + plan.margin)
-    read = Span(read.start - REACH, read.stop + REACH)  # what decides whether a pixel is one of an area of fill
+    if any(band.factor == 1 for band in groups):  # what decides whether a pixel belongs to an area of fill
+        read = Span(read.start - REACH, read.stop + REACH)
     cuts = []
     for band in groups:
         start, f = band.start[axis], band.factor

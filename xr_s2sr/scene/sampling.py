@@ -22,6 +22,9 @@ SMALLEST_DN = 3.0
 #: So many impossible values may be fill values; more are a unit that is not what was thought.
 FILL_VALUES = 3
 
+#: No surface has one value in so much of an image.
+OFTEN = 0.25
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -111,26 +114,23 @@ def _middle(size: int) -> slice:
 
 
 def _without_fill(pixels: np.ndarray, radiometry: Radiometry, part: bool) -> np.ndarray:
-    """Return the pixels that are there, without fill values that nothing declares."""
+    """Return the pixels that are there, without fill values that nothing declares; of a part, none if they are few."""
     numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
     strange = ~valid(numbers, radiometry.validity)
-    common = _commonest(numbers[strange], FILL_VALUES)
-    rest = numbers[~np.isin(numbers, common)] if part else numbers
-    if len(np.unique(numbers[strange])) <= FILL_VALUES:
-        rest = numbers[~strange]
-        # an image of nothing but one value may be constant, in another unit
-        if rest.size == 0 and not part and valid(numbers, possible(UNITS["dn"], 0.0)).any():
-            return numbers
-    # a value of a quarter of the image is no surface's
-    often = _commonest(rest, 1)
-    others = rest[~np.isin(rest, often)]
-    few = len(np.unique(rest)) <= FILL_VALUES
-    if few:
+    values, most = _values(numbers[strange])
+    if len(values) > FILL_VALUES and not (part and most > OFTEN * numbers.size):
+        return numbers  # they are of another unit; one that is there often is fill, and the others lie in its blur
+    rest = numbers[~strange]
+    # an image of nothing but one value may be constant, in another unit
+    if rest.size == 0 and not part and valid(numbers, possible(UNITS["dn"], 0.0)).any():
+        return numbers
+    values, most = _values(rest)
+    if len(values) <= FILL_VALUES:
         return rest[:0] if part else rest
-    return others if others.size < 0.75 * rest.size else rest
+    return rest[rest != values[-1]] if most > OFTEN * rest.size else rest
 
 
-def _commonest(values: np.ndarray, most: int) -> np.ndarray:
-    """Return the values that are there most often, so many at most."""
-    found, counts = np.unique(values, return_counts=True)
-    return found[np.argsort(counts)[-most:]]
+def _values(numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the values from the rarest to the commonest, and how often that is there."""
+    found, counts = np.unique(numbers, return_counts=True)
+    return found[np.argsort(counts, kind="stable")], int(counts.max(initial=0))
