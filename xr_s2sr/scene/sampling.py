@@ -22,8 +22,8 @@ SMALLEST_DN = 3.0
 #: So many impossible values may be fill values; more are a unit that is not what was thought.
 FILL_VALUES = 3
 
-#: No surface has one value in so much of an image.
-OFTEN = 0.25
+#: No surface has one value in so much of an image; and this much is seldom, of values that no surface has.
+OFTEN, SELDOM = 0.25, 0.05
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,13 @@ def _without_fill(pixels: np.ndarray, radiometry: Radiometry, part: bool) -> np.
     numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
     strange = ~valid(numbers, radiometry.validity)
     values, most = _values(numbers[strange])
-    if len(values) > FILL_VALUES and not (part and most > OFTEN * numbers.size):
-        return numbers  # they are of another unit; one that is there often is fill, and the others lie in its blur
-    rest = numbers[~strange]
-    # an image of nothing but one value may be constant, in another unit
-    if rest.size == 0 and not part and valid(numbers, possible(UNITS["dn"], 0.0)).any():
-        return numbers
+    if len(values) > FILL_VALUES and not (part and most > SELDOM * numbers.size):
+        rest = numbers  # in another unit; if one value is there again and again, the others lie in the blur around it
+    else:
+        rest = numbers[~strange]
+        # an image of nothing but one value may be constant, in another unit
+        if rest.size == 0 and not part and valid(numbers, possible(UNITS["dn"], 0.0)).any():
+            return numbers
     values, most = _values(rest)
     if len(values) <= FILL_VALUES:
         return rest[:0] if part else rest
