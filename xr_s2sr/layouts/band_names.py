@@ -127,7 +127,10 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     if isinstance(names, tuple | list) and len(names) == len(labels):
         listed = [*(names[k] for k in kept), *(uncertainty_of(names[k]) for k in errors)]
         out = out.assign_attrs(long_name=type(names)(listed))
-    out.attrs, out.encoding = (of_some(told, kept, errors, len(labels)) for told in (out.attrs, out.encoding))
+    out.attrs, out.encoding = (of_some(told, kept, errors, len(labels)) for told in (out.attrs, da.encoding))
+    fills = [band.encoding["_FillValue"] for band in bands if "_FillValue" in band.encoding]
+    if fills and np.isnan(da.encoding.get("_FillValue", np.nan)):  # what was 0 is NaN now
+        out.encoding["_FillValue"] = fills[0]
     if errors:
         out = out.assign_coords(_told_apart(out, dim, len(kept)))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
