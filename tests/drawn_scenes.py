@@ -37,6 +37,13 @@ class Encoding:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     encoding: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def lowest(self) -> float:
+        """The smallest reflectance that can be held; 0 or below."""
+        decoded = self.encoding.get("dtype", self.dtype)
+        base = self.offset if np.dtype(self.dtype).kind in "iu" else self.encoding.get("add_offset", 0.0)
+        return base if np.dtype(decoded).kind == "u" else -math.inf
+
     def values(self, reflectance: NDArray[np.float64]) -> NDArray[Any]:
         held = (reflectance - self.offset) / self.scale
         return (np.rint(held) if np.dtype(self.dtype).kind in "iu" else held).astype(self.dtype)
@@ -61,6 +68,10 @@ ENCODINGS = {
     "percent": Encoding("float64", 1e-2, 0, ASIDE, NAN, INF, {"units": "%"}),
     "decoded float32": Encoding(
         "float32", 1, 0, {NAN: MISSING, INF: SATURATED}, NAN, 65535 * 1e-4 - 0.1, {}, {**PACKED, "_FillValue": 0}
+    ),
+    # what masked=True makes of a file without a nodata tag: its 0 is a number, and means nothing
+    "decoded float32, no nodata": Encoding(
+        "float32", 1e-4, 0, {0: MISSING, NAN: MISSING, INF: SATURATED}, NAN, 65535, {}, {"dtype": "uint16"}
     ),
     "decoded float64, nodata 65535": Encoding(
         "float64", 1, 0, {NAN: MISSING}, NAN, NAN, {}, {**PACKED, "_FillValue": 65535}
@@ -106,20 +117,38 @@ def scenes(draw: st.DrawFn) -> Drawn:
     up, left = draw(st.booleans()), draw(st.sampled_from([False, False, True]))
     order = draw(st.sampled_from(["tyx", "tyx", "txy", "yxt", "xyt"]))
     replicated = draw(st.sets(st.sampled_from([20, 60])))
-    held = {gsd: draw(st.sampled_from(sorted(ENCODINGS))) for gsd in (10, 20, 60)}
+    held: dict[str, str] = {}
+    if draw(st.integers(0, 3)):
+        by_gsd = {gsd: draw(st.sampled_from(sorted(ENCODINGS))) for gsd in (10, 20, 60)}
+        held = {band: by_gsd[GSD[band]] for band in TWELVE}
+    else:
+        held = {band: draw(st.sampled_from(sorted(ENCODINGS))) for band in TWELVE}
     missing = draw(st.sets(st.sampled_from([band for band in TWELVE if band not in FINE]), max_size=5))
     polygons = draw(st.integers(0, 2)) if replicated else 0
     trims = {gsd: [draw(st.integers(0, most)) for _ in range(4)] for gsd, most in ((10, 9), (20, 4), (60, 1))}
     bands = [band for band in TWELVE if band not in missing]
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
 
-    encodings = {band: ENCODINGS[held[GSD[band]]] for band in bands}
+    encodings = {band: ENCODINGS[held[band]] for band in bands}
+    dark = draw(st.booleans())
+    filled = not polygons and min(shape) >= 48 and draw(st.integers(0, 3)) == 0
     whole, marked, codes = {}, {}, {}
     for band in bands:
         size = (dates or 1, *(n * 10 // GSD[band] for n in shape))
-        whole[band] = encodings[band].values(rng.uniform(0.06, 0.6, size))
+        reflectance = rng.uniform(0.06, 0.6, size)
+        if dark:  # shadow in a corner, as dark as the type allows
+            corner = reflectance[:, : size[1] // 3, : size[2] // 3]
+            lowest = 0.0002 if encodings[band].lowest == 0 else -0.06
+            corner[:] = rng.uniform(lowest, lowest + 0.02, corner.shape)
+        whole[band] = encodings[band].values(reflectance)
         marked[band], codes[band] = whole[band].copy(), np.zeros(size, np.uint8)
-    for _ in range(draw(st.integers(0, 4))):
+    if filled:  # an area of one value in all bands, which a surface may have
+        rows, cols = (12 + 6 * draw(st.integers(0, n // 6 - 8)) for n in shape)
+        for band in bands:
+            f = GSD[band] // 10
+            at = slice(None), slice(rows // f, (rows + 24) // f), slice(cols // f, (cols + 24) // f)
+            marked[band][at], codes[band][at] = encodings[band].values(np.array(0.7)), MISSING
+    for _ in range(0 if filled else draw(st.integers(0, 4))):
         group = draw(st.sampled_from([[band] for band in bands] + [bands, [b for b in bands if b in FINE]]))
         rows, cols = (draw(_parts(n // 6)) for n in shape)  # of 60 m cells, in sixths
         date, pick = draw(st.integers(0, (dates or 1) - 1)), draw(st.integers(0, 9))
@@ -172,6 +201,7 @@ def scenes(draw: st.DrawFn) -> Drawn:
         datasets.append(xr.Dataset(variables, coords).rio.write_crs(32632))
     story = (
         f"{shape}, dates {dates}, order {order}, y up {up}, x left {left}, replicated {replicated or None}, {held}, "
+        f"dark {dark}, filled {filled}, "
         f"without {sorted(missing)}, trims {trims}, missing and saturated "
         + str({band: [int((code == kind).sum()) for kind in (1, 2)] for band, code in codes.items() if code.any()})
     )

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import xarray as xr
 from drawn_scenes import MISSING, SATURATED, VALID, Drawn, cuts, scenes
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scenes import FINE, GSD, LEFT, RED_EDGE, SIXTY, TOP
 from scipy.ndimage import distance_transform_cdt
 from toy_models import CARD_20, CARD_60, save
+
+from xr_s2sr.errors import RadiometryError
 
 pytest.importorskip("dask.array")
 
@@ -77,7 +79,9 @@ def far_pixels(drawn: Drawn, band: str) -> NDArray[np.bool_]:
     return np.stack(distance) > halo + FILL + CELL
 
 
-@pytest.mark.filterwarnings("ignore:the bands' extents differ", "ignore:taken as nodata")
+@pytest.mark.filterwarnings(
+    "ignore:the bands' extents differ", "ignore:taken as nodata", "ignore:a chunk is darker than scenes are"
+)
 @settings(
     max_examples=max(200, settings.default.max_examples),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -123,3 +127,18 @@ def test_any_scene(networks: list[Path], drawn: Drawn, data: st.DataObject) -> N
         for band in bands:
             one, other = (upright(sr[band])[far[band]] for sr in (eager, plain))
             np.testing.assert_array_equal(one, other, err_msg=band)
+
+
+@pytest.mark.filterwarnings("ignore:the bands' extents differ", "ignore:taken as nodata")
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(drawn=scenes(), data=st.data())
+def test_any_scene_whose_attrs_were_left_behind(drawn: Drawn, data: st.DataObject) -> None:
+    """Reflectance that still says how it was to be scaled is refused, in memory and in chunks."""
+    plain = [band for band, own in drawn.encodings.items() if own.scale == 1 and not own.encoding]
+    coarse = [band for band in plain if band not in FINE]
+    assume(coarse)
+    stale = data.draw(st.sampled_from([{"scale_factor": 1e-4}, {"scale_factor": 1e-4, "add_offset": -0.1}]))
+    ds = drawn.ds.assign({band: drawn.ds[band].assign_attrs(stale) for band in plain})
+    for held in (ds, ds.chunk()):
+        with pytest.raises(RadiometryError, match=r"scaled already.*: upsample\(units='reflectance'"):
+            held.s2sr.upsample([data.draw(st.sampled_from(coarse))], model="bicubic", device="cpu").compute()

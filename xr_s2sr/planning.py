@@ -169,8 +169,7 @@ def prepare(
     info.check()
     info.left_out += left_out
     needed = needed_bands(info, runs, passed)
-    for band in needed:
-        plausibility.check_variable(ds[info.bands[band].name], info.bands[band])  # of dask arrays, in their tasks
+    plausibility.check_scene(ds, [info.bands[band] for band in needed])  # of dask arrays, in their tasks
     covered = common_extent(info, needed)
     return info, wanted, runs, covered if resolution == 10 else whole_pixels(info, covered, resolution // 10)
 

@@ -68,10 +68,17 @@ def test_lazy_tree_with_the_result_in_it() -> None:
 
 
 def test_a_contradiction_is_told_by_the_task() -> None:
+    """What is too dark for a scene may do for a chunk: a warning; what is too bright may not."""
     ds = cube(["05.09"] * 3).map(lambda v: (v // 10).astype("uint16"))
     lazy = ds.chunk().s2sr.upsample(["B05"])
-    with pytest.raises(xr_s2sr.errors.RadiometryError, match=r"which would be a reflectance of -0"):
+    with pytest.warns(xr_s2sr.S2SRWarning, match=r"darker than scenes are.*which would be a reflectance of -0") as told:
         lazy.B05.compute()
+    assert len(told) == 1
+    bright = (ds.astype("float32") * 10).chunk().s2sr.upsample(["B05"])
+    with pytest.raises(
+        xr_s2sr.errors.RadiometryError, match=r"'B0.' has a median of .* at index \(\d,\), which would be"
+    ):
+        bright.B05.compute()
 
 
 @pytest.mark.parametrize("chunks", [{}, {"y": 17, "x": 23}])

@@ -61,23 +61,32 @@ def test_no_pixel_comes_from_elsewhere(lazy: bool, toys: list[Path], monkeypatch
 
 def test_axes_by_hand() -> None:
     """A 20 m band that starts 40 m after the 10 m bands; everything in pixels of 10 m but what is cut."""
-    ds = native((60, 72), ("B02", "B05"))
+    ds = native((120, 72), ("B02", "B05"))
     info = inspect_scene(ds.isel(y_20m=slice(2, None)))
     fine, coarse = info.bands["B02"], info.bands["B05"]
-    domain = Span(4, 60), Span(0, 72)
+    domain = Span(4, 120), Span(0, 72)
     # the band's first pixel is the domain's; of the 10 m band four are left out
-    assert whole_axis(0, Span(5, 60), domain, [fine, coarse]) == RegionAxis(
-        56, Span(1, 56), ((Span(4, 60), 0), (Span(0, 28), 0))
+    assert whole_axis(0, Span(5, 120), domain, [fine, coarse]) == RegionAxis(
+        116, Span(1, 116), ((Span(4, 120), 0), (Span(0, 58), 0))
     )
-    # rows 24 to 34: the domain's cells of 60 m start at 4, 10, 16, 22 and so on; 12 more are read on both sides
-    plan = make_plan((56, 72), 60, 12)
-    assert chunk_axis(0, Span(24, 34), domain, [fine, coarse], plan) == RegionAxis(
-        12, Span(2, 12), ((Span(10, 46), -12), (Span(3, 21), -6))
-    )
+    # rows 54 to 64: the domain's cells of 60 m start at 4, 10, ... 52, 58; 12 more are read on both sides, and 24 that
+    # tell areas of fill
+    plan = make_plan((116, 72), 60, 12)
+    middle = chunk_axis(0, Span(54, 64), domain, [fine, coarse], plan)
+    assert middle == RegionAxis(12, Span(2, 12), ((Span(16, 100), -36), (Span(6, 48), -18)))
+    # a coarse band alone is never fill for being even
+    assert chunk_axis(0, Span(54, 64), domain, [coarse], plan).cuts == ((Span(18, 36), -6),)
     # at the upper end the read is mirrored: it needs no pixel before the first
-    assert chunk_axis(0, Span(4, 10), domain, [fine, coarse], plan) == RegionAxis(
-        6, Span(0, 6), ((Span(4, 22), 0), (Span(0, 9), 0))
-    )
+    first = chunk_axis(0, Span(4, 10), domain, [fine, coarse], plan)
+    assert first == RegionAxis(6, Span(0, 6), ((Span(4, 46), 0), (Span(0, 21), 0)))
+
+
+def test_pixels_below_a_chunk() -> None:
+    """Of the rows that are read, those that the output lies on: 54 to 64 are 38 to 48 of those from 16 on."""
+    axis = RegionAxis(12, Span(2, 12), ((Span(16, 100), -36), (Span(6, 48), -18)))
+    assert axis.below(0, 1) == slice(38, 48)
+    assert axis.below(1, 2) == slice(19, 24)
+    assert RegionAxis(6, Span(1, 6), ((Span(3, 9), 1),)).below(0, 2) == slice(0, 2)
 
 
 def test_a_domain_holds_whole_pixels_of_all_bands(toys: list[Path]) -> None:

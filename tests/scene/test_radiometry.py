@@ -106,7 +106,10 @@ def test_attrs_and_encoding_agree(dn: int, scale: float, shift: float, dtype: st
         (band("float32", 0.1), "assumed: floats are reflectance; nodata is NaN"),
         (band("uint16", 1000, {"scale_factor": 1e-4, "nodata": 0}), "attrs; nodata from attrs nodata"),
         (band("uint16", 1000, {"units": "dn"}, _FillValue=7), "attrs; nodata from encoding _FillValue"),
-        (band("float32", 0.1, None, dtype="uint16", scale_factor=1e-4), "encoding .decoded.; nodata is NaN"),
+        (
+            band("float32", 0.1, None, dtype="uint16", scale_factor=1e-4),
+            "encoding .decoded.; nodata is NaN, and what was 0 assumed",
+        ),
     ],
 )
 def test_says_where_it_is_from(da: xr.DataArray, source: str) -> None:
@@ -125,9 +128,12 @@ def test_readable() -> None:
         ({"scale_factor": -1e-4}, "says scale_factor=-0.0001"),
         ({"scale_factor": math.nan}, "says scale_factor=nan"),
         ({"scale_factor": 1e-4, "add_offset": math.inf}, "add_offset=inf"),
-        ({"scale_factor": "a tenth"}, "has scale_factor='a tenth' in its attrs; expected a number. Correct it, or say"),
-        ({"scale_factor": []}, r"has scale_factor=\[\] in its attrs; expected a number"),
-        ({"nodata": "none"}, "has nodata='none' in its attrs; expected a number"),
+        (
+            {"scale_factor": "a tenth"},
+            "has scale_factor='a tenth' in its attrs; expected one number. Correct it, or say",
+        ),
+        ({"scale_factor": []}, r"has scale_factor=\[\] in its attrs; expected one number"),
+        ({"nodata": "none"}, "has nodata='none' in its attrs; expected one number"),
         ({"offset": {}, "scale": 1e-4}, r"has offset=\{\} in its attrs"),
     ],
 )

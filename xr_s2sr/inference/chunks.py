@@ -14,8 +14,9 @@ from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
-from xr_s2sr.scene import plausibility
+from xr_s2sr.scene import fill_values, plausibility
 from xr_s2sr.scene.pixels import settled, writable
+from xr_s2sr.scene.sampling import sample
 from xr_s2sr.scene.uncertainty import output_radiometry
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
@@ -47,17 +48,22 @@ def restore_chunk(
     images = {
         band: joined(parts, k) for bands, parts in zip(spec.groups, pieces, strict=True) for k, band in enumerate(bands)
     }
-    for name, image in images.items():
-        band = spec.bands[name]
-        step = [slice(None, None, max(1, n // 64)) for n in image.shape]
-        plausibility.check(image[step[0], step[1]], band.at(index), band.name, f" at index {index}" if index else "")
+    when = f" at index {index}" if index else ""
+    taken = []
+    for group, bands in enumerate(spec.groups):
+        for band in (spec.bands[key] for key in bands):
+            rows, cols = (axis.below(group, band.factor) for axis in axes)
+            taken.append(sample(images[band.id][rows, cols], band.at(index), band.name, when, part=True))
+    if problems := plausibility.judge(taken, part=True):
+        dark = "a chunk is darker than scenes are, by shadow or water, or by a wrong unit"
+        fill_values.warn_first(f"{dark}: {problems[0]}", spec.call, spec.line)
     shape = len(axes[0].covered), len(axes[1].covered)
     stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
-    runner, undeclared = open_here(spec, weights), plausibility.Undeclared()
+    runner, undeclared = open_here(spec, weights), fill_values.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
     region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
-    plausibility.warn_once(undeclared, spec.call, spec.line)
+    fill_values.warn_once(undeclared, spec.call, spec.line)
     return {key: settled(array, stored[key]).reshape((1,) * len(index) + shape) for key, array in outputs.items()}
 
 

@@ -18,9 +18,9 @@ from xr_s2sr.inference import region
 from xr_s2sr.inference.memory import processors
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
 from xr_s2sr.planning import ModelRun, RunOptions
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled, writable
-from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent
 
@@ -49,7 +49,17 @@ def restore(
     stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
     arrays = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     runners = [region.open_runner(run, options) for run in runs]
-    specs = [region_spec(run, info, [[band] for band in sorted(run.bands)], options) for run in runs]
+    single = math.prod(lead) == 1
+    specs = [
+        region_spec(
+            run,
+            info,
+            [[band] for band in sorted(run.bands)],
+            options,
+            alone=run.domain(info, covered) if single else None,
+        )
+        for run in runs
+    ]
     regions = [_whole(spec, info, covered) for spec in specs]
     limits = [spec.largest(runner) for spec, runner in zip(specs, runners, strict=True)]  # asked once: it changes
     jobs = [*zip(specs, regions, runners, limits, strict=True)]

@@ -8,6 +8,7 @@ once. Blocks of the input may have any shape: nothing is rechunked but leading d
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
 from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import ModelRun, RunOptions
-from xr_s2sr.scene import plausibility
+from xr_s2sr.scene import fill_values
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.uncertainty import output_radiometry
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
@@ -62,7 +63,7 @@ def restore(
     sides = chunk_sides(ds[info.fine.name], covered, chunks, step)
     arrays: dict[str, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
-    plausibility.forget(call)
+    fill_values.forget(call)
     line = calling_line()
     for run in runs:
         # all that one run of the network gives, so that bands that are asked for apart share it
@@ -71,7 +72,8 @@ def restore(
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
-        spec = region_spec(able, info, groups.values(), options, call, line)
+        alone = run.domain(info, covered) if math.prod(ds[info.fine.name].shape[:-2]) == 1 else None
+        spec = region_spec(able, info, groups.values(), options, call, line, alone)
         arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
     return arrays
 

@@ -25,9 +25,10 @@ from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.constant_areas import REACH
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
-from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 
@@ -47,6 +48,8 @@ class RegionSpec:
         Identifies the call of upsample(), whose tasks warn of the same thing once.
     line : (str, int), optional
         Where that call stands, for the warnings.
+    alone : (Span, Span), optional
+        The whole domain, if there is but one date.
     """
 
     run: ModelRun
@@ -55,6 +58,7 @@ class RegionSpec:
     options: RunOptions
     call: str = ""
     line: Line | None = None
+    alone: Extent | None = None
 
     @property
     def halo(self) -> int | None:
@@ -122,6 +126,11 @@ class RegionAxis:
     covered: Span
     cuts: tuple[tuple[Span, int], ...]
 
+    def below(self, group: int, factor: int) -> slice:
+        """Return the pixels of a group of bands, of what is read of them, that the output lies on."""
+        place = self.cuts[group][1]
+        return slice(max(0, self.covered.start // factor - place), -(-self.covered.stop // factor) - place)
+
 
 def region_spec(
     run: ModelRun,
@@ -130,10 +139,11 @@ def region_spec(
     options: RunOptions,
     call: str = "",
     line: Line | None = None,
+    alone: Extent | None = None,
 ) -> RegionSpec:
     """Gather the settings that all regions of one model run share."""
     bands = {band: info.bands[band] for band in BANDS if band in run.bands}
-    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line)
+    return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line, alone)
 
 
 def whole_axis(axis: int, covered: Span, domain: Extent, groups: Sequence[SceneBand]) -> RegionAxis:
@@ -179,6 +189,8 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBan
         corner = chunk.start - (chunk.start - whole.start) % CELL
         size = ceil_to_cell(chunk.stop - corner)
         read = Span(corner - plan.margin, corner + size + plan.margin)
+    if any(band.factor == 1 for band in groups):  # what decides whether a pixel belongs to an area of fill
+        read = Span(read.start - REACH, read.stop + REACH)
     cuts = []
     for band in groups:
         start, f = band.start[axis], band.factor
@@ -243,11 +255,15 @@ def restore_region(
     rows, cols = axes
     cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
     places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
+    arrays = {band: numba_ready(image) for band, image in images}
+    alone = spec.alone is not None and all(
+        len(axis.covered) > len(span) - 2 * CELL for axis, span in zip(axes, spec.alone, strict=True)
+    )
+    undeclared.mask(arrays, places, spec.bands, index, alone=alone)
     pixels = {
-        band: BandPixels(
-            numba_ready(image), places[band], spec.bands[band].factor, spec.bands[band].at(index), spec.bands[band].mtf
-        )
-        for band, image in images
+        band: BandPixels(array, places[band], own.factor, own.at(index), own.mtf)
+        for band, array in arrays.items()
+        for own in [spec.bands[band]]
     }
     for band, own in pixels.items():
         undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)

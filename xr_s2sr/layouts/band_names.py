@@ -11,6 +11,7 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve, uncertainty_of
 from xr_s2sr.errors import BandError
+from xr_s2sr.scene.by_band import of_one, of_some
 from xr_s2sr.scene.grid import read_axis
 from xr_s2sr.scene.result_grid import GRID_ATTRS
 
@@ -97,7 +98,8 @@ def split(da: xr.DataArray, dim: Hashable, labels: list[str]) -> xr.Dataset:
         one = da.isel({dim: k})
         provenance = {key: one.coords[key].item() for key in one.coords if str(key).startswith("s2sr_")}
         one = one.drop_vars([key for key in one.coords if dim in da.coords[key].dims]).rename(label)
-        attrs = {key: value for key, value in da.attrs.items() if key != "long_name"}
+        attrs = {key: value for key, value in of_one(da.attrs, k, len(labels)).items() if key != "long_name"}
+        one.encoding = of_one(da.encoding, k, len(labels))
         one.attrs = {**attrs, **{key: value for key, value in provenance.items() if provenance.get("s2sr_model")}}
         variables[label] = one
     return xr.Dataset(variables, attrs=da.attrs)
@@ -125,6 +127,10 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     if isinstance(names, tuple | list) and len(names) == len(labels):
         listed = [*(names[k] for k in kept), *(uncertainty_of(names[k]) for k in errors)]
         out = out.assign_attrs(long_name=type(names)(listed))
+    out.attrs, out.encoding = (of_some(told, kept, errors, len(labels)) for told in (out.attrs, da.encoding))
+    fills = [band.encoding["_FillValue"] for band in bands if "_FillValue" in band.encoding]
+    if fills and np.isnan(da.encoding.get("_FillValue", np.nan)):  # what was 0 is NaN now
+        out.encoding["_FillValue"] = fills[0]
     if errors:
         out = out.assign_coords(_told_apart(out, dim, len(kept)))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))

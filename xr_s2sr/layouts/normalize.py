@@ -20,6 +20,7 @@ from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, 
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.datatree import plain_dims, read_tree
 from xr_s2sr.layouts.replicated import native_grids
+from xr_s2sr.scene.by_band import told_apart
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 
 #: A scene as users hold it.
@@ -108,7 +109,7 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
                 inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes, True
             )
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
-    named = ds.rename(new)
+    named = told_apart(ds.rename(new))
     upright, turned = _upright(named)
     decimated = native_grids(upright)
 

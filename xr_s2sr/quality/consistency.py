@@ -101,7 +101,7 @@ def consistency(
     unused = [name for band, name in info.variables.items() if BANDS[band].gsd > 10 and band not in restored]
     info = scene_info(ds.drop_vars(unused), units, offset, info)
     info.check()
-    check_pixels(ds, info, list(restored))
+    ds = check_pixels(ds, info, list(restored))
     rows = []
     for key, name in restored.items():
         band = info.bands[key]

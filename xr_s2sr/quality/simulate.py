@@ -118,7 +118,7 @@ def simulate(
     """
     info.check()
     info.check_one_offset()
-    check_pixels(ds, info, list(info.bands))
+    ds = check_pixels(ds, info, list(info.bands))
     covered = whole_pixels(info, coarsest or max(info.bands.values(), key=lambda band: band.factor), factor)
     rule = protocol if satellite is None else f"{protocol} ({satellite})"
     variables: dict[Hashable, xr.DataArray] = {}

@@ -33,7 +33,11 @@ def restored_variable(
         Attributes that say what restored the band.
     """
     gsd = BANDS[band].gsd * degraded_by(ds[info.fine.name])
-    return target.variable(ds[info.variables[band]], data, {"s2sr_native_gsd": gsd, **provenance})
+    out = target.variable(ds[info.variables[band]], data, {"s2sr_native_gsd": gsd, **provenance})
+    fill = info.bands[band].radiometry.assumed_fill
+    if fill is not None:  # else NaN could not be written
+        out.encoding["_FillValue"] = fill
+    return out
 
 
 def dataset(

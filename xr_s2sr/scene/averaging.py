@@ -12,9 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.scene.band import SceneBand
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled
-from xr_s2sr.scene.plausibility import Undeclared
 from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.scene.validity import Validity, classify
 

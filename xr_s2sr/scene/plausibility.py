@@ -1,23 +1,24 @@
-"""Check pixels against metadata: a median that no surface has means that the unit is not the one assumed.
+"""Check pixels against metadata: values that no surface has mean that the unit is not the one assumed.
 
-Single values that no surface has are fill values that nothing declares: taken as nodata, with a warning.
+Of whole scenes, both a median that is too bright and one that is too dark are refused. A part of a scene may well be
+all shadow, lake or fill, so of a part only what is too bright is refused, or what is plainly in another unit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.errors import LazyError, Line, RadiometryError, warn
+from xr_s2sr.errors import LazyError, RadiometryError
+from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.offsets import BASELINE_OFFSET
 from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units
-from xr_s2sr.scene.validity import LARGEST, possible, valid
+from xr_s2sr.scene.sampling import Sample, sample, samples
 
 if TYPE_CHECKING:
     from xr_s2sr.scene.band import SceneBand
@@ -26,59 +27,72 @@ if TYPE_CHECKING:
 #: No surface is this bright, and none so dark: atmospheric correction may go a little below 0, not its median so far.
 BRIGHTEST, DARKEST = 5.0, -0.03
 
-#: So many impossible values may be fill values; more are a unit that is not what was thought.
-FILL_VALUES = 3
+#: In hardly any scene is the brightest band as faint as this: the blue of dark lakes.
+FAINTEST = 0.01
+
+#: Median of the brightest band, of a unit that is likely.
+LIKELY = 0.02, 2.5
 
 
-def check_variable(da: xr.DataArray, native: SceneBand) -> None:
-    """Refuse pixels whose median contradicts the metadata, on any date.
-
-    Of pixels that are still in a file, the middle of the image is looked at; dask arrays are not.
+def check_scene(ds: xr.Dataset, bands: Iterable[SceneBand]) -> None:
+    """Refuse bands in memory whose pixels contradict the metadata, on any date.
 
     Raises
     ------
     RadiometryError
         With both facts: the median, and what the metadata would make of it.
     """
-    if da.chunks is not None:
-        return
-    if not da.variable._in_memory:  # xarray has no public name for it
-        da = da.isel({dim: _middle(da.sizes[dim]) for dim in da.dims[-2:]})
-    data = da.data
-    if not isinstance(data, np.ndarray) or data.size == 0:
-        return
-    # a few thousand pixels spread over the image tell a median well enough
-    rows, cols = (slice(None, None, max(1, n // 64)) for n in data.shape[-2:])
-    for index in np.ndindex(*data.shape[:-2]):
-        coords = {dim: da[dim].values[i] for dim, i in zip(da.dims, index, strict=False) if dim in da.coords}
-        date = ", ".join(f"{dim}={str(value)[:10]}" for dim, value in coords.items()) or f"index {index}"
-        check(data[(*index, rows, cols)], native.at(index), str(da.name), f" at {date}" if index else "")
-
-
-def _middle(size: int) -> slice:
-    return slice(max(0, size // 2 - 32), size // 2 + 32)
+    judge([one for band in bands for one in samples(ds[band.name], band)])
 
 
 def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
     """Refuse pixels of one date whose median cannot be a reflectance."""
-    sample = _without_fill(pixels, radiometry)
-    if sample.size == 0:
-        return
-    median = float(np.median(sample.astype(np.float64)))
-    reflectance = median * radiometry.scale + radiometry.offset
+    judge([sample(pixels, radiometry, name, when)])
+
+
+def judge(taken: Iterable[Sample], *, part: bool = False) -> list[RadiometryError]:
+    """Refuse samples of one scene whose values cannot be what the metadata say.
+
+    Parameters
+    ----------
+    taken : iterable of Sample
+    part : bool
+        True for a part of the scene, which may be dark.
+
+    Returns
+    -------
+    list of RadiometryError
+        What is too dark in a part of the scene; of a whole one, it is raised.
+
+    Raises
+    ------
+    RadiometryError
+        With both facts: the median, and what the metadata would make of it.
+    """
+    taken = [one for one in taken if one.pixels.size]
+    dark = []
+    for one in taken:
+        problem = _other_unit(one, taken) or _contradiction(one)
+        if problem is None:
+            continue
+        if not part or one.too_small or one.reflectance > BRIGHTEST:
+            raise problem
+        dark.append(problem)
+    return dark
+
+
+def _contradiction(one: Sample) -> RadiometryError | None:
+    """Return the error for a median that no surface has."""
+    radiometry, reflectance = one.radiometry, one.reflectance
     if DARKEST <= reflectance <= BRIGHTEST:
-        return
-    fact = (
-        f"{name!r} has a median of {median:g}{when}, which would be a reflectance of {reflectance:.4g} "
-        f"({radiometry.source})"
-    )
+        return None
     if reflectance < DARKEST:
-        raise RadiometryError(f"{fact}; expected {DARKEST:g} or more. {_brighter(reflectance, radiometry)}")
-    likely: Units = "percent" if median < 100 and radiometry.scale == 1.0 else "dn"
+        return RadiometryError(f"{one.fact}; expected {DARKEST:g} or more. {_brighter(reflectance, radiometry)}")
+    likely: Units = "percent" if one.median < 100 and radiometry.scale == 1.0 else "dn"
     fix = f"Say what the values are: upsample(units={likely!r})"
     if radiometry.scale == UNITS[likely]:
-        fix = f'Bring the values to DN, or correct the offset: ds["{name}"] = ..., upsample(offset=0)'
-    raise RadiometryError(f"{fact}; expected at most {BRIGHTEST:g}. {fix}")
+        fix = f'Bring the values to DN, or correct the offset: ds["{one.name}"] = ..., upsample(offset=0)'
+    return RadiometryError(f"{one.fact}; expected at most {BRIGHTEST:g}. {fix}")
 
 
 def _brighter(reflectance: float, radiometry: Radiometry) -> str:
@@ -94,96 +108,47 @@ def _brighter(reflectance: float, radiometry: Radiometry) -> str:
     return f"The offset seems to have been taken off {'already' if already else 'twice'}: upsample(offset={shift:g})"
 
 
-def _without_fill(pixels: np.ndarray, radiometry: Radiometry) -> np.ndarray:
-    """Return the pixels that are there, without fill values that nothing declares."""
-    numbers = pixels[valid(pixels, radiometry.validity._replace(low=-LARGEST, high=LARGEST))]
-    strange = ~valid(numbers, radiometry.validity)
-    if len(np.unique(numbers[strange])) > FILL_VALUES:
-        return numbers
-    rest = numbers[~strange]
-    # an image of nothing but one value may be constant, in another unit
-    constant = rest.size == 0 and valid(numbers, possible(UNITS["dn"], 0.0)).any()
-    return numbers if constant else rest
+def _other_unit(one: Sample, taken: Iterable[Sample]) -> RadiometryError | None:
+    """Return the error for values that make no sense in the unit that the metadata name, and would in a larger one.
 
-
-@dataclass
-class Fill:
-    """Undeclared fill values of one variable.
-
-    Attributes
-    ----------
-    count : int
-        Of pixels.
-    smallest, largest : float
-    radiometry : Radiometry
+    Arithmetic keeps attributes: DN that were divided by 10000 still say that they are to be multiplied by 0.0001.
     """
-
-    count: int
-    smallest: float
-    largest: float
-    radiometry: Radiometry
-
-    def __add__(self, other: Fill) -> Fill:
-        smallest, largest = min(self.smallest, other.smallest), max(self.largest, other.largest)
-        return Fill(self.count + other.count, smallest, largest, self.radiometry)
-
-    @property
-    def values(self) -> str:
-        """The one value, or the smallest and the largest."""
-        low, high = _shown(self.smallest), _shown(self.largest)
-        return low if low == high else f"{low} to {high}"
-
-    def fix(self, name: str) -> str:
-        """Return the line that declares them."""
-        if self.smallest == self.largest:
-            return f'ds["{name}"].attrs["_FillValue"] = {self.values}'
-        blank, (_, low, high, _) = self.radiometry.blank, self.radiometry.validity
-        below = [f'(ds["{name}"] > {low:g})'] if self.smallest < low else []
-        above = [f'(ds["{name}"] < {high:g})'] if self.largest > high else []
-        other = "" if np.isnan(blank) else f", {blank:g}"
-        return f'ds["{name}"] = ds["{name}"].where({" & ".join(below + above)}{other})'
+    radiometry, small = one.radiometry, one.too_small
+    named = next((units for units in UNITS if math.isclose(UNITS[units], radiometry.scale)), None)
+    alike = [other for other in taken if other.radiometry.scale == radiometry.scale and other.too_small == small]
+    brightest = max(abs(other.median) for other in alike)
+    # whole numbers are DN, and who says what the values are may say that they are dark
+    sure = named is None or (named == "dn" and not one.broken) or radiometry.source.startswith("units=")
+    if not small and (sure or brightest * radiometry.scale > FAINTEST):
+        return None
+    bands = ", ".join(dict.fromkeys(repr(other.name) for other in alike))
+    fact = f"{one.fact}; expected {FAINTEST:g} or more in the brightest of {bands}"
+    for units, scale in UNITS.items():
+        if scale < 10 * radiometry.scale or not LIKELY[0] <= brightest * scale <= LIKELY[1]:
+            continue
+        darkest = min(float(np.quantile(other.pixels, 0.01)) for other in alike) * scale
+        left = radiometry.offset if darkest + radiometry.offset >= DARKEST else 0.0
+        done = ", but their offset not taken off (if it was, leave offset= out)" if left else ""
+        dark = f"If they are as dark as that: {_told(named, radiometry.offset, radiometry.scale)}. Else "
+        scaled = f"he values seem to have been scaled already{done}: {_told(units, left, scale)}"
+        return RadiometryError(f"{fact}. {'T' if small else f'{dark}t'}{scaled}")
+    if named == "reflectance" and LIKELY[0] <= brightest * 1e4 <= LIKELY[1]:
+        return RadiometryError(f"{fact}. The values seem to have been scaled twice: ds = ds * 10000")
+    return None
 
 
-def _shown(value: float) -> str:
-    """Format a number as float32 knows it: -9999.9 and not -9999.900390625."""
-    return str(np.float32(value) if abs(value) <= LARGEST else value).removesuffix(".0")
+def _told(units: Units | None, offset: float, scale: float) -> str:
+    """Return the call that says what the values are; `offset` is a reflectance."""
+    return f"upsample(units={units!r}" + (f", offset={offset / scale:g})" if offset else ")")
 
 
-@dataclass
-class Undeclared:
-    """Fill values that nothing declares, by variable: gathered over bands and dates, reported in one warning."""
-
-    fills: dict[str, Fill] = field(default_factory=dict)
-    _seen: set[Any] = field(default_factory=set)
-
-    def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
-        """Count those of one image, of shape (y, x); a second time does not count."""
-        from xr_s2sr.scene import pixel_codes  # brings numba
-
-        if (name, index) in self._seen:
-            return
-        self._seen.add((name, index))
-        count, smallest, largest = pixel_codes.impossible(image, radiometry.validity)
-        if count:
-            fill = Fill(count, smallest, largest, radiometry)
-            self.fills[name] = self.fills[name] + fill if name in self.fills else fill
-
-    def warn(self, where: str = "", at: Line | None = None) -> None:
-        """Name values, pixels and the line that declares them, if there are any."""
-        if not self.fills:
-            return
-        listed = ", ".join(f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.fills.items())
-        name, fill = next(iter(self.fills.items()))
-        more = ", and so for the others" if len(self.fills) > 1 else ""
-        warn(
-            f"taken as nodata, since no surface has such a reflectance{where}: {listed}. Declare it{more}: "
-            f"{fill.fix(name)}",
-            at,
-        )
-
-
-def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> None:
+def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> xr.Dataset:
     """Refuse what cannot be computed in memory, and pixels that contradict their unit; warn of undeclared nodata.
+
+    Returns
+    -------
+    Dataset
+        The same, with nodata in areas that one value fills in all bands at once.
 
     Raises
     ------
@@ -192,35 +157,29 @@ def check_pixels(ds: xr.Dataset, info: SceneInfo, needed: Iterable[str]) -> None
     RadiometryError
         If the median of a band contradicts its metadata.
     """
-    undeclared = Undeclared()
-    for band in needed:
-        native = info.bands[band]
+    bands = {band: info.bands[band] for band in needed}
+    for native in bands.values():
         if ds[native.name].chunks is not None:
             raise LazyError(
                 f"{native.name!r} is a dask array; this method computes in memory. Take a part of the scene and load "
                 "it: ds = ds.isel(...).load()"
             )
-        check_variable(ds[native.name], native)
-        pixels = numba_ready(ds[native.name].values)
-        for index in np.ndindex(pixels.shape[:-2]):
-            undeclared.look(pixels[index], native.at(index), native.name, index)
+    check_scene(ds, bands.values())
+    corner = max(bands.values(), key=lambda native: native.factor).start
+    starts = {
+        band: ((own.start[0] - corner[0]) // own.factor, (own.start[1] - corner[1]) // own.factor)
+        for band, own in bands.items()
+    }
+    undeclared = Undeclared()
+    pixels = {band: numba_ready(ds[native.name].values) for band, native in bands.items()}
+    masked: dict[str, np.ndarray] = {}
+    lead = ds[info.fine.name].shape[:-2]
+    for index in np.ndindex(lead):
+        images = {band: values[index] for band, values in pixels.items()}
+        for band in undeclared.mask(images, starts, bands, index, alone=math.prod(lead) == 1):
+            masked.setdefault(band, pixels[band].copy())[index] = images[band]
+        for band, native in bands.items():
+            undeclared.look(images[band], native.at(index), native.name, index)
     undeclared.warn()
-
-
-#: Variables that tasks have warned of in this process, by call of upsample().
-_warned: set[tuple[str, str]] = set()
-_lock = Lock()
-
-
-def warn_once(undeclared: Undeclared, call: str, at: Line | None) -> None:
-    """Warn from a task, at the line of the call: of each variable once in this process, whatever other tasks find."""
-    with _lock:
-        undeclared.fills = {name: fill for name, fill in undeclared.fills.items() if (call, name) not in _warned}
-        _warned.update((call, name) for name in undeclared.fills)
-    undeclared.warn(", here and in other chunks", at)
-
-
-def forget(call: str) -> None:
-    """Let the tasks of a call warn, though there was one like it."""
-    with _lock:
-        _warned.difference_update([key for key in _warned if key[0] == call])
+    whole = ((ds[bands[band].name], values) for band, values in masked.items())
+    return ds.assign({da.name: da.copy(data=values.astype(da.dtype)) for da, values in whole})

@@ -21,6 +21,9 @@ UNITS: dict[Units, float] = {"dn": 1e-4, "reflectance": 1.0, "percent": 1e-2}
 #: DN that marks a saturated pixel in Sentinel-2 products (Special_Values in the product metadata).
 SATURATED_DN = 65535
 
+#: Source of the nodata value of floats that were read from integers whose file names none.
+ASSUMED_ZERO = "nodata is NaN, and what was 0 assumed"
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -108,13 +111,19 @@ class Radiometry:
         return self.scale == UNITS["dn"] and self.source.startswith("assumed")
 
     @property
+    def assumed_fill(self) -> int | None:
+        """The integer that is nodata of floats that were read from integers, where their file names none."""
+        return 0 if not self.integer and self.source.endswith(ASSUMED_ZERO) else None
+
+    @property
     def blank(self) -> float:
         """The value of an invalid pixel of the result.
 
         Floats whose attributes still name 0 as nodata (``ds.where(...)`` of a product) get NaN: as a reflectance, 0
-        would pass for a dark pixel.
+        would pass for a dark pixel. So do those that were read from integers whose file names no nodata value.
         """
-        return math.nan if not self.integer and self.nodata == 0 else self.nodata
+        unsaid = self.nodata == 0 or self.assumed_fill is not None
+        return math.nan if not self.integer and unsaid else self.nodata
 
     def bounds(self) -> tuple[float, float]:
         """Return the smallest and largest value of a valid pixel, marks excluded; infinite for plain floats."""
@@ -217,23 +226,29 @@ def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
     return np.dtype(encoding["dtype"]), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
 
 
+def _filled(da: xr.DataArray) -> float:
+    """Return the integer that xarray decoded to NaN; where it knew none, that is 0, which it decoded to a number."""
+    fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
+    return 0.0 if fill is None or math.isnan(float(fill)) else float(fill)
+
+
 def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
     if da.dtype.kind != "f":
         return Storage(da.dtype, 1.0, 0.0, nodata)
     decoded = _decoding(da)
     if decoded is None or not decoded[1] > 0:
         return None
-    fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
-    return Storage(*decoded, math.nan if fill is None else float(fill))
+    return Storage(*decoded, _filled(da))
 
 
 def _number(da: xr.DataArray, key: str, default: float) -> float:
     value = da.attrs.get(key, default)
     try:
-        return float(np.asarray(value).reshape(-1)[0])
-    except (TypeError, ValueError, IndexError):
+        [number] = {*np.asarray(value).reshape(-1).astype(float).tolist()}
+        return float(number)
+    except (TypeError, ValueError):
         raise RadiometryError(
-            f"{da.name!r} has {key}={value!r} in its attrs; expected a number. Correct it, or say what the values "
+            f"{da.name!r} has {key}={value!r} in its attrs; expected one number. Correct it, or say what the values "
             'are: upsample(units="dn")'
         ) from None
 
@@ -271,6 +286,10 @@ def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
         if da.attrs.get(key) is not None:
             return _number(da, key, math.nan), f"nodata from attrs {key}"
     if da.dtype.kind == "f":
+        decoded = _decoding(da)
+        fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
+        if decoded is not None and (fill is None or math.isnan(float(fill))):
+            return decoded[2], ASSUMED_ZERO
         return math.nan, "nodata is NaN"
     for key in ("_FillValue", "missing_value"):
         if da.encoding.get(key) is not None:

@@ -119,7 +119,7 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
     if missing:
         raise BandError(f"missing {', '.join(missing)}; training needs all 10 m and 20 m bands. Load them too")
     info.check()
-    check_pixels(ds, info, bands)
+    ds = check_pixels(ds, info, bands)
     if ds[info.fine.name].ndim != 2:
         raise InputError(f"{info.fine.name!r} has dims {ds[info.fine.name].dims}; select one date: ds.isel(time=0)")
     rows, cols = common_extent(info, bands)
