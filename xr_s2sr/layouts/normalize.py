@@ -176,10 +176,15 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
         out, given = result[name], scene[name]
         blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
         gone = masked_before(given, out, validity_in_any_unit(given))
-        result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
+        result[name] = out.copy(deep=False, data=_blanked(out.data, gone, blank))
         error = uncertainty_of(name)
         if error in result:
             own = result[error]
             blank = np.asarray(resolve_radiometry(own).blank).astype(own.dtype)
-            result[error] = own.copy(deep=False, data=np.where(gone, blank, own.data))
+            result[error] = own.copy(deep=False, data=_blanked(own.data, gone, blank))
     return result
+
+
+def _blanked(pixels: Any, gone: Any, blank: Any) -> Any:
+    """Return pixels with a value where they are gone; of their dtype, whose byte order ``np.where`` would not keep."""
+    return np.where(gone, blank, pixels).astype(pixels.dtype, copy=False)
