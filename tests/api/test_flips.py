@@ -148,9 +148,7 @@ def test_messages_count_rows_as_the_user_does() -> None:
 def test_a_real_shift_is_proved_by_the_line(dims: tuple[str, ...], sign: int) -> None:
     ds = native((60, 60), bands=("B02", "B03", "B04", "B08", "B05"))
     moved = flipped(ds.assign_coords(y_20m=ds.y_20m + sign * 10, x_20m=ds.x_20m - 10), dims)
-    with pytest.raises(
-        GridError, match="If the shift is real, leave out the row beyond it: ds = ds.drop_sel"
-    ) as caught:
+    with pytest.raises(GridError, match=r"If the shift is real, leave out the row .*: ds = ds\.drop_sel") as caught:
         moved.s2sr.upsample(model="bicubic")
     line = str(caught.value).rpartition("leave out the row beyond it: ds = ")[2].partition(" (and")[0]
     with pytest.warns(S2SRWarning, match="of 59 x 60 pixels"):

@@ -10,7 +10,7 @@ import xarray as xr
 from holders import in_the_south
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import DIMS, LEFT, SIXTY, TOP, native
+from scenes import DIMS, LEFT, TOP, native
 
 from xr_s2sr.errors import GridError, S2SRWarning
 from xr_s2sr.scene.grid import Axis, Grid

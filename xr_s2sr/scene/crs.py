@@ -93,10 +93,11 @@ def georeference(ds: xr.Dataset, transform: Affine) -> xr.Dataset:
 
 def mirror_transform(ds: xr.Dataset, rows: bool, cols: bool, shape: tuple[int, int]) -> xr.Dataset:
     """Adapt the GeoTransform of :func:`georeference` to rows, columns or both in reverse order."""
-    flip = Affine(-1 if cols else 1, 0, shape[1] * cols, 0, -1 if rows else 1, shape[0] * rows)
     for name in sorted(_grid_mappings(ds))[:1]:  # all have the same
-        own = Affine.from_gdal(*map(float, ds[name].attrs["GeoTransform"].split()))
-        ds = georeference(ds, own * flip)
+        left, dx, _, top, _, dy = map(float, ds[name].attrs["GeoTransform"].split())
+        x = (-dx, left + dx * shape[1]) if cols else (dx, left)
+        y = (-dy, top + dy * shape[0]) if rows else (dy, top)
+        ds = georeference(ds, Affine(x[0], 0.0, x[1], 0.0, y[0], y[1]))
     return ds
 
 
