@@ -32,6 +32,26 @@ def test_nesting_at_any_whole_pixel(factor: int, row: int, col: int, up: bool) -
     assert nest(fine, coarse, factor, ("B02", "B05")) == (row, col)
 
 
+@pytest.mark.parametrize("jitter", [-2e-5, 2e-5])
+@pytest.mark.parametrize("start", [-3, 0, 1, 7])
+@pytest.mark.parametrize("factor", [2, 6])
+def test_jitter_moves_nothing(factor: int, start: int, jitter: float) -> None:
+    """Coordinates a little before or beyond the whole pixel, in metres: never the pixel before it."""
+    coarse = grid(10 * factor, 10 * start + jitter, 10 * start + jitter)
+    assert nest(grid(10, 0, 0), coarse, factor, ("B02", "B05")) == (start, start)
+
+
+@pytest.mark.parametrize("resolution", [10, 20])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_scene_whose_coordinates_jitter(seed: int, resolution: int) -> None:
+    ds, rng = native(), np.random.default_rng(seed)
+    jittered = ds.assign_coords({dim: ds[dim] + rng.uniform(-2e-5, 2e-5, ds.sizes[dim]) for dim in ds.dims})
+    sr, expected = (d.s2sr.upsample(model="bicubic", resolution=resolution) for d in (jittered, ds))
+    assert dict(sr.sizes) == dict(expected.sizes)
+    for band in expected.data_vars:
+        np.testing.assert_array_equal(sr[band], expected[band])
+
+
 @given(st.sampled_from([2, 6]), st.integers(-9, 9), st.floats(0.1, 0.9) | st.just(0.5), st.booleans())
 def test_misaligned(factor: int, start: int, off: float, along_y: bool) -> None:
     there = 10 * (start + off)
