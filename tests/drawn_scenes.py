@@ -123,6 +123,8 @@ def scenes(draw: st.DrawFn) -> Drawn:
         held = {band: by_gsd[GSD[band]] for band in TWELVE}
     else:
         held = {band: draw(st.sampled_from(sorted(ENCODINGS))) for band in TWELVE}
+    byte_order = {gsd: draw(st.sampled_from("=<>")) for gsd in (10, 20, 60)}
+    jitter = draw(st.sampled_from([0.0, 1e-5]))
     missing = draw(st.sets(st.sampled_from([band for band in TWELVE if band not in FINE]), max_size=5))
     polygons = draw(st.integers(0, 2)) if replicated else 0
     trims = {gsd: [draw(st.integers(0, most)) for _ in range(4)] for gsd, most in ((10, 9), (20, 4), (60, 1))}
@@ -178,8 +180,9 @@ def scenes(draw: st.DrawFn) -> Drawn:
         rows, cols = (n * 10 // own for n in shape)
         window = slice(top, rows - bottom), slice(near, cols - far)
         windows[own] = window
-        coords[DIMS[own][0]] = centres(own, rows, TOP, -1)[window[0]][flips[1]]
-        coords[DIMS[own][1]] = centres(own, cols, LEFT, 1)[window[1]][flips[2]]
+        places = centres(own, rows, TOP, -1), centres(own, cols, LEFT, 1)
+        for dim, at, cut, flip in zip(DIMS[own], places, window, flips[1:], strict=True):
+            coords[dim] = (at + rng.uniform(-jitter, jitter, at.size))[cut][flip]
     if dates:
         coords["time"] = np.arange(dates)
     datasets = []
@@ -192,16 +195,17 @@ def scenes(draw: st.DrawFn) -> Drawn:
             if not dates and order.index("x") < order.index("y"):
                 values = values.T
             covers[band] = tuple((s.start * own // 10, s.stop * own // 10) for s in windows[own])
-            variables[band] = xr.Variable(
-                [dims[own][key] for key in axes],
-                np.ascontiguousarray(values),
-                dict(encodings[band].attrs),
-                dict(encodings[band].encoding),
-            )
+            swapped = byte_order[GSD[band]]
+            values = np.ascontiguousarray(values, values.dtype.newbyteorder(swapped))
+            encoding = dict(encodings[band].encoding)
+            if "dtype" in encoding:
+                encoding["dtype"] = np.dtype(encoding["dtype"]).newbyteorder(swapped)
+            attrs = dict(encodings[band].attrs)
+            variables[band] = xr.Variable([dims[own][key] for key in axes], values, attrs, encoding)
         datasets.append(xr.Dataset(variables, coords).rio.write_crs(32632))
     story = (
         f"{shape}, dates {dates}, order {order}, y up {up}, x left {left}, replicated {replicated or None}, {held}, "
-        f"dark {dark}, filled {filled}, "
+        f"dark {dark}, filled {filled}, bytes {byte_order}, jitter {jitter}, "
         f"without {sorted(missing)}, trims {trims}, missing and saturated "
         + str({band: [int((code == kind).sum()) for kind in (1, 2)] for band, code in codes.items() if code.any()})
     )

@@ -1,4 +1,5 @@
-"""Whatever scene a user holds: lazy is eager bit for bit, masks are exact, and what is far from a hole is untouched.
+"""Whatever scene a user holds: lazy is eager bit for bit, so is the scene stored the other way round, masks are exact,
+and what is far from a hole is untouched.
 
 The suite draws 200 scenes; 5000 with ``python -m pytest tests/test_property.py --hypothesis-profile=thorough``.
 """
@@ -103,6 +104,13 @@ def test_any_scene(networks: list[Path], drawn: Drawn, data: st.DataObject) -> N
     for band in bands:
         assert lazy[band].dtype == eager[band].dtype == drawn.ds[band].dtype
         assert lazy[band].encoding == eager[band].encoding
+
+    # stored the other way round, the pixels are the same
+    which = data.draw(st.sampled_from(["", "", "y", "x", "yx"]))
+    over = {dim: slice(None, None, -1) for dim in drawn.ds.dims if str(dim)[0] in which}
+    turned = restored(drawn.ds.isel(over), bands, how) if over else eager
+    for band in bands:
+        np.testing.assert_array_equal(turned[band].isel(over, missing_dims="ignore"), eager[band], err_msg=band)
 
     # all that is covered by all bands that are read, and nothing else
     reads = [band for band in drawn.encodings if GSD[band] <= max(gsds)]

@@ -191,6 +191,21 @@ def test_files_give_back_the_values(
             assert error.attrs["units"] == "DN"
 
 
+@pytest.mark.parametrize("kind", [True, "uint16"])
+@pytest.mark.parametrize("keys", [("scale_factor", "add_offset"), ("scale", "offset")])
+@pytest.mark.parametrize("scale", [1e-4, 2e-4])
+def test_errors_of_dn_with_a_scale_are_reflectance_once_scaled(
+    constant: list[Path], scale: float, keys: tuple[str, str], kind: Any
+) -> None:
+    """As of a SAFE product: the number that is stored, times the scale that its own attributes name."""
+    ds = native((60, 72))
+    for da in ds.data_vars.values():
+        da.attrs |= {**dict(zip(keys, (scale, -0.1), strict=True)), "_FillValue": 0}
+    error = ds.s2sr.upsample("B05", model=constant[0], uncertainty=kind)["B05_uncertainty"]
+    np.testing.assert_allclose(error * error.attrs["scale_factor"], 0.004, rtol=1e-3)
+    assert error.attrs["units"] == "1"
+
+
 def test_a_scaled_band_and_its_error_are_decoded_alike(constant: list[Path], tmp_path: Path) -> None:
     ds = scaled(native((60, 72)))
     ds.s2sr.upsample("B05", model=constant[0], uncertainty=True).to_netcdf(tmp_path / "sr.nc")

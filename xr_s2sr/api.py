@@ -182,7 +182,8 @@ def upsample(
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)
-    warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None)
+    turned = info.grid.y.dim in layout.turned, info.grid.x.dim in layout.turned
+    warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None, turned=turned)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
 
@@ -190,9 +191,9 @@ def upsample(
     averaged_lazily = resolution > 10 and not runs and native[info.fine.name].chunks is not None
     arguments.for_dask(is_lazy or averaged_lazily, chunks, report)
     arrays = (
-        lazy.restore(native, info, runs, covered, options, chunks, target.step)
+        lazy.restore(native, info, runs, covered, options, chunks, target.step, turned)
         if is_lazy
-        else eager.restore(native, info, runs, covered, options, report)
+        else eager.restore(native, info, runs, covered, options, report, turned)
     )
     if resolution > 10:
         outputs = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
@@ -215,7 +216,7 @@ def upsample(
     if is_lazy:
         result = lazy.aligned(result, restored, native)
     elif averaged_lazily and chunks is not None:
-        result = result.chunk(dict.fromkeys(target.reference.dims[-2:], ceil_to_cell(chunks) // target.step))
+        result = lazy.rechunked(result, target.reference.dims[-2:], ceil_to_cell(chunks) // target.step, turned)
     result = layout.restore_form(result)
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
 

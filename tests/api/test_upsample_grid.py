@@ -66,15 +66,10 @@ def test_each_band_with_dims_of_its_own() -> None:
 def test_ascending_rows() -> None:
     down, up = native((60, 66)), native((60, 66), ascending=True)
     assert up.y[0] < up.y[-1]
-    b = up.s2sr.upsample()
+    b, a = up.s2sr.upsample(), down.s2sr.upsample()
     xr.testing.assert_identical(b.y, up.B02.y.assign_coords(spatial_ref=b.spatial_ref))
-    cubic, turned = down.s2sr.upsample(**CUBIC), up.s2sr.upsample(**CUBIC)
-    # the network sees rows as they are stored: the same rows under descending coordinates give the same numbers
-    relabelled = up.assign_coords({dim: down[dim] for dim in ("y", "y_20m", "y_60m")})
-    stored = relabelled.s2sr.upsample()
     for band in TWELVE:
-        np.testing.assert_allclose(turned[band][::-1], cubic[band], atol=1)
-        np.testing.assert_array_equal(b[band].values, stored[band].values)
+        np.testing.assert_array_equal(b[band].values[::-1], a[band].values)
 
 
 slices = st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 7), st.integers(0, 7))

@@ -4,8 +4,8 @@
 
 Everything is a ratio inside this one run, since machines differ and are shared: threads against one thread,
 tiles against tiles, the whole of ``upsample`` (without the adaptive step) against the bare session on windows of the
-same shape and against its own runs of the network, against the best possible tiling (no margin at all); all bands with the
-adaptive step and without it, and all bands with the lean models against the default ones.
+same shape and against its own runs of the network, against the best possible tiling (no margin at all); all bands
+with the adaptive step and without it, and all bands with the lean models against the default ones.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -123,6 +124,33 @@ def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene
         log=lambda line: None,
     )
     assert seen == {"noisy": 24, "clean": 24}  # each sees all, and one of the two results is taken
+
+
+def test_a_patch_with_the_sensors_noise_has_the_teacher_of_noisy_ones() -> None:
+    """The pupil gives 0, the teacher of noisy patches 1, that of clean ones 4: the error tells who taught."""
+
+    def gives(value: float) -> networks.Network:
+        return lambda b10, b20: torch.full((len(b10), 6, 12, 12), value)  # type: ignore[return-value]
+
+    for noisy, expected in (([True, False, False], (1 + 4 + 4) / 3), ([True] * 3, 1.0), ([False] * 3, 4.0)):
+        inputs, truth = [torch.rand(3, 4, 12, 12), torch.rand(3, 6, 6, 6)], torch.rand(3, 6, 12, 12)
+        batch = inputs, truth, torch.ones(3, 6)
+        drawn = SimpleNamespace(
+            batch=lambda *how, batch=batch: batch,
+            sensor=torch.tensor(noisy)[:, None],
+            generator=degradation.seeded(0),
+        )
+        recipe = loop.Recipe(taught=1.0)
+        error = losses.error_of_a_batch(
+            gives(0.0),
+            recipe,
+            drawn,
+            losses.Kind.DEGRADED,
+            (3, 6, 0),
+            [gives(1.0)],
+            gives(4.0),  # type: ignore[arg-type]
+        )
+        assert float(error) == pytest.approx(expected)
 
 
 def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.Scene], tmp_path: Path) -> None:

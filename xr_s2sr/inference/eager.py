@@ -35,6 +35,7 @@ def restore(
     covered: Extent,
     options: RunOptions,
     report: bool | Callable[[int, int], Any] | None,
+    turned: tuple[bool, bool] = (False, False),
 ) -> dict[str, NDArray[Any]]:
     """Restore every region of every run; return arrays (..., y, x) by output, bands in the input's dtypes.
 
@@ -42,12 +43,15 @@ def restore(
     ----------
     report : bool, callable or None
         See :class:`Progress`.
+    turned : (bool, bool)
+        Whether rows and columns will be turned over: they then lie in memory as they will be given back.
     """
     options = replace(options, threads=options.threads or processors())
     lead = ds[info.fine.name].shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
     stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
-    arrays = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
+    y, x = (-1 if over else 1 for over in turned)
+    arrays = {key: np.empty(shape, writable(radiometry.dtype))[..., ::y, ::x] for key, radiometry in stored.items()}
     runners = [region.open_runner(run, options) for run in runs]
     single = math.prod(lead) == 1
     specs = [

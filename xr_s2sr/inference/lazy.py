@@ -48,6 +48,7 @@ def restore(
     options: RunOptions,
     chunks: int | None,
     step: int = 1,
+    turned: tuple[bool, bool] = (False, False),
 ) -> dict[str, da.Array]:
     """Build arrays (..., y, x) by output, bands in the input's dtypes; nothing is computed.
 
@@ -57,10 +58,13 @@ def restore(
         Side of an output chunk; by default about that of the 10 m bands.
     step : int
         Sides of chunks are multiples of it; it divides 6.
+    turned : (bool, bool)
+        Whether rows and columns will be turned over: their smaller chunk, the last one then, is the first here.
     """
     from dask.base import tokenize
 
-    sides = chunk_sides(ds[info.fine.name], covered, chunks, step)
+    sides = chunk_sides(ds[info.fine.name], covered, chunks, step, turned)
+    spans = [chunk_spans(*along) for along in zip(covered, sides, turned, strict=True)]
     arrays: dict[str, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
     fill_values.forget(call)
@@ -74,7 +78,7 @@ def restore(
             groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
         alone = run.domain(info, covered) if math.prod(ds[info.fine.name].shape[:-2]) == 1 else None
         spec = region_spec(able, info, groups.values(), options, call, line, alone)
-        arrays |= _graph(spec, info, inputs, covered, sides, run.outputs)
+        arrays |= _graph(spec, info, inputs, covered, spans, run.outputs)
     return arrays
 
 
@@ -83,7 +87,9 @@ def is_lazy(ds: xr.Dataset, info: SceneInfo, runs: Sequence[ModelRun]) -> bool:
     return any(ds[info.bands[band].name].chunks is not None for run in runs for band in run.bands)
 
 
-def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None, step: int = 1) -> tuple[int, int]:
+def chunk_sides(
+    fine: xr.DataArray, covered: Extent, chunks: int | None, step: int = 1, turned: tuple[bool, bool] = (False, False)
+) -> tuple[int, int]:
     """Choose the rows and columns of a chunk of the result.
 
     Those of the 10 m bands if these are regular, or several of them if they are small. Else, or to come near
@@ -92,6 +98,7 @@ def chunk_sides(fine: xr.DataArray, covered: Extent, chunks: int | None, step: i
     sides = []
     for axis, span in enumerate(covered):
         n, own = len(span), None if fine.chunks is None else fine.chunks[fine.ndim - 2 + axis]
+        own = own[::-1] if own and turned[axis] else own
         side = 0
         if own is not None and chunks is None and max(own) <= LARGEST and {*own[:-1]} <= {max(own)}:
             side = max(own) if max(own) >= SMALLEST else max(own) * (CHUNK // max(own))
@@ -114,7 +121,7 @@ def one_date(band: xr.DataArray) -> da.Array:
 def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset) -> xr.Dataset:
     """Give the result one chunking: dask-backed variables that are passed through get that of the restored bands."""
     model = next(iter(restored.values()))
-    sizes = {dim: max(own) for dim, own in zip(model.dims, model.chunks or (), strict=True)}
+    sizes = dict(zip(model.dims, model.chunks or (), strict=True))
     for name, variable in sr.data_vars.items():
         if variable.chunks is None:
             continue
@@ -122,6 +129,12 @@ def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset
         if name not in ds or sr[name].chunks != ds[name].chunks:  # those of a file would contradict
             sr[name].encoding = {k: v for k, v in variable.encoding.items() if k not in STORED}
     return sr
+
+
+def rechunked(sr: xr.Dataset, dims: Sequence[Hashable], side: int, turned: tuple[bool, bool]) -> xr.Dataset:
+    """Give a result that no model has made chunks of one side."""
+    spans = (chunk_spans(Span(0, sr.sizes[dim]), side, over) for dim, over in zip(dims, turned, strict=True))
+    return sr.chunk(dict(zip(dims, (tuple(map(len, own)) for own in spans), strict=True)))
 
 
 #: Parts of an encoding that say how a variable was cut up in its file.
@@ -133,7 +146,7 @@ def _graph(
     info: SceneInfo,
     inputs: Mapping[str, da.Array],
     covered: Extent,
-    sides: tuple[int, int],
+    chunks: Sequence[Sequence[Span]],
     outputs: Sequence[str],
 ) -> dict[str, da.Array]:
     """Build the layers of one model run, and an array for each output that is wanted."""
@@ -145,7 +158,6 @@ def _graph(
     domain = run.domain(info, covered)
     groups = [spec.bands[bands[0]] for bands in spec.groups]
     whole = spec.plan((len(domain[0]), len(domain[1])))
-    chunks = [_spans(span, side) for span, side in zip(covered, sides, strict=True)]
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
@@ -154,7 +166,9 @@ def _graph(
     wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
     model = run.model.card.name, origin
     meaning = [(band.start, band.factor, repr(band.radiometry), band.dates, band.mtf) for band in spec.bands.values()]
-    token = tokenize([a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), sides)
+    token = tokenize(
+        [a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), str(chunks)
+    )
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
 
     cuts: Layer = {}
@@ -197,10 +211,11 @@ def _graph(
     return arrays
 
 
-def _spans(covered: Span, side: int) -> list[Span]:
-    """Return the output chunks along an axis, on the 10 m grid."""
-    starts = range(covered.start, covered.stop, side)
-    return [Span(start, min(start + side, covered.stop)) for start in starts]
+def chunk_spans(covered: Span, side: int, turned: bool = False) -> list[Span]:
+    """Return the chunks of a result along an axis; the last may be smaller, the first if it will be turned over."""
+    if turned:
+        return [Span(max(stop - side, covered.start), stop) for stop in range(covered.stop, covered.start, -side)][::-1]
+    return [Span(start, min(start + side, covered.stop)) for start in range(covered.start, covered.stop, side)]
 
 
 def _bounds(sizes: Sequence[int]) -> list[Span]:

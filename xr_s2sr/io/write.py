@@ -20,6 +20,7 @@ from xr_s2sr.bands import UNCERTAINTY
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
+from xr_s2sr.io.derived import warn_of_kept_attributes
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
 from xr_s2sr.layouts.normalize import Scene
@@ -93,6 +94,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
 
     if not isinstance(ds, xr.Dataset):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
+    warn_of_kept_attributes(ds)
     path = Path(path)
     one = path.suffix.lower() in (".tif", ".tiff")
     stacks = (

@@ -114,7 +114,7 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
     errors = [k for k in kept if uncertainty_of(labels[k]) in result]
     bands = [*(result[labels[k]] for k in kept), *(result[uncertainty_of(labels[k])] for k in errors)]
     data: xr.Variable = xr.Variable.concat([band.variable for band in bands], dim)  # type: ignore[no-untyped-call]
-    data = data.transpose(*da.dims)
+    data = data.transpose(*da.dims).astype(da.dtype, copy=False)  # concat would not keep a foreign byte order
     coarser = [key for key in da.dims if key != dim and data.sizes[key] != da.sizes[key]]
     out = da.isel({dim: [*kept, *errors], **{key: slice(0, data.sizes[key]) for key in coarser}})
     out = out.copy(deep=False, data=data.data)

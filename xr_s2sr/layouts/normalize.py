@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from xr_s2sr.errors import ArgumentTypeError, warn
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.datatree import plain_dims, read_tree
+from xr_s2sr.layouts.orientation import north_up, turned_back
 from xr_s2sr.layouts.replicated import native_grids
 from xr_s2sr.scene.by_band import told_apart
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
@@ -32,24 +33,28 @@ _COLS = re.compile(r"(x|lon|longitude|easting)(_.*)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class NativeForm:
-    """A scene in native form: one variable a band, each resolution on dims of its own.
+    """A scene in native form: one variable a band, each resolution on dims of its own, north up.
 
     Attributes
     ----------
     ds : Dataset
-        One variable a band, rows and columns last, each resolution on dims of its own.
+        One variable a band, rows and columns last, each resolution on dims of its own; rows run from north to south,
+        columns from west to east.
     restore_form : callable
         Brings a result on the 10 m grid into the form of the scene.
     notes : tuple of str
         What was recognised.
     stacked : bool
         True if the scene holds its bands in one array, and so in one dtype.
+    turned : frozenset of hashable
+        Dims of `ds` along which the scene itself runs the other way.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
     notes: tuple[str, ...] = ()
     stacked: bool = False
+    turned: frozenset[Hashable] = frozenset()
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -67,7 +72,8 @@ def to_native(scene: Any) -> NativeForm:
     if isinstance(scene, xr.DataTree):
         ds, notes = read_tree(scene)
         inner = from_dataset(ds)
-        return NativeForm(inner.ds, lambda result: plain_dims(inner.restore_form(result)), (*notes, *inner.notes))
+        back = inner.restore_form
+        return replace(inner, restore_form=lambda result: plain_dims(back(result)), notes=(*notes, *inner.notes))
     if isinstance(scene, xr.DataArray):
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
@@ -91,9 +97,11 @@ def from_array(da: xr.DataArray) -> NativeForm:
     """Bring bands stacked along a dimension (stackstac, cubo, a GeoTIFF) to native form."""
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
-    note = f"a DataArray: bands along {dim!r}"
-    return NativeForm(
-        inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes), True
+    return replace(
+        inner,
+        restore_form=lambda result: stack(inner.restore_form(result), da, dim, labels),
+        notes=(f"a DataArray: bands along {dim!r}", *inner.notes),
+        stacked=True,
     )
 
 
@@ -105,23 +113,29 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
-            return NativeForm(
-                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes, True
-            )
+            back = partial(_put_back, ds, name, inner.restore_form)
+            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=back)
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
     named = told_apart(ds.rename(new))
-    upright, turned = _upright(named)
+    last, transposed = _rows_and_columns_last(named)
+    upright, turned = north_up(last)
+    if turned:
+        listed = ", ".join(repr(dim) for dim in sorted(map(str, turned)))
+        notes.append(f"turned over, as they run to the north or to the west: {listed}; places count from the northwest")
     decimated = native_grids(upright)
 
-    def back(result: xr.Dataset) -> xr.Dataset:
-        result = in_given_dims(_masked(result, upright, decimated.gaps), upright)
-        for name, dims in turned.items():
+    def restore_form(result: xr.Dataset) -> xr.Dataset:
+        result = turned_back(in_given_dims(_masked(result, upright, decimated.gaps), upright), turned)
+        for name, dims in transposed.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
         return _renamed(result, {band: name for name, band in new.items() if band in result})
 
-    return NativeForm(decimated.ds, back, (*notes, *decimated.notes))
+    # dims of native pixels run as those of the copies that they were taken from
+    dims = [(upright[name].dims[-2:], own.dims[-2:]) for name, own in decimated.ds.data_vars.items() if own.ndim >= 2]
+    both = {new for pair in dims for old, new in zip(*pair, strict=True) if old in turned}
+    return NativeForm(decimated.ds, restore_form, (*notes, *decimated.notes), turned=turned | both)
 
 
 def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:
@@ -145,7 +159,7 @@ def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any],
     return ds.drop_vars({name, *others}).assign({name: restored})
 
 
-def _upright(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
+def _rows_and_columns_last(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
     """Put rows and columns last; also return the dims of bands that had them elsewhere (Earth Engine's x before y)."""
     turned = {}
     for name, da in ds.data_vars.items():
@@ -177,10 +191,15 @@ def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.
         out, given = result[name], scene[name]
         blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
         gone = masked_before(given, out, validity_in_any_unit(given))
-        result[name] = out.copy(deep=False, data=np.where(gone, blank, out.data))
+        result[name] = out.copy(deep=False, data=_blanked(out.data, gone, blank))
         error = uncertainty_of(name)
         if error in result:
             own = result[error]
             blank = np.asarray(resolve_radiometry(own).blank).astype(own.dtype)
-            result[error] = own.copy(deep=False, data=np.where(gone, blank, own.data))
+            result[error] = own.copy(deep=False, data=_blanked(own.data, gone, blank))
     return result
+
+
+def _blanked(pixels: Any, gone: Any, blank: Any) -> Any:
+    """Return pixels with a value where they are gone; of their dtype, whose byte order ``np.where`` would not keep."""
+    return np.where(gone, blank, pixels).astype(pixels.dtype, copy=False)

@@ -14,10 +14,11 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.layouts.orientation import north_up
 from xr_s2sr.plot.png import NODATA_COLOUR, RGB8, stretch
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
-from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
@@ -119,7 +120,7 @@ def views(
     if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     pictures, offset_or_dates = list(wanted), offset_argument(offset)
-    native, fine = to_native(ds).ds, with_band_names(sr)
+    native, fine = to_native(ds).ds, north_up(with_band_names(sr))[0]
     info, names = scene_info(native, units, offset), SceneInfo()
     find_bands(fine, names)
     bands = list(dict.fromkeys(band for _, group in pictures for band in group))
@@ -130,13 +131,12 @@ def views(
     for band, place in places.items():
         before = _on_grid(native, info.bands[band], grid, place)
         images[band] = before, _values(restored[band], units, offset_or_dates) if band in restored else before
-    north_up = np.s_[:, :: -1 if grid.y.step > 0 else 1, :: -1 if grid.x.step < 0 else 1]
     found = []
     for name, group in pictures:
-        before, after = (np.stack([images[band][k] for band in group])[north_up] for k in (0, 1))
+        before, after = (np.stack([images[band][k] for band in group]) for k in (0, 1))
         limits = tuple(_limits(image, low, high) for image in before)
         gsd = tuple(info.bands[band].grid.gsd for band in group)
-        found.append(View(group, name, before, after, limits, Grid(_upright(grid.y, -1), _upright(grid.x, 1)), gsd))
+        found.append(View(group, name, before, after, limits, grid, gsd))
     return found
 
 
@@ -253,15 +253,6 @@ def _reflectance(da: xr.DataArray, radiometry: Radiometry) -> NDArray[np.float64
     """Return the pixels of one date as reflectance."""
     values = da.values.reshape(da.shape[-2:])
     return dn(measured(values, radiometry), radiometry) / 1e4
-
-
-def _upright(axis: Axis, sign: int) -> Axis:
-    """Return the axis in the direction of `sign`."""
-    return (
-        axis
-        if axis.step * sign > 0
-        else Axis(axis.dim, axis.first + axis.step * (axis.size - 1), -axis.step, axis.size)
-    )
 
 
 def _limits(image: NDArray[np.float64], low: float, high: float) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.layouts.orientation import north_up
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
 from xr_s2sr.quality.sensor import gaussian_kernel
@@ -88,7 +89,7 @@ def consistency(
     check_protocol(protocol, satellite, BLURS)
     if not isinstance(sr, xr.Dataset | xr.DataArray):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
-    sr, ds = with_band_names(sr), to_native(ds).ds
+    sr, ds = north_up(with_band_names(sr))[0], to_native(ds).ds
     info = scene_info(ds, units, offset)
     info.check_one_offset()
     restored = _restored(sr, info)

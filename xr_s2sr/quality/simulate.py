@@ -14,6 +14,7 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
+from xr_s2sr.layouts.orientation import turned_back
 from xr_s2sr.psf import block_variance, mtf_of, psf_variance
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
@@ -99,8 +100,9 @@ def degrade(
     """
     factor = arguments.count("factor", factor, least=2)
     check_protocol(protocol, satellite)
-    native = to_native(ds).ds
-    return simulate(native, scene_info(native, units, offset), factor, protocol, satellite)[0]
+    native = to_native(ds)
+    info = scene_info(native.ds, units, offset)
+    return turned_back(simulate(native.ds, info, factor, protocol, satellite)[0], native.turned)
 
 
 def simulate(

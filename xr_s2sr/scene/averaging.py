@@ -85,7 +85,7 @@ def mean_of_band(pixels: Any, band: SceneBand) -> Any:
         parts.append(_mapped(one, band.at(index).validity, band.at(index)))
     dims = tuple(map(str, range(pixels.ndim)))
     joined: xr.Variable = xr.Variable.concat([xr.Variable(dims, part) for part in parts], dims[band.axis])  # type: ignore[no-untyped-call]
-    return joined.data
+    return joined.data.astype(band.radiometry.dtype, copy=False)  # concat would not keep a foreign byte order
 
 
 def warn_of_fill_values(ds: xr.Dataset, info: SceneInfo, bands: Iterable[str]) -> None:

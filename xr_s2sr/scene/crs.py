@@ -84,11 +84,24 @@ def georeference(ds: xr.Dataset, transform: Affine) -> xr.Dataset:
 
     By hand, since ``rio.write_transform`` copies all pixels.
     """
-    mappings = {
-        v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()
-    }
     text = " ".join(str(number) for number in transform.to_gdal())
     out = ds.copy()
-    for name in mappings & set(ds.coords):
+    for name in _grid_mappings(ds):
         out[name].attrs["GeoTransform"] = text  # in place of a copy: assign_coords would drop xproj's index
     return out
+
+
+def mirror_transform(ds: xr.Dataset, rows: bool, cols: bool, shape: tuple[int, int]) -> xr.Dataset:
+    """Adapt the GeoTransform of :func:`georeference` to rows, columns or both in reverse order."""
+    for name in sorted(_grid_mappings(ds))[:1]:  # all have the same
+        left, dx, _, top, _, dy = map(float, ds[name].attrs["GeoTransform"].split())
+        x = (-dx, left + dx * shape[1]) if cols else (dx, left)
+        y = (-dy, top + dy * shape[0]) if rows else (dy, top)
+        ds = georeference(ds, Affine(x[0], 0.0, x[1], 0.0, y[0], y[1]))
+    return ds
+
+
+def _grid_mappings(ds: xr.Dataset) -> set[str]:
+    """Return the names of the grid mappings that variables name, and that are there."""
+    named = {v.encoding.get("grid_mapping", v.attrs.get("grid_mapping", "spatial_ref")) for v in ds.data_vars.values()}
+    return named & set(ds.coords)

@@ -67,12 +67,13 @@ def _check_corners(fine: Grid, coarse: Grid, factor: int, names: tuple[str, str]
     if not (half and all(near.size == factor * far.size for near, far in pairs)) or _on_tiling_grid(coarse):
         return
     shifts = {far.dim: round(far.edge - near.edge, 3) for near, far in pairs}
+    end = "min" if (start[0] < 0) == (fine.y.step < 0) else "max"  # by its place: the scene may run the other way
     moved = ", ".join(f'"{dim}": ds["{dim}"] {"-+"[shift < 0]} {abs(shift):g}' for dim, shift in shifts.items())
     raise GridError(
         f"{names[1]!r} has the extent of {names[0]!r}, but shifted by half a pixel of its own along both "
         f"{coarse.y.dim!r} and {coarse.x.dim!r}, so its coordinates seem to be upper left corners; expected pixel "
         f"centres. Shift them: ds = ds.assign_coords({{{moved}}}). If the shift is real, leave out the row beyond it: "
-        f'ds = ds.isel({{"{fine.y.dim}": {"slice(None, -1)" if start[0] < 0 else "slice(1, None)"}}})'
+        f'ds = ds.drop_sel({{"{fine.y.dim}": ds["{fine.y.dim}"].{end}()}})'
     )
 
 

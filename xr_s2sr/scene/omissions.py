@@ -8,10 +8,16 @@ from xr_s2sr.errors import warn
 from xr_s2sr.scene.ancillary import off_grid
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.result_grid import ResultGrid
+from xr_s2sr.spans import Span
 
 
-def warn_of_omissions(ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, ancillary: bool) -> None:
-    """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller."""
+def warn_of_omissions(
+    ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, ancillary: bool, turned: tuple[bool, bool] = (False, False)
+) -> None:
+    """Name the bands and, if asked, the ancillary variables that are left out, and an extent that is smaller.
+
+    Rows and columns are counted as the user does, from the other end where they were turned over.
+    """
     for reason in info.left_out:
         warn(reason)
     own = () if target.native is None else (target.reference,)
@@ -21,7 +27,10 @@ def warn_of_omissions(ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, an
             f"left out, as they are not bands and not on the {grid}: {', '.join(left_out)}. Bring them along by "
             'nearest neighbour with upsample(keep="all"), or drop them first',
         )
-    rows, cols = target.covered
+    rows, cols = (
+        Span(size - span.stop, size - span.start) if over else span
+        for span, size, over in zip(target.covered, info.grid.shape, turned, strict=True)
+    )
     # at 20 m, a border of one pixel may hold no whole one
     if any(size - len(span) >= 2 * target.step - 1 for size, span in zip(info.grid.shape, target.covered, strict=True)):
         warn(

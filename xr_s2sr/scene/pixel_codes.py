@@ -1,7 +1,6 @@
 """Codes of valid, invalid and saturated pixels, in compiled loops: the rule of :mod:`xr_s2sr.scene.validity` for numba.
 
-Loops in other modules compile these into themselves and are cached by their own file: after a change here, delete the
-caches of numba below ``__pycache__``.
+Loops in other modules compile these into themselves; :mod:`xr_s2sr.jit` compiles those again after a change here.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.scene.radiometry import Radiometry
+from xr_s2sr.scene.radiometry import Radiometry, in_native_order
 from xr_s2sr.scene.validity import valid
 
 
@@ -24,7 +24,8 @@ def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float6
 
 def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype itself, or the one that numba can write in its place."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+    native = in_native_order(dtype)
+    return np.dtype(np.float32) if native == np.float16 else native
 
 
 def settled(array: NDArray[Any], radiometry: Radiometry) -> NDArray[Any]:

@@ -32,6 +32,7 @@ class Storage:
     Attributes
     ----------
     dtype : numpy dtype
+        In native byte order, whatever that of the variable or its file.
     step, base : float
         1 and 0 where the variable itself holds the integers; else as xarray decoded it.
     nodata : float
@@ -220,10 +221,16 @@ def _scale(da: xr.DataArray) -> tuple[float, float, str]:
 def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
     """Return the integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
     encoding = da.encoding
-    if da.dtype.kind != "f" or encoding.get("dtype") is None or np.dtype(encoding["dtype"]).kind not in "iu":
+    dtype = encoding.get("dtype")
+    if da.dtype.kind != "f" or dtype is None or np.dtype(dtype).kind not in "iu":
         return None
     step, base = encoding.get("scale_factor"), encoding.get("add_offset")
-    return np.dtype(encoding["dtype"]), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
+    return in_native_order(np.dtype(dtype)), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
+
+
+def in_native_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in the byte order of this machine: for numpy, those of the two orders are not equal."""
+    return dtype.newbyteorder("=")
 
 
 def _filled(da: xr.DataArray) -> float:
@@ -234,7 +241,7 @@ def _filled(da: xr.DataArray) -> float:
 
 def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
     if da.dtype.kind != "f":
-        return Storage(da.dtype, 1.0, 0.0, nodata)
+        return Storage(in_native_order(da.dtype), 1.0, 0.0, nodata)
     decoded = _decoding(da)
     if decoded is None or not decoded[1] > 0:
         return None
