@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import resolve, uncertainty_of
-from xr_s2sr.errors import ArgumentTypeError, warn
+from xr_s2sr.bands import BANDS, resolve, uncertainty_of
+from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.datatree import plain_dims, read_tree
+from xr_s2sr.layouts.placed import placed
 from xr_s2sr.layouts.replicated import native_grids
+from xr_s2sr.scene.corners import are_corners
+from xr_s2sr.scene.crs import with_mapping
+from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 
 #: A scene as users hold it.
@@ -43,12 +48,15 @@ class NativeForm:
         What was recognised.
     stacked : bool
         True if the scene holds its bands in one array, and so in one dtype.
+    corners : (hashable, hashable) or None
+        Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
     notes: tuple[str, ...] = ()
     stacked: bool = False
+    corners: tuple[Hashable, Hashable] | None = None
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -66,7 +74,11 @@ def to_native(scene: Any) -> NativeForm:
     if isinstance(scene, xr.DataTree):
         ds, notes = read_tree(scene)
         inner = from_dataset(ds)
-        return NativeForm(inner.ds, lambda result: plain_dims(inner.restore_form(result)), (*notes, *inner.notes))
+        return replace(
+            inner,
+            restore_form=lambda result: plain_dims(inner.restore_form(result)),
+            notes=(*notes, *inner.notes),
+        )
     if isinstance(scene, xr.DataArray):
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
@@ -91,36 +103,57 @@ def from_array(da: xr.DataArray) -> NativeForm:
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
     note = f"a DataArray: bands along {dim!r}"
-    return NativeForm(
-        inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes), True
+    return replace(
+        inner,
+        restore_form=lambda result: stack(inner.restore_form(result), da, dim, labels),
+        notes=(note, *inner.notes),
+        stacked=True,
     )
 
 
 def from_dataset(ds: xr.Dataset) -> NativeForm:
     """Bring variables by band, or one variable with bands stacked along a dimension, to native form."""
+    ds = placed(with_mapping(ds))
     new = described(ds)
     if not new and not any(resolve(name) for name in ds.data_vars):
         stacked = {name: da for name, da in ds.data_vars.items() if band_labels(da) is not None}
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
-            return NativeForm(
-                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes, True
-            )
+            back = partial(_put_back, ds, name, inner.restore_form)
+            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=back)
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
     named = ds.rename(new)
     upright, turned = _upright(named)
     decimated = native_grids(upright)
+    corners = _corners(upright)
+    if corners is not None:
+        notes.append("coordinates are upper left corners of pixels, and stay so; the GeoTransform says where they lie")
 
     def back(result: xr.Dataset) -> xr.Dataset:
-        result = in_given_dims(_masked(result, upright, decimated.gaps), upright)
+        result = in_given_dims(_masked(result, upright, decimated.gaps), upright, corners=corners is not None)
         for name, dims in turned.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
         return _renamed(result, {band: name for name, band in new.items() if band in result})
 
-    return NativeForm(decimated.ds, back, (*notes, *decimated.notes))
+    return NativeForm(decimated.ds, back, (*notes, *decimated.notes), corners=corners)
+
+
+def _corners(ds: xr.Dataset) -> tuple[Hashable, Hashable] | None:
+    """Return the rows and columns of the 10 m bands if their coordinates are corners and all bands lie on them.
+
+    Coarser pixels of their own tell centres from corners: on corners they would not nest, and be refused.
+    """
+    bands = {band: da for name, da in ds.data_vars.items() if (band := resolve(name)) and da.ndim >= 2}
+    fine = next((da for band, da in bands.items() if BANDS[band].is_fine), None)
+    if fine is None or {da.dims[-2:] for da in bands.values()} != {fine.dims[-2:]}:
+        return None
+    with suppress(S2SRError):  # scene_info says so
+        rows, cols = spatial_dims(fine)
+        return (rows, cols) if are_corners(fine) else None
+    return None
 
 
 def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:
