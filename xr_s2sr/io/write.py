@@ -105,6 +105,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     files = {band: f"{band}.tif" if band else target.name for band in stacks}
     name = target.stem if one else target.name
     item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
+    warn_without_crs(ds)
     beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
@@ -138,6 +139,7 @@ def save(sr: xr.Dataset, out: Path, stac: bool | str = False) -> None:
         return
     check_writer(out, out.suffix)
     sr = georeferenced(sr).copy()
+    warn_without_crs(sr)
     for variable in sr.variables.values():  # the output is not compressed and cut as the input was
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
     zarr = out.suffix == ".zarr"
@@ -247,20 +249,18 @@ def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
 
 
 def georeferenced(ds: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset whose CRS is in its grid mapping, wherever it was before; warn if there is none.
-
-    Other programs look nowhere else.
-    """
+    """Return a Dataset whose CRS is in its grid mapping, where other programs look for it, wherever it was before."""
     ds = with_mapping(ds)
-    if mapped_crs(ds) is not None:
-        return ds
-    crs = crs_of_bands(ds, ds.data_vars)
-    if crs is not None:
-        return write_crs(ds, crs)
-    refused = [text for obj in (*ds.data_vars.values(), ds) for text in crs_refused(obj)]
-    found = f" ({'; '.join(dict.fromkeys(refused))})" if refused else ""
-    warn(
-        f"written without a CRS, since nothing gives one{found}: no other program can place it. Write that of its UTM "
-        'zone first: sr = sr.rio.write_crs("EPSG:326xx")'
-    )
-    return ds
+    crs = crs_of_bands(ds, ds.data_vars) if mapped_crs(ds) is None else None
+    return ds if crs is None else write_crs(ds, crs)
+
+
+def warn_without_crs(ds: xr.Dataset) -> None:
+    """Say that a file will have no CRS, and what is in the place of one."""
+    if mapped_crs(ds) is None:
+        refused = dict.fromkeys(text for obj in (*ds.data_vars.values(), ds) for text in crs_refused(obj))
+        found = f" ({'; '.join(refused)})" if refused else ""
+        warn(
+            f"written without a CRS, since nothing gives one{found}: no other program can place it. Write that of its "
+            'UTM zone first: sr = sr.rio.write_crs("EPSG:326xx")'
+        )
