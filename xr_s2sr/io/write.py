@@ -258,7 +258,8 @@ def georeferenced(ds: xr.Dataset) -> xr.Dataset:
 def warn_without_crs(ds: xr.Dataset) -> None:
     """Say that a file will have no CRS, and what is in the place of one."""
     if mapped_crs(ds) is None:
-        refused = dict.fromkeys(text for obj in (*ds.data_vars.values(), ds) for text in crs_refused(obj))
+        bands = [text for band in ds.data_vars.values() for text in crs_refused(band)]
+        refused = dict.fromkeys([*bands, *crs_refused(ds)])
         found = f" ({'; '.join(refused)})" if refused else ""
         warn(
             f"written without a CRS, since nothing gives one{found}: no other program can place it. Write that of its "

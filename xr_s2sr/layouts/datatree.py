@@ -73,7 +73,8 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     place = _grids(result)
     [(spacing, dims)] = place.items()
     nodes = band_nodes(tree)
-    homes = {path: own[spacing] for path, node in nodes.items() if spacing in (own := _grids(node_dataset(node)))}
+    grids = {path: _grids(node_dataset(node)) for path, node in nodes.items()}
+    homes = {path: dims_of[spacing] for path, dims_of in grids.items() if spacing in dims_of}
     if not homes:
         raise GridError(
             f"no node of the DataTree holds bands of {spacing} m, where the result would go (found: "
@@ -88,7 +89,7 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     native, full = node.to_dataset(inherit=False), node_dataset(node)
     cuts = {dim: _place(full[dim], result[dim]) for dim in own if full.sizes[dim] != result.sizes[dim]}
     if cuts:  # what tells where its pixels lie would be false
-        native = native.isel(cuts).assign_coords({dim: result[dim].variable for dim in own})
+        native = native.isel(cuts).assign_coords({dim: result[dim].variable for dim in own}).copy()
         native.attrs = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
         for name in {*mappings(result)} & {*native.variables}:
             native[name].attrs.update(result[name].attrs)

@@ -120,8 +120,8 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
-            back = partial(_put_back, ds, name, inner.restore_form)
-            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=back)
+            restore = partial(_put_back, ds, name, inner.restore_form)
+            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=restore)
     notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
     named = ds.rename(new)
     upright, turned = _upright(named)

@@ -78,7 +78,7 @@ def centred(da: xr.DataArray) -> dict[Hashable, xr.Variable]:
         return {}
     dims, transform = spatial_dims(da), next(transforms(da))
     shifts = {dims[0]: -abs(transform.e) / 2, dims[1]: abs(transform.a) / 2}
-    return {dim: da[dim].variable + shift for dim, shift in shifts.items()}
+    return {dim: xr.Variable((dim,), da[dim].values + shift, da[dim].attrs) for dim, shift in shifts.items()}
 
 
 def tell_corners(result: Form, dims: tuple[Hashable, Hashable]) -> Form:

@@ -59,8 +59,8 @@ def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
 
 def crs_of_bands(ds: xr.Dataset, names: Iterable[Hashable]) -> Any:
     """Return the CRS of a Dataset, as the first of these variables that has one tells, or the Dataset itself."""
-    told = (read_crs(obj) for obj in (*(ds[name] for name in names), ds))
-    return next((crs for crs in told if crs is not None), None)
+    bands = (read_crs(ds[name]) for name in names)
+    return next((crs for crs in bands if crs is not None), None) or read_crs(ds)
 
 
 def mapped_crs(obj: xr.Dataset | xr.DataArray) -> Any:
