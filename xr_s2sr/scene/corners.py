@@ -90,7 +90,8 @@ def tell_corners(result: Form, dims: tuple[Hashable, Hashable]) -> Form:
     out = result.copy(deep=False)
     if not mappings(out):
         out = out.assign_coords(spatial_ref=mapping_variable(read_crs(out)))
-        for variable in out.data_vars.values() if isinstance(out, xr.Dataset) else [out]:
+        bands: list[xr.DataArray] = [out] if isinstance(out, xr.DataArray) else [*out.data_vars.values()]
+        for variable in bands:
             if {*dims} <= {*variable.dims} and "grid_mapping" not in variable.attrs:
                 variable.encoding["grid_mapping"] = "spatial_ref"
     for name in mappings(out):
