@@ -221,6 +221,9 @@ def test_geozarr_without_coordinates(scene: xr.Dataset, told: str) -> None:
     for path in ("/measurements/reflectance/r10m", "/conditions/mask/l2a_classification/r20m"):
         out = given.s2sr.upsample(into=True, **CUBIC)[path].to_dataset()
         assert {*out.data_vars} == ({band.lower() for band in TWELVE} if path.endswith("r10m") else {"scl"})
+    half = given.s2sr.upsample(resolution=20, **CUBIC)
+    np.testing.assert_array_equal(half.x, scene.x_20m)
+    assert "spatial:transform" not in half.attrs
     fine = given.s2sr.upsample(into=True, **CUBIC)["/measurements/reflectance/r10m"].to_dataset()
     assert not {"x", "y"} & {*fine.coords}
     assert fine.attrs == given["/measurements/reflectance/r10m"].attrs

@@ -158,6 +158,9 @@ def test_three_stacks_of_two_dates(items: list[Any], scene: xr.Dataset) -> None:
     for stack in stacks:
         for band in stack.band.values:
             np.testing.assert_array_equal(ds[band], stack.sel(band=band))
+    one = xr_s2sr.combine(stacks[0], stacks[1].sel(band="B11"))
+    assert "band" not in one.coords
+    np.testing.assert_array_equal(one.B11, ds.B11)
     sr = ds.s2sr.upsample("B11", **CUBIC)
     same_pixels(
         sr.isel(time=1)[["B11"]],

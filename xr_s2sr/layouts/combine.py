@@ -158,8 +158,11 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
     if stacked is not None:
         return split(da, *stacked)
     # satpy's arrays are called after their dask task; their own name is an attribute
-    named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name")) if resolve(name)]
+    label = da.coords["band"].item() if "band" in da.coords and da.coords["band"].ndim == 0 else None
+    named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name"), label) if resolve(name)]
     name = named[0] if named else da.name
+    if resolve(label):  # of one band of a stack; the others are not called so
+        da = da.drop_vars("band")
     if name is None:
         raise BandError(
             f"a DataArray with dims {da.dims} has neither bands along a dimension nor a name. Name it by band: "
