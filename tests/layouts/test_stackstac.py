@@ -179,29 +179,36 @@ def test_jitter_of_coordinates(items: list[Any]) -> None:
         xr_s2sr.combine(fine.sel(band=["B02", "B03"]), far, *others)
 
 
-@pytest.mark.parametrize("change", ["fewer", "turned round"])
+@pytest.mark.parametrize("change", ["fewer", "turned round", "one twice"])
 def test_other_dates(items: list[Any], change: str) -> None:
     """The line of the error keeps those that both have."""
     ds10, ds20, _ = loads(items, {20: slice(1, None)} if change == "fewer" else None)
-    if change != "fewer":
-        ds20 = ds20.isel(time=slice(None, None, -1))
+    if change == "turned round":
+        ds20 = ds20.isel(time=[1, 0])
+    if change == "one twice":
+        ds10, ds20 = ds10.isel(time=[0, 0, 1]), ds20.isel(time=[0, 0])
     with pytest.raises(
         GridError, match=r"are shared; expected the same, in one order. Keep what they share: "
     ) as found:
         xr_s2sr.combine(ds10, ds20)
-    space = {"np": np, "ds10": ds10, "ds20": ds20}
+    space = {"xr": xr, "np": np, "ds10": ds10, "ds20": ds20}
     exec(str(found.value).partition("share: ")[2], space)
     ds = xr_s2sr.combine(space["ds10"], space["ds20"])
-    assert ds.sizes["time"] == (1 if change == "fewer" else 2)
-    for given in (ds10, ds20):
+    kept = {"fewer": ([1], [0]), "turned round": ([0, 1], [1, 0]), "one twice": ([0, 1], [0, 1])}[change]
+    for given, dates in zip((ds10, ds20), kept, strict=True):
         for band in given.band.values:
-            np.testing.assert_array_equal(ds[band], given.sel(band=band, time=ds.time))
+            np.testing.assert_array_equal(ds[band], given.sel(band=band)[dates])
+
+
+def test_no_date_in_common(items: list[Any]) -> None:
+    ds10, ds20, _ = loads(items)
+    first, second = ds10.time.values
     with pytest.raises(GridError, match=r"0 are shared; expected the same. Load both of the same items"):
-        xr_s2sr.combine(ds10.isel(time=[0]), ds20.sel(time=ds10.time.values[[1]]))
+        xr_s2sr.combine(ds10.sel(time=[first]), ds20.sel(time=[second]))
     with pytest.raises(
-        GridError, match=r"'B02' and 'B05' are of 2024-06-01T10:00:00 and 2024-06-11T10.* expected one d"
+        GridError, match=r"'B02' and 'B05' are of 2024-06-01T10:00:00 and 2024-06-11T10.*; expected one d"
     ):
-        xr_s2sr.combine(ds10.isel(time=0), ds20.sel(time=ds10.time.values[1]))
+        xr_s2sr.combine(ds10.sel(time=first), ds20.sel(time=second))
 
 
 def test_other_processing_baselines(items: list[Any]) -> None:

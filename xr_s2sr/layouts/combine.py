@@ -204,11 +204,19 @@ def _check(chosen: list[tuple[Part, list[Hashable]]]) -> dict[Hashable, xr.Varia
             if not shared:
                 raise GridError(f"{sizes}; expected the same. Load both of the same items")
             raise GridError(
-                f'{sizes}; expected the same, in one order. Keep what they share: common = np.intersect1d(ds10["{dim}"]'
-                f', ds20["{dim}"]); ds10, ds20 = (ds.sel({dim}=ds["{dim}"].isin(common)).sortby("{dim}") '
-                "for ds in (ds10, ds20))"
+                f"{sizes}; expected the same, in one order. Keep what they share: {_shared(dim, other, coord)}"
             )
     return {dim: coord for dim, (_, coord) in first.items()}
+
+
+def _shared(dim: Hashable, *coords: xr.Variable) -> str:
+    """Return the line that keeps the dates that two loads share, of which one may have a dimension of bands."""
+    if all(len(np.unique(coord.values)) == coord.size for coord in coords):
+        return 'ds10, ds20 = xr.align(ds10, ds20, join="inner", exclude=["y", "x", "band"])'
+    return (  # xr.align wants each once
+        f'common = np.intersect1d(ds10["{dim}"], ds20["{dim}"]); ds10, ds20 = (ds.sel({dim}=ds["{dim}"].isin(common))'
+        f'.sortby("{dim}") for ds in (ds10, ds20))'
+    )
 
 
 def _same_places(one: xr.Variable, other: xr.Variable, spacing: float) -> bool:
