@@ -87,6 +87,9 @@ def test_into_the_tree(tree: xr.DataTree) -> None:
     assert "b05" not in tree["/measurements/reflectance/r10m"]
     again = out.s2sr.upsample(into=True, **CUBIC)
     same_pixels(again["/measurements/reflectance/r10m"].to_dataset()[["b05"]], fine.to_dataset()[["b05"]])
+    other = out.s2sr.upsample("B05", into=True)["/measurements/reflectance/r10m"].to_dataset()
+    same_pixels(other[["b05"]], tree.s2sr.upsample("B05"))
+    same_pixels(other[["b11", "b02"]], fine.to_dataset()[["b11", "b02"]])
     one = tree.s2sr.upsample("B11", into=True, **CUBIC)["/measurements/reflectance/r10m"]
     assert {*one.data_vars} == {"b02", "b03", "b04", "b08", "b11"}
 
@@ -146,6 +149,10 @@ def test_evaluate(scene: xr.Dataset) -> None:
 
 def test_one_node_that_holds_all(scene: xr.Dataset) -> None:
     tree = xr.DataTree.from_dict({"/scene": scene})
+    with pytest.raises(
+        GridError, match=r"/scene holds B05 in native pixels too, .* Leave into out: the result is then"
+    ):
+        tree.s2sr.upsample("B05", into=True, **CUBIC)
     same_pixels(tree.s2sr.upsample("B05", **CUBIC), scene.s2sr.upsample("B05", **CUBIC))
 
 
