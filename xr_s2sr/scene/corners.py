@@ -90,13 +90,16 @@ def tell_corners(result: Form, dims: tuple[Hashable, Hashable]) -> Form:
     out = result.copy(deep=False)
     if not mappings(out):
         out = out.assign_coords(spatial_ref=mapping_variable(read_crs(out)))
-        bands: list[xr.DataArray] = [out] if isinstance(out, xr.DataArray) else [*out.data_vars.values()]
-        for variable in bands:
-            if {*dims} <= {*variable.dims} and "grid_mapping" not in variable.attrs:
-                variable.encoding["grid_mapping"] = "spatial_ref"
+        _name_mapping(out, dims)
     for name in mappings(out):
         out[name].attrs["GeoTransform"] = geotransform(transform)
     return out
+
+
+def _name_mapping(obj: xr.Dataset | xr.DataArray, dims: tuple[Hashable, Hashable]) -> None:
+    for da in [obj] if isinstance(obj, xr.DataArray) else obj.data_vars.values():
+        if {*dims} <= {*da.dims} and "grid_mapping" not in da.attrs:
+            da.encoding["grid_mapping"] = "spatial_ref"
 
 
 def _of_corners(y: Axis, x: Axis) -> Affine:
