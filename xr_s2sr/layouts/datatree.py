@@ -68,7 +68,7 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     Raises
     ------
     GridError
-        If no node holds bands of that pixel size, or it holds those to be restored, too.
+        If no node holds bands of that pixel size.
     """
     place = _grids(result)
     [(spacing, dims)] = place.items()
@@ -93,17 +93,13 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
         native.attrs = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
         for name in {*mappings(result)} & {*native.variables}:
             native[name].attrs.update(result[name].attrs)
-    # what was restored before is replaced, what came through is there already; pixels alone, since coordinates are
-    # those of the node, where a CRS may be a data variable
+    # What was restored before is replaced; what came through is there already, and native pixels stay. Pixels alone,
+    # since coordinates are those of the node, where a CRS may be a data variable.
     fresh = {
-        name: da.variable for name, da in result.data_vars.items() if name not in native or "s2sr_model" in da.attrs
+        name: da.variable
+        for name, da in result.data_vars.items()
+        if name not in native or ("s2sr_model" in da.attrs and native[name].dims == da.dims)
     }
-    taken = [str(name) for name, variable in fresh.items() if name in native and native[name].dims != variable.dims]
-    if taken:
-        raise GridError(
-            f"{path} holds {', '.join(taken)} in native pixels too, so that there is no place for the result beside "
-            "them; expected a node for each pixel size. Leave into out: the result is then a Dataset"
-        )
     node.dataset = native.assign(fresh)
     return out
 
