@@ -21,6 +21,7 @@ from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions,
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
+from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
 from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
@@ -218,6 +219,8 @@ def upsample(
     elif averaged_lazily and chunks is not None:
         result = lazy.rechunked(result, target.reference.dims[-2:], ceil_to_cell(chunks) // target.step, turned)
     result = layout.restore_form(result)
+    if layout.corners is not None:
+        result = tell_corners(result, layout.corners)
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
 
 

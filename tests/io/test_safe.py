@@ -556,6 +556,8 @@ BROKEN: dict[str, tuple[str, str, str, str]] = {
     "no 10 m bands": ("MTD_MSIL2A.xml", "_B02_10m", "_B02_20m", "lists no B02 at 10 m; .* --resolution 10"),
     "no CRS": ("MTD_TL.xml", "HORIZONTAL_CS_CODE", "X", "MTD_TL.xml has no <HORIZONTAL_CS_CODE>"),
     "unknown CRS": ("MTD_TL.xml", "EPSG:32633", "EPSG:1", "<HORIZONTAL_CS_CODE> 'EPSG:1'; expected one such as EPSG:3"),
+    "CRS as text": ("MTD_TL.xml", "EPSG:32633", "+proj=utm +zone=33 +datum=WGS84", "<HORIZONTAL_CS_CODE> '\\+proj"),
+    "CRS at an address": ("MTD_TL.xml", "EPSG:32633", "http://127.0.0.1:9/x", "CS_CODE> 'http.*expected one such as"),
     "no corner": ("MTD_TL.xml", "ULX", "X", "MTD_TL.xml has no <ULX>"),
     "no sizes": ("MTD_TL.xml", "Size", "X", "gives the <Size> at no resolution; expected 10, 20 and 60 m"),
 }
@@ -624,6 +626,16 @@ def test_metadata_that_lead_nowhere(make: Callable[..., Path]) -> None:
     path.unlink()
     path.symlink_to("nowhere.xml")
     with pytest.raises(ProductError, match=r"MTD_TL\.xml cannot be read .*expected metadata"):
+        xr_s2sr.open_safe(root)
+
+
+def test_a_crs_that_is_a_file_is_not_opened(make: Callable[..., Path], tmp_path: Path) -> None:
+    """The file holds the right CRS: whoever opens it has nothing to say against the product."""
+    wkt = tmp_path / "crs.wkt"
+    wkt.write_text(rasterio.crs.CRS.from_epsg(32633).to_wkt())
+    root = make()
+    edited(next(root.rglob("MTD_TL.xml")), "EPSG:32633", str(wkt))
+    with pytest.raises(ProductError, match=r"<HORIZONTAL_CS_CODE> '.*crs.wkt'; expected one such as EPSG:32633"):
         xr_s2sr.open_safe(root)
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 from scenes import FINE, native
 
 import xr_s2sr
-from xr_s2sr.errors import ArgumentTypeError, InputError, WriteError
+from xr_s2sr.errors import ArgumentTypeError, InputError, S2SRWarning, WriteError
 from xr_s2sr.io import readable, replacing
 from xr_s2sr.io.replacing import check_apart, replaced
 from xr_s2sr.io.write import save, to_cog
@@ -69,6 +69,56 @@ def test_one_cog_with_all_bands(sr: xr.Dataset, lazy: bool, tmp_path: Path) -> N
         for k, name in enumerate(file.descriptions, 1):
             np.testing.assert_array_equal(file.read(k), sr[name].values)
     assert [path.name for path in tmp_path.iterdir()] == ["sr.tif"]
+
+
+def with_attrs(ds: xr.Dataset, attrs: dict[str, Any]) -> xr.Dataset:
+    """Each variable with these attributes besides."""
+    return ds.assign({name: variable.assign_attrs(attrs) for name, variable in ds.data_vars.items()})
+
+
+HELD = {
+    "a data variable": lambda ds: ds.reset_coords("spatial_ref"),
+    "a scalar coordinate": lambda ds: ds.drop_vars("spatial_ref").assign_coords(epsg=32632),
+    "a number with a point": lambda ds: ds.drop_vars("spatial_ref").assign_attrs(crs=32632.0),
+    "attributes of a band": lambda ds: with_attrs(ds.drop_vars("spatial_ref"), {"proj:epsg": 32632}),
+    "parameters": lambda ds: ds.assign_coords(
+        spatial_ref=((), 0, {k: v for k, v in ds.spatial_ref.attrs.items() if k not in ("crs_wkt", "spatial_ref")})
+    ),
+    "a broken GeoTransform": lambda ds: ds.assign_coords(
+        spatial_ref=((), 0, {**ds.spatial_ref.attrs, "GeoTransform": "a b"})
+    ),
+}
+
+
+@pytest.mark.parametrize("where", HELD)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_crs_is_written_wherever_it_is(sr: xr.Dataset, where: str, lazy: bool, tmp_path: Path) -> None:
+    given = HELD[where](sr.chunk() if lazy else sr)
+    for suffix in (".tif", ".nc"):
+        save(given, tmp_path / f"sr{suffix}")
+    to_cog(given, tmp_path / "each")
+    for file in ("sr.tif", "each/B11.tif"):
+        with rasterio.open(tmp_path / file) as image:
+            assert image.crs.to_epsg() == 32632
+            assert image.transform.almost_equals(sr.rio.transform())
+    with xr.open_dataset(tmp_path / "sr.nc", decode_coords="all") as back:
+        assert back.rio.crs.to_epsg() == 32632
+
+
+@pytest.mark.parametrize(("value", "found"), [(None, ""), ("utm", r" \(attrs\['crs'\] = 'utm'\)")])
+def test_without_a_crs(sr: xr.Dataset, value: Any, found: str, tmp_path: Path) -> None:
+    """The line of the warning gives it one."""
+    given = with_attrs(sr.drop_vars("spatial_ref"), {"crs": value})
+    for suffix in (".tif", "") if value is None else (".tif", "", ".nc"):
+        with pytest.warns(S2SRWarning, match=rf"without a CRS, since nothing gives one{found}: .* Write that") as said:
+            save(given, tmp_path / f"none{suffix}")
+    with rasterio.open(tmp_path / "none.tif") as file:
+        assert file.crs is None
+        assert file.transform.almost_equals(sr.rio.transform())
+    [line] = re.findall(r"sr = (sr.rio.*)$", str(said[0].message))
+    to_cog(eval(line.replace("326xx", "32632"), {"sr": given}), tmp_path / "sr.tif")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.crs.to_epsg() == 32632
 
 
 def test_a_cog_for_each_band_in_one_pass(sr: xr.Dataset, tmp_path: Path) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from holders import COMMON, at_10_m, same_pixels, stac_item, stac_items, stacked, with_offset
 from scenes import GSD, TWELVE, native
 
 import xr_s2sr
 from xr_s2sr import tutorial
-from xr_s2sr.errors import BandError, RadiometryError
+from xr_s2sr.cli import main
+from xr_s2sr.errors import BandError, GridError, RadiometryError
 from xr_s2sr.layouts.normalize import to_native
 
 stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
@@ -128,6 +131,158 @@ def test_three_stacks(items: list[Any], scene: xr.Dataset) -> None:
     assert sr.sizes == expected.sizes
     assert float(abs(sr.B11 - (expected.B11.where(expected.B11 > 1) * 1e-4 - 0.1)).max()) < 1e-4
     assert 'stackstac: xy_coords="center"' in str(load("topleft").s2sr.validate())
+
+
+def loads(items: list[Any], dates: dict[int, slice] | None = None) -> list[xr.DataArray]:
+    """A stack a resolution, with what stackstac attaches to each: gsd, raster:bands, titles."""
+    return [
+        stackstac.stack(
+            items[(dates or {}).get(gsd, slice(None))],
+            assets=[band for band in TWELVE if GSD[band] == gsd],
+            resolution=gsd,
+            epsg=32633,
+            xy_coords="center",
+        ).compute()
+        for gsd in (10, 20, 60)
+    ]
+
+
+def test_three_stacks_of_two_dates(items: list[Any], scene: xr.Dataset) -> None:
+    """What is attached to each stack differs: what is true of all stays, the rest is said of none."""
+    stacks = loads(items)
+    assert stacks[0].gsd.item() != stacks[1].gsd.item()
+    ds = xr_s2sr.combine(*stacks)
+    assert "gsd" not in ds.coords
+    assert ds.id.dims == ("time",)
+    assert ds.platform.item() == "sentinel-2a"
+    for stack in stacks:
+        for band in stack.band.values:
+            np.testing.assert_array_equal(ds[band], stack.sel(band=band))
+    one = xr_s2sr.combine(stacks[0], stacks[1].sel(band="B11"))
+    assert "band" not in one.coords
+    np.testing.assert_array_equal(one.B11, ds.B11)
+    sr = ds.s2sr.upsample("B11", **CUBIC)
+    same_pixels(
+        sr.isel(time=1)[["B11"]],
+        natively(at_10_m(ds.isel(time=1)).to_array("band"), scene).s2sr.upsample("B11", **CUBIC),
+    )
+
+
+def test_jitter_of_coordinates(items: list[Any]) -> None:
+    """As everywhere else, a hundredth of a pixel is no other place; a tenth is."""
+    fine, *others = loads(items)
+    expected = xr_s2sr.combine(fine, *others)
+    near, far = (fine.sel(band=["B04", "B08"]).assign_coords(x=fine.x + by, y=fine.y - by) for by in (1e-6, 1.0))
+    ds = xr_s2sr.combine(fine.sel(band=["B02", "B03"]), near, *others)
+    same_pixels(ds[["B02", "B04"]], expected[["B02", "B04"]])
+    with pytest.raises(GridError, match=r"0 are shared; expected the same pixels. Load both over the same area"):
+        xr_s2sr.combine(fine.sel(band=["B02", "B03"]), far, *others)
+
+
+@pytest.mark.parametrize("change", ["fewer", "turned round", "one twice"])
+def test_other_dates(items: list[Any], change: str) -> None:
+    """The line of the error keeps those that both have."""
+    ds10, ds20, _ = loads(items, {20: slice(1, None)} if change == "fewer" else None)
+    if change == "turned round":
+        ds20 = ds20.isel(time=[1, 0])
+    if change == "one twice":
+        ds10, ds20 = ds10.isel(time=[0, 0, 1]), ds20.isel(time=[0, 0])
+    with pytest.raises(
+        GridError, match=r"are shared; expected the same, in one order. Keep what they share: "
+    ) as found:
+        xr_s2sr.combine(ds10, ds20)
+    space = {"xr": xr, "np": np, "ds10": ds10, "ds20": ds20}
+    exec(str(found.value).partition("share: ")[2], space)
+    ds = xr_s2sr.combine(space["ds10"], space["ds20"])
+    kept = {"fewer": ([1], [0]), "turned round": ([0, 1], [1, 0]), "one twice": ([0, 1], [0, 1])}[change]
+    for given, dates in zip((ds10, ds20), kept, strict=True):
+        for band in given.band.values:
+            np.testing.assert_array_equal(ds[band], given.sel(band=band)[dates])
+
+
+def test_no_date_in_common(items: list[Any]) -> None:
+    ds10, ds20, _ = loads(items)
+    first, second = ds10.time.values
+    with pytest.raises(GridError, match=r"0 are shared; expected the same. Load both of the same items"):
+        xr_s2sr.combine(ds10.sel(time=[first]), ds20.sel(time=[second]))
+    with pytest.raises(
+        GridError, match=r"'B02' and 'B05' are of 2024-06-01T10:00:00 and 2024-06-11T10.*; expected one d"
+    ):
+        xr_s2sr.combine(ds10.sel(time=first), ds20.sel(time=second))
+
+
+def test_other_processing_baselines(items: list[Any]) -> None:
+    """On them depends the offset: what one load has is not that of the other."""
+    key = "s2:processing_baseline"
+    ds10, ds20, _ = (da.assign_coords({key: ("time", ["04.00", "05.09"])}) for da in loads(items))
+    assert xr_s2sr.combine(ds10, ds20)[key].values.tolist() == ["04.00", "05.09"]
+    with pytest.raises(RadiometryError, match=r"'B02' and 'B05' differ in 's2:processing_baseline', on which the off"):
+        xr_s2sr.combine(ds10, ds20.assign_coords({key: ("time", ["02.14", "05.09"])}))
+
+
+@pytest.mark.parametrize("resolution", [10, 20])
+@pytest.mark.parametrize("given", ["down", "up", "with a CRS", "without what stackstac says"])
+def test_corners_are_written_where_the_pixels_lie(
+    items: list[Any], scene: xr.Dataset, given: str, resolution: Any, tmp_path: Path
+) -> None:
+    """The result has the corners that it was given; a file's pixels lie where the scene's do."""
+    da = stackstac.stack(items[:1], assets=list(TWELVE), resolution=10, epsg=32633)[0].compute()
+    if given == "up":
+        da = da.sortby("y")
+    elif given == "with a CRS":
+        da = da.rio.write_crs(32633)
+    elif given != "down":
+        da = da.drop_attrs()
+    assert "note: coordinates are upper left corners of pixels" in str(da.s2sr.validate())
+    sr = da.s2sr.upsample(resolution=resolution, **CUBIC)
+    assert float(sr.x[0]) == scene.rio.bounds()[0]
+    ds = sr.to_dataset("band")
+    for part, gone in ((ds, 0), (ds.isel(x=slice(3, None)), 3)):
+        part.s2sr.to_cog(tmp_path / "sr.tif", stac=True)
+        left, bottom, right, top = scene.rio.bounds()
+        left += gone * resolution
+        place = (
+            [resolution, 0, left, 0, resolution, bottom]
+            if given == "up"
+            else [resolution, 0, left, 0, -resolution, top]
+        )
+        with rasterio.open(tmp_path / "sr.tif") as file:
+            assert list(file.transform)[:6] == place
+            assert file.crs.to_epsg() == 32633
+            assert [min(file.bounds[1::2]), max(file.bounds[1::2])] == [bottom, top]
+            assert (file.bounds.left, file.bounds.right) == (left, right)
+        item = json.loads((tmp_path / "sr.json").read_text())
+        assert item["assets"]["data"]["proj:transform"] == place
+        np.testing.assert_allclose(
+            sorted(item["assets"]["data"]["proj:bbox"]), sorted([left, bottom, right, top]), rtol=0, atol=0
+        )
+
+
+def test_centres_on_multiples_of_ten_are_centres(tmp_path: Path) -> None:
+    """Native coarse bands tell: beside them, corners would not nest."""
+    ds = native((60, 60)).drop_vars("spatial_ref")
+    ds = ds.assign_coords({dim: ds[dim] - 5 for dim in ds.dims}).rio.write_crs(32632)
+    assert float(ds.x[0]) % 10 == 0
+    sr = ds.s2sr.upsample("B05", **CUBIC)
+    sr.s2sr.to_cog(tmp_path / "sr.tif")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.transform.c == float(ds.x[0]) - 5
+
+
+def test_corners_by_the_command_line(items: list[Any], scene: xr.Dataset, tmp_path: Path) -> None:
+    da = stackstac.stack(items[:1], assets=list(TWELVE), resolution=10, epsg=32633)[0].compute()
+    ds = da.to_dataset("band").drop_attrs()
+    ds.drop_vars([key for key in ds.coords if ds[key].dtype == object]).to_netcdf(tmp_path / "stack.nc")
+    for out in ("sr.tif", "sr.nc"):
+        assert main(["upsample", str(tmp_path / "stack.nc"), "-o", str(tmp_path / out), "--model", "bicubic"]) == 0
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.bounds == scene.rio.bounds()
+        assert file.crs.to_epsg() == 32633
+    with xr.open_dataset(tmp_path / "sr.nc", decode_coords="all") as back:
+        np.testing.assert_array_equal(back.x, da.x)
+        back.s2sr.to_cog(tmp_path / "again.tif")
+    with rasterio.open(tmp_path / "again.tif") as file:
+        assert file.bounds == scene.rio.bounds()
 
 
 def test_lazy_stack_is_laid_out_without_reading(items: list[Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -179,13 +181,15 @@ def _variable(
 
 def _crs(product: Product) -> CRS:
     """Return the CRS that the tile's metadata give."""
-    try:
-        return CRS.from_user_input(product.crs)
-    except (ValueError, RuntimeError) as error:  # rasterio's CRSError
-        raise ProductError(
-            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs!r}; expected one such as EPSG:32633. "
-            "Download the product again"
-        ) from error
+    # a code and nothing else: GDAL opens any other text as a file or an address
+    code = re.fullmatch(r"EPSG:(\d+)", product.crs, re.ASCII)
+    if code is not None:
+        with suppress(ValueError, RuntimeError):  # rasterio's CRSError
+            return CRS.from_epsg(int(code[1]))
+    raise ProductError(
+        f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs[:80]!r}; expected one such as EPSG:32633. "
+        "Download the product again"
+    )
 
 
 def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:

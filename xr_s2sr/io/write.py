@@ -17,13 +17,15 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import UNCERTAINTY
-from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError
+from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
 from xr_s2sr.io.derived import warn_of_kept_attributes
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
 from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.scene.corners import centred
+from xr_s2sr.scene.crs import crs_of_bands, crs_refused, mapped_crs, with_mapping, write_crs
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
@@ -94,6 +96,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
 
     if not isinstance(ds, xr.Dataset):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
+    ds = georeferenced(ds)
     warn_of_kept_attributes(ds)
     path = Path(path)
     one = path.suffix.lower() in (".tif", ".tiff")
@@ -104,6 +107,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     files = {band: f"{band}.tif" if band else target.name for band in stacks}
     name = target.stem if one else target.name
     item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
+    warn_without_crs(ds)
     beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
@@ -136,7 +140,8 @@ def save(sr: xr.Dataset, out: Path, stac: bool | str = False) -> None:
         to_cog(sr, out, stac=stac)
         return
     check_writer(out, out.suffix)
-    sr = sr.copy()
+    sr = georeferenced(sr).copy()
+    warn_without_crs(sr)
     for variable in sr.variables.values():  # the output is not compressed and cut as the input was
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
     zarr = out.suffix == ".zarr"
@@ -233,10 +238,32 @@ def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
             'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
         )
-    stack = ds.to_dataarray("band").rename(None)
-    stack.encoding, stack.attrs = {}, {"long_name": tuple(blanks)}
+    pixels = ds.to_dataarray("band").variable
+    places = {dim: ds[dim].variable for dim in dims if dim in ds.coords} | centred(first)
+    # nothing else comes along: rioxarray would read what the input says of its CRS once more
+    stack = xr.DataArray(pixels, {"band": list(blanks), **places}, attrs={"long_name": tuple(blanks)})
+    stack.encoding = {}
     stack = stack.rio.set_spatial_dims(y_dim=dims[0], x_dim=dims[1])
-    if ds.rio.crs is not None:
-        stack = stack.rio.write_crs(ds.rio.crs)
+    if (crs := mapped_crs(ds)) is not None:
+        stack = stack.rio.write_crs(crs)
     result: xr.DataArray = stack.rio.write_nodata(next(iter(blanks.values())))
     return result
+
+
+def georeferenced(ds: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset whose CRS is in its grid mapping, where other programs look for it, wherever it was before."""
+    ds = with_mapping(ds)
+    crs = crs_of_bands(ds, ds.data_vars) if mapped_crs(ds) is None else None
+    return ds if crs is None else write_crs(ds, crs)
+
+
+def warn_without_crs(ds: xr.Dataset) -> None:
+    """Say that a file will have no CRS, and what is in the place of one."""
+    if mapped_crs(ds) is None:
+        bands = [text for band in ds.data_vars.values() for text in crs_refused(band)]
+        refused = dict.fromkeys([*bands, *crs_refused(ds)])
+        found = f" ({'; '.join(refused)})" if refused else ""
+        warn(
+            f"written without a CRS, since nothing gives one{found}: no other program can place it. Write that of its "
+            'UTM zone first: sr = sr.rio.write_crs("EPSG:326xx")'
+        )

@@ -9,22 +9,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, resolve
-from xr_s2sr.layouts.replicated import outer_edge
 from xr_s2sr.scene.averaging import any_of_four
 from xr_s2sr.scene.grid import read_axis
 from xr_s2sr.scene.validity import Validity, invalid
 
 
-def in_given_dims(result: xr.Dataset, scene: xr.Dataset) -> xr.Dataset:
+def in_given_dims(result: xr.Dataset, scene: xr.Dataset, *, corners: bool = False) -> xr.Dataset:
     """Name the dims of a result as the scene does: those of decimated bands, which it has not, as its 10 m ones.
-
-    Coordinates are upper left corners where those of the scene are.
 
     Parameters
     ----------
     result : Dataset
     scene : Dataset
         The scene as it was given, rows and columns last.
+    corners : bool
+        Whether its coordinates are corners, and so those of the result: the upper or left one of each two.
     """
     rows, cols = next(iter(result.data_vars.values())).dims[-2:]
     if rows in scene.dims:
@@ -33,9 +32,8 @@ def in_given_dims(result: xr.Dataset, scene: xr.Dataset) -> xr.Dataset:
     names = dict(zip((rows, cols), fine.dims[-2:], strict=True))
     out = result.rename(names)
     for dim, sign in zip(names.values(), (1, -1), strict=True):
-        axis = read_axis(fine, dim)
-        if outer_edge(axis, rows=sign > 0) != axis.edge:  # corners, and so the upper or left one of each two
-            out = out.assign_coords({dim: out[dim] + sign * abs(axis.step) / 2})
+        if corners:
+            out = out.assign_coords({dim: out[dim] + sign * abs(read_axis(fine, dim).step) / 2})
     return out
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
-from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
+from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, RadiometryError
 from xr_s2sr.layouts.band_names import band_labels, described, split
-from xr_s2sr.scene.crs import read_crs, write_crs
-from xr_s2sr.scene.grid import read_axis, spatial_dims
+from xr_s2sr.layouts.placed import placed
+from xr_s2sr.scene.crs import crs_of_bands, mapped_crs, mappings, with_mapping, write_crs
+from xr_s2sr.scene.grid import TOLERANCE, read_axis, spatial_dims
+from xr_s2sr.scene.offsets import BASELINE_KEYS
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
     Dataset
         One variable a band. What lies on 20 m and 60 m pixels has dims of its own, (y_20m, x_20m) and (y_60m,
         x_60m). A band that comes twice is taken where its pixels are its native ones; other variables that come
-        twice, where their pixels are smallest.
+        twice, where their pixels are smallest. Attached coordinates that differ between the loads, such as
+        stackstac's ``gsd``, are left out.
 
     Raises
     ------
@@ -55,6 +59,8 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
         If a DataArray is not a band and holds none, or a band comes twice in native pixels.
     GridError
         If the CRS, the dates or the extents of one resolution differ.
+    RadiometryError
+        If processing baselines differ.
 
     Examples
     --------
@@ -76,11 +82,11 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
         raise ArgumentTypeError(
             f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60)"
         )
-    scene = scene.rename(described(scene))
+    scene = placed(with_mapping(scene.rename(described(scene))))
     groups: dict[tuple[Hashable, ...], list[Hashable]] = {}
     for name, da in scene.data_vars.items():
-        placed = da.ndim >= 2 and all(dim in da.coords and da.sizes[dim] > 0 for dim in da.dims[-2:])
-        groups.setdefault(spatial_dims(da) if resolve(name) or placed else (), []).append(name)
+        gridded = da.ndim >= 2 and all(dim in da.coords and da.sizes[dim] > 0 for dim in da.dims[-2:])
+        groups.setdefault(spatial_dims(da) if resolve(name) or gridded else (), []).append(name)
     pieces = []
     for dims, names in groups.items():
         part = scene[names]
@@ -124,20 +130,26 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
             chosen.append((part, names))
     if not chosen:
         raise BandError("nothing to combine: no variables. Load some: xr_s2sr.combine(ds10, ds20, ds60)")
-    _check(chosen)
+    places = _check(chosen)
+    false = _contradicted([part.ds[names] for part, names in chosen])
     taken: set[Hashable] = set()
     datasets = []
     for part, names in chosen:
         ds = part.ds[names]
         # scalars and the like of a coarser part would clash: spatial_ref holds a transform
-        ds = ds.drop_vars([key for key in ds.coords if key in taken and key not in ds.dims])
+        ds = ds.drop_vars([key for key in ds.coords if key in taken | false and key not in ds.dims])
+        moved = {dim: places[dim] for dim in ds.dims if dim in ds.coords and not _equal(ds[dim].variable, places[dim])}
+        datasets.append(ds.assign_coords(moved) if moved else ds)
         taken |= {*ds.coords}
-        datasets.append(ds)
     merged = xr.merge(datasets, join="exact", compat="override", combine_attrs="override")
-    crs = next((known for part, _ in chosen if (known := _crs(part.ds)) is not None), None)
-    if crs is not None and merged.rio.crs is None:
+    crs = next((known for part, _ in chosen if (known := _crs(part)) is not None), None)
+    if crs is not None and mapped_crs(merged) is None:
         merged = write_crs(merged, crs)
-    return merged, [f"{name!r} on {spacing:g} m pixels is left out: there is a better one" for name, spacing in copies]
+    copied: dict[float, list[str]] = {}
+    for name, spacing in copies:
+        copied.setdefault(spacing, []).append(repr(name))
+    listed = "; ".join(f"{', '.join(names)} on {spacing:g} m pixels" for spacing, names in copied.items())
+    return merged, [f"left out, as there are better ones: {listed}"] if listed else []
 
 
 def _by_band(da: xr.DataArray) -> xr.Dataset:
@@ -146,8 +158,11 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
     if stacked is not None:
         return split(da, *stacked)
     # satpy's arrays are called after their dask task; their own name is an attribute
-    named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name")) if resolve(name)]
+    label = da.coords["band"].item() if "band" in da.coords and da.coords["band"].ndim == 0 else None
+    named = [name for name in (da.name, da.attrs.get("name"), da.attrs.get("long_name"), label) if resolve(name)]
     name = named[0] if named else da.name
+    if resolve(label):  # of one band of a stack; the others are not called so
+        da = da.drop_vars("band")
     if name is None:
         raise BandError(
             f"a DataArray with dims {da.dims} has neither bands along a dimension nor a name. Name it by band: "
@@ -156,38 +171,93 @@ def _by_band(da: xr.DataArray) -> xr.Dataset:
     return da.to_dataset(name=name)
 
 
-def _crs(ds: xr.Dataset) -> object:
-    """Return the CRS of a Dataset, or of its first variable."""
-    crs = read_crs(ds)
-    return read_crs(next(iter(ds.data_vars.values()))) if crs is None and ds.data_vars else crs
+def _crs(part: Part) -> Any:
+    return crs_of_bands(part.ds, list(part.ds.data_vars)[:1])
 
 
-def _check(chosen: list[tuple[Part, list[Hashable]]]) -> None:
-    """Refuse parts that differ in CRS, in the coordinates of leading dims, or in place at the same pixel size."""
-    first: dict[Hashable, tuple[Hashable, xr.DataArray]] = {}
+def _check(chosen: list[tuple[Part, list[Hashable]]]) -> dict[Hashable, xr.Variable]:
+    """Refuse parts that differ in CRS, in leading dims, or in place at the same pixel size; return the coordinates."""
+    first: dict[Hashable, tuple[Hashable, xr.Variable]] = {}
     crs: tuple[Hashable, object] | None = None
     for part, names in chosen:
-        own = _crs(part.ds)
+        own = _crs(part)
         if own is not None and crs is not None and own != crs[1]:
             raise GridError(
                 f"{crs[0]!r} is in {crs[1]} and {names[0]!r} in {own}; expected one CRS. Load both in the tile's own: "
                 f'odc.stac.load(items, crs="{crs[1]}", ...)'
             )
         crs = crs or (None if own is None else (names[0], own))
+        spatial = part.ds[names[0]].dims[-2:] if np.isfinite(part.spacing) else ()
         for dim in part.ds[names].dims:
             if dim not in part.ds.coords:
                 continue
-            coord = part.ds[dim]
+            coord = part.ds[dim].variable
             name, other = first.setdefault(dim, (names[0], coord))
-            if other.equals(coord):
+            if _equal(other, coord) or (dim in spatial and _same_places(other, coord, part.spacing)):
                 continue
-            shared = len(np.intersect1d(other.values, coord.values))
+            shared = np.intersect1d(other.values, coord.values).size
             sizes = (
                 f"{name!r} has {other.size} values along {dim!r}, {names[0]!r} {coord.size}, and {shared} are shared"
             )
-            if re.fullmatch(r"[xy](_\d+m)?", str(dim)):
+            if dim in spatial:
                 raise GridError(f"{sizes}; expected the same pixels. Load both over the same area, on the same grid")
+            if not shared:
+                raise GridError(f"{sizes}; expected the same. Load both of the same items")
             raise GridError(
-                f'{sizes}; expected the same. Keep what they share: ds10, ds20 = xr.align(ds10, ds20, join="inner", '
-                'exclude=["y", "x"])'
+                f"{sizes}; expected the same, in one order. Keep what they share: {_shared(dim, other, coord)}"
             )
+    return {dim: coord for dim, (_, coord) in first.items()}
+
+
+def _shared(dim: Hashable, *coords: xr.Variable) -> str:
+    """Return the line that keeps the dates that two loads share, of which one may have a dimension of bands."""
+    if all(len(np.unique(coord.values)) == coord.size for coord in coords):
+        return 'ds10, ds20 = xr.align(ds10, ds20, join="inner", exclude=["y", "x", "band"])'
+    return (  # xr.align wants each once
+        f'common = np.intersect1d(ds10["{dim}"], ds20["{dim}"]); ds10, ds20 = (ds.sel({dim}=ds["{dim}"].isin(common))'
+        f'.sortby("{dim}") for ds in (ds10, ds20))'
+    )
+
+
+def _same_places(one: xr.Variable, other: xr.Variable, spacing: float) -> bool:
+    """Tell whether coordinates are the same but for float jitter."""
+    return one.shape == other.shape and bool(np.abs(one.values - other.values).max() <= TOLERANCE * spacing)
+
+
+def _contradicted(datasets: Sequence[xr.Dataset]) -> set[Hashable]:
+    """Return the coordinates attached to pixels or dates that differ between parts, and so are true of none of all.
+
+    Raises
+    ------
+    GridError, RadiometryError
+        If the parts are of other dates, or processing baselines: pixels that do not belong together.
+    """
+    first: dict[Hashable, tuple[xr.Dataset, xr.Variable]] = {}
+    false: set[Hashable] = set()
+    for ds in datasets:
+        for key in {*ds.coords} - {*ds.dims, *mappings(ds)}:
+            coord = ds[key].variable
+            known, other = first.setdefault(key, (ds, coord))
+            if other is coord or other.dims != coord.dims or _equal(other, coord):
+                continue
+            false.add(key)
+            names = f"{next(iter(known.data_vars))!r} and {next(iter(ds.data_vars))!r}"
+            if coord.dtype.kind == "M" and coord.ndim == 0 and key == "time":
+                raise GridError(
+                    f"{names} are of {str(other.values)[:19]} and {str(coord.values)[:19]}; expected one date. Load "
+                    "both of the same item"
+                )
+            if key in BASELINE_KEYS:
+                raise RadiometryError(
+                    f"{names} differ in {key!r}, on which the offset of their DN depends; expected the same items. "
+                    "Load both of the same processing baseline"
+                )
+    return false
+
+
+def _equal(one: xr.Variable, other: xr.Variable) -> bool:
+    """Tell whether two coordinates are equal; items' properties may hold lists and the like."""
+    if one.dtype == other.dtype == object:
+        return one.shape == other.shape and repr(one.values.tolist()) == repr(other.values.tolist())
+    same: bool = xr.DataArray(one).equals(xr.DataArray(other))
+    return same

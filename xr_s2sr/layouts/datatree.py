@@ -6,12 +6,16 @@ import re
 from collections.abc import Hashable
 from pathlib import PurePosixPath
 
+import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.layouts.combine import merge, parts
+from xr_s2sr.layouts.placed import level_attrs, placed
+from xr_s2sr.scene.crs import mappings
 from xr_s2sr.scene.grid import read_axis, spatial_dims
+from xr_s2sr.scene.result_grid import GRID_ATTRS
 
 
 def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
@@ -23,7 +27,7 @@ def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
         If no siblings hold bands in their native pixels, or several groups of siblings do.
     """
     nodes = band_nodes(tree)
-    ds, notes = merge([part for node in nodes.values() for part in parts(node.to_dataset())])
+    ds, notes = merge([part for node in nodes.values() for part in parts(node_dataset(node))])
     return ds, [f"a DataTree: bands from {', '.join(sorted(nodes))}", *notes]
 
 
@@ -68,11 +72,13 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     """
     place = _grids(result)
     [(spacing, dims)] = place.items()
-    homes = {path: grids[spacing] for path, node in band_nodes(tree).items() if spacing in (grids := _grids(node))}
+    nodes = band_nodes(tree)
+    grids = {path: _grids(node_dataset(node)) for path, node in nodes.items()}
+    homes = {path: dims_of[spacing] for path, dims_of in grids.items() if spacing in dims_of}
     if not homes:
         raise GridError(
             f"no node of the DataTree holds bands of {spacing} m, where the result would go (found: "
-            f"{', '.join(band_nodes(tree))}); expected one. Leave into out: the result is then a Dataset"
+            f"{', '.join(nodes)}); expected one. Leave into out: the result is then a Dataset"
         )
     path, own = next(iter(homes.items()))
     result = result.rename({old: name for old, name in zip(dims, own, strict=True) if old != name})
@@ -80,16 +86,38 @@ def into_tree(tree: xr.DataTree, result: xr.Dataset) -> xr.DataTree:
     relative = str(PurePosixPath(path).relative_to(tree.path))
     node = out[relative]
     assert isinstance(node, xr.DataTree)
-    native = node.to_dataset(inherit=False)
-    for dim in {*native.dims} & {*result.dims}:
-        if native.sizes[dim] != result.sizes[dim]:
-            native = native.sel({dim: result[dim]})
-    fresh = result.drop_vars([name for name in result.data_vars if name in native])
-    node.dataset = native.assign(fresh.data_vars)
+    native, full = node.to_dataset(inherit=False), node_dataset(node)
+    cuts = {dim: _place(full[dim], result[dim]) for dim in own if full.sizes[dim] != result.sizes[dim]}
+    if cuts:  # what tells where its pixels lie would be false
+        native = native.isel(cuts).assign_coords({dim: result[dim].variable for dim in own}).copy()
+        native.attrs = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
+        for name in {*mappings(result)} & {*native.variables}:
+            native[name].attrs.update(result[name].attrs)
+    # What was restored before is replaced; what came through is there already, and native pixels stay. Pixels alone,
+    # since coordinates are those of the node, where a CRS may be a data variable.
+    fresh = {
+        name: da.variable
+        for name, da in result.data_vars.items()
+        if name not in native or ("s2sr_model" in da.attrs and native[name].dims == da.dims)
+    }
+    node.dataset = native.assign(fresh)
     return out
 
 
-def _grids(node: xr.DataTree | xr.Dataset) -> dict[int, tuple[Hashable, Hashable]]:
+def node_dataset(node: xr.DataTree) -> xr.Dataset:
+    """Return the Dataset of a node; of a GeoZarr, with the attributes that its group tells of it."""
+    ds = node.to_dataset()
+    ds.attrs = level_attrs(node.name or "", ds.attrs, {} if node.parent is None else node.parent.attrs)
+    return placed(ds)
+
+
+def _place(whole: xr.DataArray, part: xr.DataArray) -> slice:
+    """Return the part of a coordinate that another one is."""
+    start = int(np.abs(whole.values - part.values[0]).argmin())
+    return slice(start, start + part.size)
+
+
+def _grids(node: xr.Dataset) -> dict[int, tuple[Hashable, Hashable]]:
     """Return rows and columns of the bands in a node, by pixel size in metres."""
     grids: dict[int, tuple[Hashable, Hashable]] = {}
     for name, da in node.data_vars.items():

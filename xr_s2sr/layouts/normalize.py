@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -14,14 +15,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import resolve, uncertainty_of
-from xr_s2sr.errors import ArgumentTypeError, warn
+from xr_s2sr.bands import BANDS, resolve, uncertainty_of
+from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.datatree import plain_dims, read_tree
 from xr_s2sr.layouts.orientation import north_up, turned_back
+from xr_s2sr.layouts.placed import placed
 from xr_s2sr.layouts.replicated import native_grids
 from xr_s2sr.scene.by_band import told_apart
+from xr_s2sr.scene.corners import are_corners
+from xr_s2sr.scene.crs import with_mapping
+from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 
 #: A scene as users hold it.
@@ -48,6 +53,8 @@ class NativeForm:
         True if the scene holds its bands in one array, and so in one dtype.
     turned : frozenset of hashable
         Dims of `ds` along which the scene itself runs the other way.
+    corners : (hashable, hashable) or None
+        Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
     """
 
     ds: xr.Dataset
@@ -55,6 +62,7 @@ class NativeForm:
     notes: tuple[str, ...] = ()
     stacked: bool = False
     turned: frozenset[Hashable] = frozenset()
+    corners: tuple[Hashable, Hashable] | None = None
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -107,6 +115,7 @@ def from_array(da: xr.DataArray) -> NativeForm:
 
 def from_dataset(ds: xr.Dataset) -> NativeForm:
     """Bring variables by band, or one variable with bands stacked along a dimension, to native form."""
+    ds = placed(with_mapping(ds))
     new = described(ds)
     if not new and not any(resolve(name) for name in ds.data_vars):
         stacked = {name: da for name, da in ds.data_vars.items() if band_labels(da) is not None}
@@ -123,9 +132,13 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         listed = ", ".join(repr(dim) for dim in sorted(map(str, turned)))
         notes.append(f"turned over, as they run to the north or to the west: {listed}; places count from the northwest")
     decimated = native_grids(upright)
+    corners = _corners(upright)
+    if corners is not None:
+        notes.append("coordinates are upper left corners of pixels, and stay so; the GeoTransform says where they lie")
 
     def restore_form(result: xr.Dataset) -> xr.Dataset:
-        result = turned_back(in_given_dims(_masked(result, upright, decimated.gaps), upright), turned)
+        given = in_given_dims(_masked(result, upright, decimated.gaps), upright, corners=corners is not None)
+        result = turned_back(given, turned)
         for name, dims in transposed.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
@@ -135,7 +148,22 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     # dims of native pixels run as those of the copies that they were taken from
     dims = [(upright[name].dims[-2:], own.dims[-2:]) for name, own in decimated.ds.data_vars.items() if own.ndim >= 2]
     both = {new for pair in dims for old, new in zip(*pair, strict=True) if old in turned}
-    return NativeForm(decimated.ds, restore_form, (*notes, *decimated.notes), turned=turned | both)
+    return NativeForm(decimated.ds, restore_form, (*notes, *decimated.notes), turned=turned | both, corners=corners)
+
+
+def _corners(ds: xr.Dataset) -> tuple[Hashable, Hashable] | None:
+    """Return the rows and columns of the 10 m bands if their coordinates are corners and all bands lie on them.
+
+    Coarser pixels of their own tell centres from corners: on corners they would not nest, and be refused.
+    """
+    bands = {band: da for name, da in ds.data_vars.items() if (band := resolve(name)) and da.ndim >= 2}
+    fine = next((da for band, da in bands.items() if BANDS[band].is_fine), None)
+    if fine is None or {da.dims[-2:] for da in bands.values()} != {fine.dims[-2:]}:
+        return None
+    with suppress(S2SRError):  # scene_info says so
+        rows, cols = spatial_dims(fine)
+        return (rows, cols) if are_corners(fine) else None
+    return None
 
 
 def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:

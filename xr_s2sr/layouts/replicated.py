@@ -19,7 +19,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.layouts.check_on_read import decimated
 from xr_s2sr.scene.crs import read_crs, tile_origin
-from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, outer_edge, read_axis, spatial_dims
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.result_grid import GRID_ATTRS
@@ -256,16 +256,3 @@ def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any
             name += "_"
         names.append(name)
     return names
-
-
-def outer_edge(axis: Axis, rows: bool) -> float:
-    """Return the outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
-
-    Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
-    """
-    place, size = axis.first / axis.step, abs(axis.step)
-    if abs(place - round(place)) > TOLERANCE:
-        return axis.edge
-    if rows:
-        return axis.first if axis.step < 0 else axis.first - size
-    return axis.first if axis.step > 0 else axis.first + size

@@ -13,7 +13,7 @@ from xr_s2sr.scene.averaging import mean_of_band
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import degraded_by
 from xr_s2sr.scene.info import SceneInfo
-from xr_s2sr.scene.result_grid import ResultGrid, fine_part
+from xr_s2sr.scene.result_grid import GRID_ATTRS, ResultGrid, fine_part
 
 
 def restored_variable(
@@ -84,7 +84,11 @@ def dataset(
             if near is not None:
                 variables[name] = near
     variables |= {variable.name: variable for variable in beside}
-    return georeference(xr.Dataset(variables, attrs=ds.attrs), target.transform)
+    out = georeference(xr.Dataset(variables, attrs=ds.attrs), target.transform)
+    sizes = target.reference.sizes
+    if target.step > 1 or any(ds.sizes[dim] != sizes[dim] for dim in sizes if dim in ds.sizes):
+        out.attrs = {key: value for key, value in out.attrs.items() if key not in GRID_ATTRS}
+    return out
 
 
 def _averaged(variable: xr.DataArray, info: SceneInfo, target: ResultGrid, band: str | None) -> xr.DataArray:

@@ -149,6 +149,21 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
     return Axis(dim, float(values[0]), step, size)
 
 
+def outer_edge(axis: Axis, rows: bool) -> float:
+    """Return the outer edge of the first pixel where the coordinates may be upper left corners (stackstac's default).
+
+    Sentinel-2's pixels have their edges on multiples of their size, so coordinates on those are corners.
+    """
+    place = axis.first / axis.step
+    return axis.edge if abs(place - round(place)) > TOLERANCE else corner_edge(axis, rows)
+
+
+def corner_edge(axis: Axis, rows: bool) -> float:
+    """Return the outer edge of the first pixel where the coordinates are upper (rows) or left corners."""
+    inner = axis.step < 0 if rows else axis.step > 0
+    return axis.first if inner else axis.first - axis.step
+
+
 def degraded_by(da: xr.DataArray) -> int:
     """Return the pixel size of a band over the sensor's own; 1 unless ``degrade`` made it.
 

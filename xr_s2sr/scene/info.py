@@ -17,7 +17,7 @@ from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.blur import read_mtf
-from xr_s2sr.scene.crs import check_tile, read_crs
+from xr_s2sr.scene.crs import check_tile, crs_of_bands
 from xr_s2sr.scene.grid import Grid, degraded_by, read_grid
 from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
@@ -172,6 +172,9 @@ def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr
     """
     result = SceneInfo()
     find_bands(ds, result)
+    finest_first = sorted(result.variables, key=lambda band: BANDS[band].gsd)
+    crs = crs_of_bands(ds, [result.variables[band] for band in finest_first])
+    result.crs = None if crs is None else crs.to_string()
     if CIRRUS in result.variables:
         result.notes.append(CIRRUS_NOTE)
     fine = [band for band in BY_GSD[10] if band in result.variables]
@@ -204,10 +207,6 @@ def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr
     reference = ds[result.variables[result.reference]]
     if degraded > 1:
         result.notes.append(f"a simulated scene, degraded by {degraded}: its pixels are {degraded} times larger")
-    crs = None
-    with result.collecting():
-        crs = read_crs(reference) or read_crs(ds)
-        result.crs = None if crs is None else crs.to_string()
     dims = list(dict.fromkeys(dim for name in result.variables.values() for dim in ds[name].dims[-2:]))
     for band, name in result.variables.items():
         da, gsd = ds[name], BANDS[band].gsd

@@ -26,8 +26,18 @@ KEPT_ENCODING = (
     "calendar",
 )
 
-#: Attributes that describe a grid: satpy's, stackstac's, EOPF's.
-GRID_ATTRS = ("area", "resolution", "transform", "proj:transform", "proj:shape", "proj:bbox")
+#: Attributes that describe a grid: satpy's, stackstac's, EOPF's, GeoZarr's.
+GRID_ATTRS = (
+    "area",
+    "resolution",
+    "transform",
+    "proj:transform",
+    "proj:shape",
+    "proj:bbox",
+    "spatial:transform",
+    "spatial:shape",
+    "spatial:bbox",
+)
 
 
 @dataclass(frozen=True)

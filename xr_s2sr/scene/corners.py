@@ -1,0 +1,106 @@
+"""Coordinates that are upper left corners, as stackstac gives them by default: recognised, and told along.
+
+Such a result keeps its coordinates; the GeoTransform of its grid mapping says where its pixels lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+from affine import Affine
+
+from xr_s2sr.scene.crs import geotransform, mapping_variable, mappings, read_crs
+from xr_s2sr.scene.grid import TOLERANCE, Axis, corner_edge, outer_edge, read_axis, spatial_dims
+
+Form = TypeVar("Form", xr.Dataset, xr.DataArray)
+
+#: Attributes that hold a transform, in the order of affine: stackstac's, GeoZarr's, EOPF's.
+TRANSFORMS = ("transform", "spatial:transform", "proj:transform")
+
+
+def transforms(obj: xr.Dataset | xr.DataArray) -> Iterator[Affine]:
+    """Yield what attributes and grid mapping tell of the pixels' place, without rotated ones and what is none."""
+    told = [obj.attrs[key] for key in TRANSFORMS if key in obj.attrs]
+    for name in mappings(obj):
+        text = str(obj.coords[name].attrs.get("GeoTransform", "")).split()
+        if len(text) == 6:  # GDAL's order
+            told.append([text[k] for k in (1, 2, 0, 4, 5, 3)])
+    yield from (transform for transform in map(affine, told) if transform is not None)
+
+
+def affine(value: Any) -> Affine | None:
+    """Return the transform that six numbers in the order of affine make; None if they do not, or rotate."""
+    with suppress(ValueError, TypeError, KeyError, OverflowError):
+        numbers = [float(number) for number in value[:6]]
+        if len(numbers) == 6 and np.isfinite(numbers).all() and numbers[0] and numbers[4]:
+            transform = Affine(*numbers)
+            return transform if transform.b == 0 == transform.d else None
+    return None
+
+
+def told_corners(da: xr.DataArray) -> bool | None:
+    """Tell whether a transform makes the coordinates corners of its pixels, and not centres; None if none tells.
+
+    Only the part of a pixel between them counts: the transform may be that of a larger scene.
+    """
+    dims = spatial_dims(da)
+    if any(dim not in da.coords for dim in dims):
+        return None
+    for transform in transforms(da):
+        apart = []
+        for dim, step, edge in zip(dims, (transform.e, transform.a), (transform.f, transform.c), strict=True):
+            axis = read_axis(da, dim, step)
+            if abs(abs(axis.step) - abs(step)) <= TOLERANCE * abs(step):
+                apart.append(abs((place := (axis.first - edge) / step) - round(place)))
+        if len(apart) == 2 and max(apart) <= TOLERANCE:
+            return True
+        if len(apart) == 2 and min(apart) >= 0.5 - TOLERANCE:
+            return False
+    return None
+
+
+def are_corners(da: xr.DataArray) -> bool:
+    """Tell whether the coordinates of a 10 m band are upper left corners: by a transform, else by the tiling grid."""
+    told = told_corners(da)
+    if told is not None:
+        return told
+    axes = [read_axis(da, dim, 10.0) for dim in spatial_dims(da)]
+    return all(outer_edge(axis, rows=k == 0) != axis.edge for k, axis in enumerate(axes))
+
+
+def centred(da: xr.DataArray) -> dict[Hashable, xr.Variable]:
+    """Return the pixel centres of an array by dimension where its coordinates are corners; else nothing."""
+    if not told_corners(da):
+        return {}
+    dims, transform = spatial_dims(da), next(transforms(da))
+    shifts = {dims[0]: -abs(transform.e) / 2, dims[1]: abs(transform.a) / 2}
+    return {dim: xr.Variable((dim,), da[dim].values + shift, da[dim].attrs) for dim, shift in shifts.items()}
+
+
+def tell_corners(result: Form, dims: tuple[Hashable, Hashable]) -> Form:
+    """Say in the grid mapping of a result where its pixels lie whose coordinates, along `dims`, are corners."""
+    if any(result.sizes[dim] < 2 for dim in dims):
+        return result
+    y, x = (read_axis(result[dim], dim) for dim in dims)
+    transform = _of_corners(y, x)
+    out = result.copy(deep=False)
+    if not mappings(out):
+        out = out.assign_coords(spatial_ref=mapping_variable(read_crs(out)))
+        _name_mapping(out, dims)
+    for name in mappings(out):
+        out[name].attrs["GeoTransform"] = geotransform(transform)
+    return out
+
+
+def _name_mapping(obj: xr.Dataset | xr.DataArray, dims: tuple[Hashable, Hashable]) -> None:
+    for da in [obj] if isinstance(obj, xr.DataArray) else obj.data_vars.values():
+        if {*dims} <= {*da.dims} and "grid_mapping" not in da.attrs:
+            da.encoding["grid_mapping"] = "spatial_ref"
+
+
+def _of_corners(y: Axis, x: Axis) -> Affine:
+    return Affine(x.step, 0.0, corner_edge(x, rows=False), 0.0, y.step, corner_edge(y, rows=True))
