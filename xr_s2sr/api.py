@@ -14,6 +14,7 @@ from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError
 from xr_s2sr.inference.uncertainty import with_uncertainty
+from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
@@ -163,7 +164,7 @@ def upsample(
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
-    native = layout.ds
+    native, bands = layout.ds, layout.ids(bands)
     info, wanted, runs, covered = prepare(native, bands, given, units, offset, resolution=resolution)
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
@@ -264,7 +265,8 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     find_bands(with_band_names(ds), info)
     if info.variables:
         info.check()
-    return dict(info.variables)
+    own = {band: str(name) for name, band in described(ds).items()} if isinstance(ds, xr.Dataset) else {}
+    return {band: own.get(name, name) for band, name in info.variables.items()}
 
 
 def summary_html(ds: Scene) -> str:

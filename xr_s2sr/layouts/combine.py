@@ -71,7 +71,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
 def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
     """Split a Dataset or DataArray by pixel size, each part with dims named after it."""
     if isinstance(scene, xr.DataArray):
-        scene = _by_band(scene)
+        scene = by_band(scene)
     if not isinstance(scene, xr.Dataset):
         raise ArgumentTypeError(
             f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60)"
@@ -140,7 +140,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
     return merged, [f"{name!r} on {spacing:g} m pixels is left out: there is a better one" for name, spacing in copies]
 
 
-def _by_band(da: xr.DataArray) -> xr.Dataset:
+def by_band(da: xr.DataArray) -> xr.Dataset:
     """Return a DataArray that has a band dimension, or is one band, as a Dataset."""
     stacked = band_labels(da)
     if stacked is not None:

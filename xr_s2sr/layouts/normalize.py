@@ -6,8 +6,8 @@ Only names, dims and coordinates are handled here. Dask arrays are indexed and t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -18,8 +18,10 @@ from xr_s2sr.bands import resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, warn
 from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
-from xr_s2sr.layouts.datatree import plain_dims, read_tree
+from xr_s2sr.layouts.combine import by_band
+from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node
 from xr_s2sr.layouts.replicated import native_grids
+from xr_s2sr.scene.info import BAND, conventional
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 
 #: A scene as users hold it.
@@ -43,12 +45,23 @@ class NativeForm:
         What was recognised.
     stacked : bool
         True if the scene holds its bands in one array, and so in one dtype.
+    asked : mapping of str to str
+        Ids of bands whose names, in lower case, mean them in this scene only.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
     notes: tuple[str, ...] = ()
     stacked: bool = False
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    def ids(self, bands: Any) -> Any:
+        """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
+        if isinstance(bands, str):
+            return self.asked.get(bands.strip().lower(), bands)
+        if not self.asked or bands is None or not isinstance(bands, Iterable):
+            return bands
+        return [self.ids(band) if isinstance(band, str) else band for band in bands]
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -66,7 +79,9 @@ def to_native(scene: Any) -> NativeForm:
     if isinstance(scene, xr.DataTree):
         ds, notes = read_tree(scene)
         inner = from_dataset(ds)
-        return NativeForm(inner.ds, lambda result: plain_dims(inner.restore_form(result)), (*notes, *inner.notes))
+        return NativeForm(
+            inner.ds, lambda result: plain_dims(inner.restore_form(result)), (*notes, *inner.notes), asked=inner.asked
+        )
     if isinstance(scene, xr.DataArray):
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
@@ -86,13 +101,36 @@ def with_band_names(scene: Scene) -> xr.Dataset:
     return scene.rename(described(scene))
 
 
+def restored_bands(result: Scene) -> xr.Dataset:
+    """Return what ``upsample`` gave of a scene in any form as one variable a band; a Dataset is left as it is.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not an xarray object.
+    BandError
+        If a DataArray holds no bands, or a DataTree none that were restored.
+    """
+    if isinstance(result, xr.DataTree):
+        return restored_node(result)
+    if isinstance(result, xr.DataArray):
+        return by_band(result)
+    if isinstance(result, xr.Dataset):
+        return result
+    raise ArgumentTypeError(f"expected what upsample() gave, not a {type(result).__name__}: sr = ds.s2sr.upsample()")
+
+
 def from_array(da: xr.DataArray) -> NativeForm:
     """Bring bands stacked along a dimension (stackstac, cubo, a GeoTIFF) to native form."""
     dim, labels = labelled(da)
     inner = from_dataset(split(da, dim, labels))
     note = f"a DataArray: bands along {dim!r}"
     return NativeForm(
-        inner.ds, lambda result: stack(inner.restore_form(result), da, dim, labels), (note, *inner.notes), True
+        inner.ds,
+        lambda result: stack(inner.restore_form(result), da, dim, labels),
+        (note, *inner.notes),
+        True,
+        inner.asked,
     )
 
 
@@ -105,9 +143,17 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
             [(name, da)] = stacked.items()
             inner = from_array(da)
             return NativeForm(
-                inner.ds.assign_attrs(ds.attrs), partial(_put_back, ds, name, inner.restore_form), inner.notes, True
+                inner.ds.assign_attrs(ds.attrs),
+                partial(_put_back, ds, name, inner.restore_form),
+                inner.notes,
+                True,
+                inner.asked,
             )
-    notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
+    told = conventional(ds)
+    notes = [
+        f"{name!r} is {band}, by {'the names beside it' if name in told else 'its description'}"
+        for name, band in {**new, **told}.items()
+    ]
     named = ds.rename(new)
     upright, turned = _upright(named)
     decimated = native_grids(upright)
@@ -118,9 +164,11 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
-        return _renamed(result, {band: name for name, band in new.items() if band in result})
+        result = _renamed(result, {band: name for name, band in new.items() if band in result})
+        return result.assign({name: result[name].assign_attrs({BAND: told[name]}) for name in told if name in result})
 
-    return NativeForm(decimated.ds, back, (*notes, *decimated.notes))
+    asked = {str(name).lower(): band for name, band in {**new, **told}.items()}
+    return NativeForm(decimated.ds, back, (*notes, *decimated.notes), asked=asked)
 
 
 def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:

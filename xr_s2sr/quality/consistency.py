@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
-from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.errors import BandError, GridError
+from xr_s2sr.layouts.normalize import Scene, restored_bands, to_native, with_band_names
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
 from xr_s2sr.quality.sensor import gaussian_kernel
@@ -43,7 +43,7 @@ def consistency(
 
     Parameters
     ----------
-    sr : Dataset or DataArray
+    sr : Dataset, DataArray or DataTree
         The result of :func:`xr_s2sr.upsample` for `ds`, or a part of it.
     ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
@@ -72,7 +72,7 @@ def consistency(
     InputError
         If `protocol` or `satellite` is unknown.
     ArgumentTypeError
-        If `sr` is neither a Dataset nor a DataArray.
+        If `sr` is not an xarray object.
 
     References
     ----------
@@ -86,9 +86,7 @@ def consistency(
     1
     """
     check_protocol(protocol, satellite, BLURS)
-    if not isinstance(sr, xr.Dataset | xr.DataArray):
-        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
-    sr, ds = with_band_names(sr), to_native(ds).ds
+    sr, ds = with_band_names(restored_bands(sr)), to_native(ds).ds
     info = scene_info(ds, units, offset)
     info.check_one_offset()
     restored = _restored(sr, info)
