@@ -27,6 +27,7 @@ from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result_grid import result_grid
 from xr_s2sr.scene.uncertainty import error_form, error_variable, output_radiometry
+from xr_s2sr.scene.unknown import renaming, unknown_bands, warn_of_unknown
 from xr_s2sr.spans import ceil_to_cell
 
 #: Pixel sizes of a result, in metres.
@@ -199,6 +200,7 @@ def upsample(
     result = assemble.dataset(native, info, target, restored, None if bands is None else wanted, keep, errors)
     if keep == "all":
         warn_of_uncovered(native, info, result)
+    warn_of_unknown(native, result, stacked=layout.stacked)
     if is_lazy:
         result = lazy.aligned(result, restored, native)
     elif averaged_lazily and chunks is not None:
@@ -245,6 +247,8 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
         info.notes += seen.left_out
+        if names := unknown_bands(ds, ds.data_vars):
+            info.notes.append(f"no names of bands, so not restored: {', '.join(names)}; if they are: {renaming(names)}")
         if left_out := off_grid(ds, seen):
             info.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:

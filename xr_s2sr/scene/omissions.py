@@ -8,6 +8,7 @@ from xr_s2sr.errors import warn
 from xr_s2sr.scene.ancillary import off_grid
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.result_grid import ResultGrid
+from xr_s2sr.scene.unknown import renaming, unknown_bands
 
 
 def warn_of_omissions(ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, ancillary: bool) -> None:
@@ -17,9 +18,11 @@ def warn_of_omissions(ds: xr.Dataset, info: SceneInfo, target: ResultGrid, *, an
     own = () if target.native is None else (target.reference,)
     if ancillary and (left_out := off_grid(ds, info, own)):
         grid = "10 m grid" if target.step == 1 else "10 m or 20 m grid"
+        bands = unknown_bands(ds, left_out)
+        named = f". Name the bands among them: {renaming(bands)}" if bands else ""
         warn(
             f"left out, as they are not bands and not on the {grid}: {', '.join(left_out)}. Bring them along by "
-            'nearest neighbour with upsample(keep="all"), or drop them first',
+            f'nearest neighbour with upsample(keep="all"), or drop them first{named}',
         )
     rows, cols = target.covered
     # at 20 m, a border of one pixel may hold no whole one
