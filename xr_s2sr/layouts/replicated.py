@@ -19,7 +19,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.layouts.check_on_read import decimated
 from xr_s2sr.scene.crs import read_crs, tile_origin
-from xr_s2sr.scene.grid import LOAD, TOLERANCE, Axis, Grid, degraded_by, read_axis, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, loading, read_axis, spatial_dims
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.result_grid import GRID_ATTRS
@@ -199,7 +199,7 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
         if crs is None:
             fix = 'Write its CRS, ds = ds.rio.write_crs("EPSG:326xx"), or let the pixels tell: ds = ds.load()'
         elif origin is None:  # a CRS written over it would be wrong
-            fix = f"Load it there: {LOAD.format(bands='bands', gsd=10)}. Or let the pixels tell: ds = ds.load()"
+            fix = f"Load it there: {loading(10)}. Or let the pixels tell: ds = ds.load()"
         else:
             fix = "Let the pixels tell: ds = ds.load()"
         raise GridError(

@@ -17,12 +17,6 @@ from xr_s2sr.errors import GridError
 #: Coordinates may be off by this part of a pixel: float jitter, not misalignment.
 TOLERANCE = 0.01
 
-#: The line that loads bands of one UTM zone in that zone, so that no pixel is resampled.
-LOAD = (
-    'crs = items[0].properties["proj:code"]; odc.stac.load([item for item in items if '
-    'item.properties["proj:code"] == crs], bands={bands}, crs=crs, resolution={gsd})'
-)
-
 #: Attribute of a band that ``degrade`` simulated: how many times larger than the sensor's own its pixels are.
 DEGRADED_BY = "s2sr_degraded_by"
 
@@ -158,6 +152,15 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
     return Axis(dim, float(values[0]), step, size)
 
 
+def loading(gsd: int, band: str = "") -> str:
+    """Return the line that loads a band, or several, of one UTM zone in that zone, so that no pixel is resampled."""
+    listed = f'["{native_name(band, gsd)}"]' if band else "bands"
+    return (
+        'items = [item for item in items if item.properties["proj:code"] == items[0].properties["proj:code"]]; '
+        f"odc.stac.load(items, bands={listed}, resolution={gsd})"
+    )
+
+
 def _evened(values: NDArray[np.float64], dim: Hashable) -> str:
     """Say what makes coordinates equally spaced, by what is wrong with them."""
     ordered, first = np.unique(values, return_index=True)
@@ -232,7 +235,7 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: in
             raise GridError(
                 f"{da.name!r} has a spacing of {spacing:g} along {axis.dim!r}, which looks like degrees; expected "
                 "metres on a UTM grid. To reproject it would interpolate it, so load it again in the CRS of its tile: "
-                f"{LOAD.format(bands='bands', gsd=10)}"
+                f"{loading(10)}"
             )
         raise GridError(
             f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {pitch}"
@@ -248,7 +251,6 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
         return f". {da.attrs['s2sr_model']} has restored it already: upsample the native scene"
     if "s2sr_native_gsd" in da.attrs and spacing > pitch:
         return ". upsample(resolution=20) has averaged it already: upsample the native scene"
-    native, own = native_name(da.name, gsd), round(spacing)
     if spacing < pitch and "proj:epsg" in da.attrs:  # as xarray-eopf opens products, unless told otherwise
         return (
             ", or exact copies of such pixels; these were interpolated. Open the product as it is: "
@@ -257,13 +259,13 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
     if spacing < pitch:
         return (
             ", or exact copies of such pixels; these were interpolated or reprojected. Load each band at its native "
-            f"pixels, in the CRS of its tile, {LOAD.format(bands=repr([native]), gsd=gsd)}, and merge: "
+            f"pixels, in the UTM zone of its tile, {loading(gsd, str(da.name))}, and merge: "
             'xr_s2sr.combine(ds10, ds20, ds60). Or load all bands so, with resolution=10 and resampling="nearest", and '
             "reproject the result"
         )
-    if own in (20, 60):
-        return f". Load each band at its native pixels: {LOAD.format(bands=repr([native]), gsd=gsd)}"
+    if round(spacing) in (20, 60):
+        return f". Load each band at its native pixels: {loading(gsd, str(da.name))}"
     return (
         f". Sentinel-2 has no pixels of {spacing:g} m: these were resampled, as those of HLS are. Load bands from a "
-        f"collection of Sentinel-2 itself: {LOAD.format(bands='bands', gsd=10)}"
+        f"collection of Sentinel-2 itself: {loading(10)}"
     )
