@@ -10,7 +10,7 @@ from typing import Any
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.bands import BANDS, by_convention, resolve
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
@@ -22,6 +22,7 @@ from xr_s2sr.scene.crs import georeference, read_crs
 
 _EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
 _RASTERS = (".tif", ".tiff", ".jp2")
+_MAJA = re.compile(r"_[FS]RE_B\d+A?$")
 
 
 def open_any(
@@ -73,10 +74,13 @@ def _open_dataset(path: Path) -> xr.Dataset:
 def _open_folder(path: Path) -> xr.Dataset:
     """Open the files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
+    files = [file for file in path.iterdir() if file.suffix.lower() in _RASTERS]
+    moved = next((f"mv {file} {file.with_stem('B12')}" for file in files if file.stem.lower() == "swir_2"), "")
+    told = by_convention((file.stem for file in files), moved)
     for file in sorted(path.iterdir()):
         if file.suffix.lower() == ".msk":
             check_mask_file(file)
-        what = _named(file.stem) if file.suffix.lower() in _RASTERS else None
+        what = told.get(file.stem) or _named(file.stem) if file.suffix.lower() in _RASTERS else None
         if what is not None:
             named.setdefault(what, []).append(file)
     if not any(what in BANDS for what in named):
@@ -91,7 +95,9 @@ def _open_folder(path: Path) -> xr.Dataset:
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for what, (file, image, dims) in chosen.items():
-        variables[what] = lazy_variable(image, str(file), dims, image.attrs)
+        # MAJA's files of reflectance have no tag for it
+        nodata = {"_FillValue": -10000} if _MAJA.search(file.stem) and image.dtype == "int16" else {}
+        variables[what] = lazy_variable(image, str(file), dims, nodata | image.attrs)
         coords |= axis_coords(dims, image["y"], image["x"])
     crs = read_crs(next(iter(chosen.values()))[1])
     if crs is None:
@@ -124,9 +130,15 @@ def _native(what: str, files: list[Path]) -> _Chosen:
     best = [(file, image) for (file, image), size in zip(images, sizes, strict=True) if size == native]
     best = best or images
     if len(best) > 1:
-        names = " and ".join(file.name for file, _ in best[:2])
+        one, other = (file.name for file, _ in best[:2])
+        fix = "Give each scene a folder"
+        if one.replace("_FRE_", "_SRE_") == other:
+            fix = (
+                "They are of one scene, with and without the correction of slopes. Give one kind a folder: "
+                "mkdir FRE && cp *_FRE_B*.tif FRE"
+            )
         raise InputError(
-            f"{names} in {files[0].parent} are both {what}; expected the files of one scene. Give each scene a folder"
+            f"{one} and {other} in {files[0].parent} are both {what}; expected the files of one scene. {fix}"
         )
     file, image = best[0]
     size = sizes[files.index(file)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, by_convention, resolve, uncertainty_of
-from xr_s2sr.errors import BandError
-from xr_s2sr.scene.grid import read_axis
+from xr_s2sr.bands import BANDS, by_convention, resolve, said_gsd, uncertainty_of
+from xr_s2sr.errors import BandError, GridError
+from xr_s2sr.scene.grid import DEGRADED_BY, loading, read_axis, spatial_dims
 from xr_s2sr.scene.info import BAND, conventional
 from xr_s2sr.scene.result_grid import GRID_ATTRS
 
@@ -42,6 +42,30 @@ def described(ds: xr.Dataset) -> dict[Hashable, str]:
         if twin != name:
             raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
     return new_names
+
+
+def check_versions(ds: xr.Dataset) -> None:
+    """Refuse versions of a band that products hold at other pixel sizes, such as B01_20m, loaded at another size again.
+
+    Raises
+    ------
+    GridError
+    """
+    for name, da in ds.data_vars.items():
+        band, said = resolve(name), said_gsd(name)
+        if band is None or said in (None, BANDS[band].gsd) or DEGRADED_BY in da.attrs or "s2sr_model" in da.attrs:
+            continue
+        try:
+            spacing = round(abs(read_axis(da, spatial_dims(da)[1], float(BANDS[band].gsd)).step))
+        except GridError:
+            continue  # scene_info says so
+        if spacing != said:
+            gsd = BANDS[band].gsd
+            raise GridError(
+                f"{name!r} is the {said} m version of {band} by its name, which was resampled from {gsd} m, but lies "
+                f"on {spacing} m pixels; expected the native one. Load that: {loading(gsd, str(name))}. If only the name "
+                f'is wrong: ds = ds.rename({{{name!r}: "{band}"}})'
+            )
 
 
 def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:

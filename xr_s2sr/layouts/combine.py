@@ -109,10 +109,15 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
             if other is part:
                 continue
             if band and part.spacing == other.spacing:
-                raise BandError(
-                    f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). Leave one out: "
-                    f"ds = ds.drop_vars({name!r})"
-                )
+                kinds = [one.ds[n].dtype for one in (part, other) for n in one.ds.data_vars if resolve(n) == band]
+                if "uint8" in kinds:
+                    fix = (
+                        "One is uint8, as in images of true colour (TCI), which hold no reflectance. Leave those out: "
+                        'ds = xr_s2sr.combine(*(one for one in opened if one.dtype != "uint8"))'
+                    )
+                else:
+                    fix = f"Give it once: xr_s2sr.combine(one, other.drop_vars({name!r}))"
+                raise BandError(f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). {fix}")
             if band and abs(part.spacing - BANDS[band].gsd) < abs(other.spacing - BANDS[band].gsd):
                 best[key], other = part, other
                 copies.append((name, other.spacing))

@@ -16,7 +16,7 @@ import xarray as xr
 
 from xr_s2sr.bands import resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, warn
-from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
+from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.combine import by_band
 from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node
@@ -154,6 +154,7 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         f"{name!r} is {band}, by {'the names beside it' if name in told else 'its description'}"
         for name, band in {**new, **told}.items()
     ]
+    check_versions(ds)
     named = ds.rename(new)
     upright, turned = _upright(named)
     decimated = native_grids(upright)

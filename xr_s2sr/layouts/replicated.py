@@ -198,8 +198,8 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
     if group.lazy:
         if crs is None:
             fix = 'Write its CRS, ds = ds.rio.write_crs("EPSG:326xx"), or let the pixels tell: ds = ds.load()'
-        elif origin is None:  # a CRS written over it would be wrong
-            fix = f"Load it there: {loading(10)}. Or let the pixels tell: ds = ds.load()"
+        elif origin is None and "UTM" not in crs.to_wkt():  # a CRS written over it would be wrong
+            fix = f"Load it there: {loading(10)}"
         else:
             fix = "Let the pixels tell: ds = ds.load()"
         raise GridError(

@@ -169,12 +169,11 @@ def find_bands(ds: xr.Dataset, info: SceneInfo) -> None:
     info.variables = {band: variables[band] for band in BANDS if band in variables}
     if not variables:
         names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
-        info.problems.append(
-            BandError(
-                f"no Sentinel-2 band among the variables ({names}). Name them by band: "
-                'ds = ds.rename({"my_red": "B04", ...})'
-            )
-        )
+        first = next((name for name in ds.data_vars if not isinstance(name, str)), "my_red")
+        fix = f'ds = ds.rename({{{first!r}: "B04", ...}})'
+        if isinstance(ds.attrs.get("long_name"), tuple | list):  # of an array whose bands were numbered
+            fix = "they are named by the array: ds = xr_s2sr.combine(da), in the place of da.to_dataset"
+        info.problems.append(BandError(f"no Sentinel-2 band among the variables ({names}). Name them by band: {fix}"))
 
 
 def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> SceneInfo:
