@@ -63,8 +63,8 @@ def check_versions(ds: xr.Dataset) -> None:
             gsd = BANDS[band].gsd
             raise GridError(
                 f"{name!r} is the {said} m version of {band} by its name, which was resampled from {gsd} m, but lies "
-                f"on {spacing} m pixels; expected the native one. Load that: {loading(gsd, str(name))}. If only the name "
-                f'is wrong: ds = ds.rename({{{name!r}: "{band}"}})'
+                f"on {spacing} m pixels; expected the native one. Load that: {loading(gsd, str(name))}. If only "
+                f'the name is wrong: ds = ds.rename({{{name!r}: "{band}"}})'
             )
 
 

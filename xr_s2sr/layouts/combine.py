@@ -116,7 +116,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
                         'ds = xr_s2sr.combine(*(one for one in opened if one.dtype != "uint8"))'
                     )
                 else:
-                    fix = f"Give it once: xr_s2sr.combine(one, other.drop_vars({name!r}))"
+                    fix = f"Leave one out: xr_s2sr.combine(one, other.drop_vars({name!r}))"
                 raise BandError(f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). {fix}")
             if band and abs(part.spacing - BANDS[band].gsd) < abs(other.spacing - BANDS[band].gsd):
                 best[key], other = part, other
