@@ -99,6 +99,37 @@ def test_a_load_elsewhere(items: list[Any], scene: xr.Dataset, said: dict[str, A
 
 
 @pytest.mark.filterwarnings("ignore:The 'shapely.ops:DeprecationWarning")
+def test_each_resolution_elsewhere(items: list[Any], scene: xr.Dataset) -> None:
+    """Grids that nest, in a CRS without tiles: a warning; and two zones are refused."""
+    import odc.stac
+
+    loads = [
+        odc.stac.load(items[:1], bands=list(bands), resolution=gsd, crs="EPSG:3035", anchor="edge")
+        for gsd, bands in ((10, FINE), (20, RED_EDGE))
+    ]
+    ds = xr_s2sr.combine(*loads)
+    with pytest.warns(S2SRWarning, match="the scene is in EPSG:3035, to which .* were resampled") as said:
+        ds.s2sr.upsample("B05", **CUBIC)
+    text = next(str(w.message) for w in said if "EPSG:3035" in str(w.message))
+    line = line_of(text, r"items = \[.*?\]; odc.stac.load\(.*?\)").replace("odc.stac.load", "ds = odc.stac.load")
+    cube = after(line, line, items=items, odc=odc, bands=list(TWELVE))["ds"]
+    equal(cube.s2sr.upsample(**CUBIC), scene)
+
+    ds10 = odc.stac.load(items[:1], bands=list(FINE), resolution=10, crs="EPSG:32632")
+    ds20 = odc.stac.load(items[:1], bands=list(RED_EDGE), resolution=20)
+    with pytest.raises(GridError, match="expected one CRS") as refused:
+        xr_s2sr.combine(ds10, ds20)
+    line = line_of(str(refused.value), r"items = \[.*?\]; odc.stac.load\(.*?\)$").replace("odc.stac", "ds = odc.stac")
+    assert line.endswith("resolution=10)")
+    again = {}
+    for gsd, bands in ((10, FINE), (20, RED_EDGE), (60, SIXTY)):
+        space = {"items": items, "odc": odc, "bands": list(bands)}
+        exec(line.replace("resolution=10", f"resolution={gsd}"), space)
+        again[gsd] = space["ds"]
+    equal(xr_s2sr.combine(*again.values()).s2sr.upsample(**CUBIC), scene)
+
+
+@pytest.mark.filterwarnings("ignore:The 'shapely.ops:DeprecationWarning")
 def test_versions_of_a_band(items: list[Any], scene: xr.Dataset) -> None:
     """B01_20m was resampled; at 60 m it is not the native band, and at 20 m not copies of it."""
     from scipy.ndimage import zoom

@@ -22,7 +22,7 @@ from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions,
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_uncovered
+from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_projection, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result_grid import result_grid
@@ -201,6 +201,7 @@ def upsample(
     if keep == "all":
         warn_of_uncovered(native, info, result)
     warn_of_unknown(native, result, stacked=layout.stacked)
+    warn_of_projection(native, info)
     if is_lazy:
         result = lazy.aligned(result, restored, native)
     elif averaged_lazily and chunks is not None:

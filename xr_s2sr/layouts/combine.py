@@ -13,7 +13,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
 from xr_s2sr.layouts.band_names import band_labels, described, split
 from xr_s2sr.scene.crs import read_crs, write_crs
-from xr_s2sr.scene.grid import read_axis, spatial_dims
+from xr_s2sr.scene.grid import loading, read_axis, spatial_dims
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ def _check(chosen: list[tuple[Part, list[Hashable]]]) -> None:
         own = _crs(part.ds)
         if own is not None and crs is not None and own != crs[1]:
             raise GridError(
-                f"{crs[0]!r} is in {crs[1]} and {names[0]!r} in {own}; expected one CRS. Load both in the tile's own: "
-                f'odc.stac.load(items, crs="{crs[1]}", ...)'
+                f"{crs[0]!r} is in {crs[1]} and {names[0]!r} in {own}; expected one CRS. Load both in the "
+                f"UTM zone of the tile: {loading(10)}"
             )
         crs = crs or (None if own is None else (names[0], own))
         for dim in part.ds[names].dims:
