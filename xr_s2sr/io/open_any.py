@@ -11,7 +11,7 @@ from typing import Any
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, by_convention, resolve
-from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.errors import GridError, InputError, warn
 from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.safe_files import is_product
@@ -19,9 +19,11 @@ from xr_s2sr.io.safe_metadata import identify
 from xr_s2sr.io.subset import subset
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
+from xr_s2sr.scene.unknown import sounds_like_a_band
 
 _EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
 _RASTERS = (".tif", ".tiff", ".jp2")
+_PART = re.compile(r"(?:^|[_.\- ])[bB]\d")
 _MAJA = re.compile(r"_[FS]RE_B\d+A?$")
 
 
@@ -90,7 +92,14 @@ def _open_folder(path: Path) -> xr.Dataset:
             f"{path} holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif or T32TQM_B05_20m.jp2; "
             f"{_EXPECTED}{hint}"
         )
-    chosen = {what: _native(what, files) for what, files in named.items()}
+    opened = {file for several in named.values() for file in several}
+    rest = [file for file in files if file not in opened and not _PART.search(file.stem)]
+    if ignored := sorted(file.name for file in rest if sounds_like_a_band(file.stem)):
+        warn(
+            f"not opened, as their names do not tell their band: {', '.join(ignored)}. Name the bands among them: "
+            f"mv {path / ignored[0]} {path / 'B05.tif'}, say"
+        )
+    chosen = {what: _native(what, several) for what, several in named.items()}
     _check_one_place(chosen)
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}

@@ -45,8 +45,13 @@ def unknown_bands(ds: xr.Dataset, names: Iterable[Hashable]) -> list[str]:
         and ds[name].dtype.kind in "uif"
         and ds[name].dtype.itemsize > 1
         and not _OTHER.search(_plain(name))
-        and (_BAND.search(_plain(name)) or _repeated(ds[name]))
+        and (sounds_like_a_band(name) or _repeated(ds[name]))
     ]
+
+
+def sounds_like_a_band(name: Hashable) -> bool:
+    """Tell whether a name that is not a band's holds the name of one, and none of what comes beside bands."""
+    return bool(_BAND.search(_plain(name))) and not _OTHER.search(_plain(name))
 
 
 def renaming(names: Iterable[str]) -> str:
