@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from holders import at_10_m, stacked
 from hypothesis import given
 from hypothesis import strategies as st
 from scenes import GSD
 
+import xr_s2sr
 from xr_s2sr import BANDS, S2SRError
-from xr_s2sr.bands import BY_GSD, resolve, resolve_requested
+from xr_s2sr.bands import BY_GSD, by_convention, resolve, resolve_requested
 from xr_s2sr.errors import BandError
 
 # wavelengths rounded as GDAL prints them; STAC common names; Digital Earth Australia; others
@@ -27,7 +29,7 @@ ALIASES = {
     "B09": "945 nir09 water_vapour water_vapor",
     "B10": "1375 cirrus",
     "B11": "1610 swir16 nbart_swir_2 swir1",
-    "B12": "2190 swir22 nbart_swir_3 swir2",
+    "B12": "2190 swir22 nbart_swir_3 swir2 nbar_swir_3 swir_3",
 }
 
 
@@ -68,6 +70,96 @@ def test_no_band(name: object) -> None:
 @given(st.text(max_size=12))
 def test_any_text_is_a_band_or_none(name: str) -> None:
     assert resolve(name) in {None, *BANDS}
+
+
+CONVENTIONS = [
+    ("blue swir_2 swir_3", {"swir_2": "B11", "swir_3": "B12"}),
+    ("SWIR_2 nbart_red", {"SWIR_2": "B11"}),
+    ("nbar_blue swir_2", {"swir_2": "B11"}),
+    ("swir2 swir3", {"swir2": "B11", "swir3": "B12"}),
+    ("swir_1 swir_2", {"swir_2": "B12"}),
+    ("swir16 swir_2", {"swir_2": "B12"}),
+    ("B11 swir_2", {"swir_2": "B12"}),
+    ("swir2 red", {"swir2": "B12"}),
+    ("nbart_swir_2 nbart_swir_3", {}),
+    ("B11 B12 SCL", {}),
+]
+
+
+@pytest.mark.parametrize(("names", "bands"), CONVENTIONS, ids=[row[0] for row in CONVENTIONS])
+def test_a_convention_is_told_by_the_names_beside(names: str, bands: dict[str, str]) -> None:
+    assert by_convention(names.split()) == bands
+    assert by_convention([*reversed(names.split()), 5, None]) == bands
+
+
+AUSTRALIAN = {
+    "B02": "blue", "B03": "green", "B04": "red", "B05": "red_edge_1", "B06": "red_edge_2", "B07": "red_edge_3",
+    "B08": "nir_1", "B8A": "nir_2", "B11": "swir_2", "B12": "swir_3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("form", ["native", "10 m", "array"])
+def test_digital_earth_australia(scene: xr.Dataset, form: str, lazy: bool) -> None:
+    """Its swir_2 is B11 and its swir_3 is B12, also when they are asked for, compared and scored."""
+    scene = scene.drop_vars(["B01", "B09"])
+    expected = scene.s2sr.upsample()
+    ds = (scene if form == "native" else at_10_m(scene)).rename(AUSTRALIAN)
+    ds = ds.chunk() if lazy else ds
+    given = stacked(ds) if form == "array" else ds
+    assert (given.s2sr.bands["B11"], given.s2sr.bands["B12"]) == ("swir_2", "swir_3")
+    assert "'swir_2' is B11, by the names beside it" in str(given.s2sr.validate())
+    sr = given.s2sr.upsample()
+    one = given.s2sr.upsample("SWIR_2")  # alone it keeps what it is
+    assert dict(one.s2sr.bands) == {"B11": "swir_2"}
+    if form == "array":
+        sr, one = sr.to_dataset("band"), one.to_dataset("band")
+    assert list(sr) == list(ds)
+    for band, name in AUSTRALIAN.items():
+        np.testing.assert_array_equal(sr[name], expected[band], err_msg=name)
+    np.testing.assert_array_equal(one.swir_2, expected.B11)
+    if not lazy and form != "array":
+        assert one.s2sr.consistency(ds).band.values.tolist() == ["B11"]
+        assert ds.s2sr.evaluate("bicubic", bands="swir_2").dataset.band.values.tolist() == ["B11"]
+        parts = ds[[n for n in ds if ds[n].dims == ("y", "x")]], ds[[n for n in ds if ds[n].dims != ("y", "x")]]
+        if form == "native":
+            together = xr_s2sr.combine(parts[0], parts[1].rename(y_20m="y", x_20m="x"))
+            np.testing.assert_array_equal(together.s2sr.upsample("B11").B11, expected.B11)
+
+
+@pytest.mark.parametrize("form", ["dataset", "array"])
+@pytest.mark.parametrize("beside", [(), ("swir_1", "swir_3")])
+def test_nothing_tells_the_convention(scene: xr.Dataset, form: str, beside: tuple[str, ...]) -> None:
+    cube = at_10_m(scene).drop_vars("B11").rename(B12="swir_2")
+    cube = cube.assign(dict.fromkeys(beside, cube.B05))
+    given = stacked(cube) if form == "array" else cube
+    message = r"'swir_2' is B12 where .* B11 where .*Name it by band, B12 or B11: (ds|da) = "
+    with pytest.raises(BandError, match=message) as refused:
+        given.s2sr.upsample()
+    assert "'swir_2' is B12 where" in str(given.s2sr.validate())
+    if beside:
+        return
+    line = str(refused.value).split("B12 or B11: ")[1]
+    space = {"ds": given, "da": given}
+    exec(line, space)
+    sr = space[line[:2]].s2sr.upsample("B12", model="bicubic")
+    expected = scene.s2sr.upsample("B12", model="bicubic").B12
+    np.testing.assert_array_equal(sr.sel(band="B12") if form == "array" else sr.B12, expected)
+
+
+def test_labels_that_contradict_each_other(scene: xr.Dataset) -> None:
+    """Numbers of positions, such as B1 for the first, beside descriptions."""
+    right = stacked(at_10_m(scene))
+    da = right.assign_coords(band=[f"B{k}" for k in range(1, 13)]).assign_attrs(long_name=tuple(right.band.values))
+    with pytest.raises(
+        BandError, match=r"position 0 along 'band' is 'B1' by one label and 'B02' by another"
+    ) as refused:
+        da.s2sr.upsample()
+    line = str(refused.value).split("wrong: ")[1].split(", or ")[0]
+    space = {"da": da}
+    exec(line, space)
+    sr = space["da"].s2sr.upsample("B05", model="bicubic")
+    np.testing.assert_array_equal(sr[0], scene.s2sr.upsample("B05", model="bicubic").B05)
 
 
 def test_table() -> None:

@@ -14,6 +14,7 @@ from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError
 from xr_s2sr.inference.uncertainty import with_uncertainty
+from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
@@ -23,11 +24,12 @@ from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_uncovered
+from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_projection, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result_grid import result_grid
 from xr_s2sr.scene.uncertainty import error_form, error_variable, output_radiometry
+from xr_s2sr.scene.unknown import renaming, unknown_bands, warn_of_unknown
 from xr_s2sr.spans import ceil_to_cell
 
 #: Pixel sizes of a result, in metres.
@@ -175,7 +177,7 @@ def upsample(
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
-    native = layout.ds
+    native, bands = layout.ds, layout.ids(bands)
     info, wanted, runs, covered = prepare(
         native, bands, given, units, offset, resolution=resolution, adapt=options.adapt
     )
@@ -214,6 +216,8 @@ def upsample(
     result = assemble.dataset(native, info, target, restored, None if bands is None else wanted, keep, errors)
     if keep == "all":
         warn_of_uncovered(native, info, result)
+    warn_of_unknown(native, result, stacked=layout.stacked)
+    warn_of_projection(native, info)
     if is_lazy:
         result = lazy.aligned(result, restored, native)
     elif averaged_lazily and chunks is not None:
@@ -262,6 +266,8 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
         size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
         info.notes += seen.left_out
+        if names := unknown_bands(ds, ds.data_vars):
+            info.notes.append(f"no names of bands, so not restored: {', '.join(names)}; if they are: {renaming(names)}")
         if left_out := off_grid(ds, seen):
             info.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:
@@ -282,7 +288,8 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     find_bands(with_band_names(ds), info)
     if info.variables:
         info.check()
-    return dict(info.variables)
+    own = {band: str(name) for name, band in described(ds).items()} if isinstance(ds, xr.Dataset) else {}
+    return {band: own.get(name, name) for band, name in info.variables.items()}
 
 
 def summary_html(ds: Scene) -> str:

@@ -55,7 +55,7 @@ _TABLE = (
     Band("B09", 60, 945.1, ("nir09", "water_vapour", "water_vapor")),
     Band("B10", 60, 1373.5, ("cirrus",)),
     Band("B11", 20, 1613.7, ("swir16", "swir_1", "swir1", "nbart_swir_2")),
-    Band("B12", 20, 2202.4, ("swir22", "swir_2", "swir2", "nbart_swir_3")),
+    Band("B12", 20, 2202.4, ("swir22", "swir_2", "swir2", "swir_3", "nbart_swir_3")),
 )
 
 #: Every band, in the order of wavelength.
@@ -139,8 +139,9 @@ EFFECTIVE_MTF: dict[str, float] = NOMINAL_MTF | {
 UNCERTAINTY = "_uncertainty"
 
 _BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
+_BY_ALIAS |= {alias.replace("nbart", "nbar"): band for alias, band in _BY_ALIAS.items() if alias.startswith("nbart")}
 # B2, b02, B02_10m, B8A, b8a-20m, "B4, central wavelength 665 nm" (GDAL)
-_ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?[1-6]0m)?(?:, central wavelength .*)?$")
+_ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?(?P<gsd>[1-6]0)m)?(?:, central wavelength .*)?$")
 
 
 def resolve(name: object) -> str | None:
@@ -161,6 +162,59 @@ def resolve(name: object) -> str | None:
         return None
     band = f"B{match['number']}A" if match["a"] else f"B{int(match['number']):02d}"
     return band if band in BANDS else None
+
+
+def by_convention(names: Iterable[object], fix: str = "") -> dict[str, str]:
+    """Return the bands of names that mean another band in another convention, by the names beside them.
+
+    Digital Earth Australia counts the bands of short-wave infrared from two on: swir_2, swir_3. Others have swir_1 and
+    swir_2.
+
+    Parameters
+    ----------
+    names : iterable
+        Of all variables, or all labels.
+    fix : str, optional
+        The line that names the band, for the error; by default that for a variable.
+
+    Raises
+    ------
+    BandError
+        If nothing tells which is meant.
+
+    Examples
+    --------
+    >>> by_convention(["swir_2", "swir_3"]), by_convention(["swir_1", "swir_2"])
+    ({'swir_2': 'B11'}, {'swir_2': 'B12'})
+    """
+    spelled = {name: name.strip().lower().replace("_", "") for name in names if isinstance(name, str)}
+    twos = [name for name, text in spelled.items() if text == "swir2"]
+    if not twos:
+        return {}
+    rest = {name: text for name, text in spelled.items() if name not in twos}
+    australian = "swir3" in rest.values() or any(text.startswith("nbar") for text in rest.values())
+    told = "_" not in twos[0] or bool({"B11", "B12"} & {resolve(name) for name in rest})
+    usual = "swir1" in rest.values() or (told and not australian)
+    if australian == usual:
+        raise BandError(
+            f"{twos[0]!r} is B12 where bands are called swir_1 and swir_2, but B11 where they are called swir_2 and "
+            "swir_3 (Digital Earth Australia), and the names beside it do not tell which. Name it by band, B12 or B11: "
+            + (fix or f'ds = ds.rename({{{twos[0]!r}: "B12"}})')
+        )
+    if usual:
+        return dict.fromkeys(twos, "B12")
+    return dict.fromkeys(twos, "B11") | {name: "B12" for name, text in rest.items() if text == "swir3"}
+
+
+def said_gsd(name: object) -> int | None:
+    """Return the pixel size in a name such as "B01_20m", of which products hold a version; None if it says none."""
+    match = _ID.match(name.strip().lower()) if isinstance(name, str) else None
+    return None if match is None or match["gsd"] is None else int(match["gsd"])
+
+
+def native_name(name: object, gsd: int) -> str:
+    """Return the name of a band's native version: B01_60m for B01_20m."""
+    return str(name) if said_gsd(name) is None else re.sub(r"[1-6](?=0m\s*$)", str(gsd // 10), str(name))
 
 
 def uncertainty_of(name: object) -> str:

@@ -295,28 +295,32 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, 
         If the scene lacks a band that a model needs, naming the bands and the model.
     """
     able: list[ModelRun] = []
-    problems: list[BandError] = []
+    blocked: list[tuple[ModelRun, list[str]]] = []
     for run in runs:
         missing = {band for band in run.bands if band not in info.variables}
         optional = {*run.model.card.optional, *(run.guide.model.card.optional if run.guide else ())}
         needed = [band for band in BANDS if band in missing and band not in optional]
         if needed:
-            have = ", ".join(info.variables) or "none"
-            problem = BandError(
-                f"missing {', '.join(needed)}, which the model {run.model.card.name!r} needs to restore "
-                f"{', '.join(run.targets)} (found: {have}). Load them too, or name the variables by band: "
-                f'ds = ds.rename({{"my_variable": "{needed[0]}"}}). Or interpolate: upsample(model="bicubic")'
-            )
-            if by_name or run.given:
-                raise problem
-            problems.append(problem)
-            info.left_out.append(f"{', '.join(run.targets)} left out: {problem}")
-            continue
-        guide = run.guide and replace(run.guide, absent=frozenset(missing))
-        able.append(replace(run, absent=frozenset(missing), guide=guide))
-    if problems and not able and alone:
-        raise problems[0]
+            blocked.append((run, needed))
+            info.left_out.append(f"{', '.join(run.targets)} left out: {_missing(info, [blocked[-1]])}")
+        else:
+            guide = run.guide and replace(run.guide, absent=frozenset(missing))
+            able.append(replace(run, absent=frozenset(missing), guide=guide))
+    if blocked and (by_name or (alone and not able) or any(run.given for run, _ in blocked)):
+        raise _missing(info, blocked)
     return able
+
+
+def _missing(info: SceneInfo, blocked: Sequence[tuple[ModelRun, list[str]]]) -> BandError:
+    """Return the error that says which bands are missing, and to which models."""
+    needed = [band for band in BANDS if any(band in missing for _, missing in blocked)]
+    runs = [f"the model {run.model.card.name!r} needs to restore {', '.join(run.targets)}" for run, _ in blocked]
+    # bicubic needs a 10 m grid too
+    other = '. Or interpolate: upsample(model="bicubic")' if {*BY_GSD[10]} & {*info.variables} else ""
+    return BandError(
+        f"missing {', '.join(needed)}, which {' and '.join(runs)} (found: {', '.join(info.variables) or 'none'}). Load "
+        f'them too, or name the variables by band: ds = ds.rename({{"my_variable": "{needed[0]}"}}){other}'
+    )
 
 
 def unused_variables(info: SceneInfo, runs: Iterable[ModelRun], passed: Iterable[str] = ()) -> list[str]:

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from holders import transform
 from safe_products import Product, write_product
-from scenes import native
+from scenes import FINE, RED_EDGE, native
 
 import xr_s2sr
 from xr_s2sr.cli import main
@@ -124,11 +126,64 @@ def test_refusals_are_one_line(zarr: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_several_dates_go_to_zarr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     native((60, 60), lead={"time": [0, 1]}).to_netcdf(tmp_path / "in.nc")
-    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.tif")]) == 1
-    assert "isel(time=0)" in capsys.readouterr().err
-    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.zarr")]) == 0
+    for out in ("sr.tif", "sr"):
+        assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / out)]) == 1
+        said = capsys.readouterr().err
+        assert "has the dimensions time before rows and columns, which a GeoTIFF has not" in said
+        option = said.split("holds them: ")[1].split(",")[0].split()
+        assert option == ["-o", str(tmp_path / "sr.zarr")]
+    assert main(["upsample", str(tmp_path / "in.nc"), *option]) == 0
     with xr.open_zarr(tmp_path / "sr.zarr") as back:
         assert back.B11.sizes["time"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:left out, as:xr_s2sr.S2SRWarning")
+def test_a_netcdf_that_begins_with_what_has_no_rows(tmp_path: Path) -> None:
+    """As SNAP and GDAL write them: a scalar for metadata, one for the CRS, then bands."""
+    ds = native((60, 60))
+    first = {"metadata": ((), np.int8(0)), "crs": ((), np.int32(0), {"crs_wkt": ds.rio.crs.to_wkt()}), "t": ("t", [1])}
+    odd = xr.Dataset(first).assign(ds.data_vars).assign_coords(ds.coords)
+    odd.to_netcdf(tmp_path / "in.nc")
+    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.tif"), "--model", "bicubic"]) == 0
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        expected = ds.s2sr.upsample(model="bicubic")
+        assert file.descriptions == tuple(expected)
+        np.testing.assert_array_equal(file.read(), expected.to_array())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell")
+def test_two_corrections_of_one_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MAJA's FRE and SRE: the line copies one of them; -10000, which no tag declares, is nodata."""
+    ds = native((60, 60), bands=[*FINE, *RED_EDGE]).astype("int16")
+    ds.B02.values[3:5, 6:9], ds.B05.values[2, 2] = -10000, -10000
+    for name, band in ds.data_vars.items():
+        for kind in ("FRE", "SRE"):
+            path = (
+                tmp_path
+                / "maja"
+                / f"SENTINEL2A_20240601-103030-123_L2A_T32TQM_{kind}_{str(name).replace('B0', 'B')}.tif"
+            )
+            path.parent.mkdir(exist_ok=True)
+            with rasterio.open(path, "w", "GTiff", **place(band), dtype="int16", count=1, crs=ds.rio.crs) as file:
+                file.write(band.values if kind == "FRE" else band.values // 2, 1)
+    line = ["upsample", str(tmp_path / "maja"), "-o", str(tmp_path / "sr.tif"), "--model", "bicubic"]
+    assert main(line) == 1
+    said = capsys.readouterr().err
+    assert "with and without the correction of slopes" in said
+    subprocess.run(said.split("a folder: ")[1], shell=True, check=True, cwd=tmp_path / "maja")
+    line[1] += "/FRE"
+    assert main(line) == 0
+    declared = ds.assign({name: band.assign_attrs(_FillValue=-10000) for name, band in ds.data_vars.items()})
+    expected = declared.s2sr.upsample(model="bicubic")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.nodata == -10000
+        for name, band in zip(file.descriptions, file.read(), strict=True):
+            np.testing.assert_array_equal(band, expected[name])
+
+
+def place(band: xr.DataArray) -> dict[str, Any]:
+    """Size and transform of a band, for rasterio."""
+    return {"height": band.shape[0], "width": band.shape[1], "transform": transform(band)}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")

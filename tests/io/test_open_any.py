@@ -23,7 +23,7 @@ from scenes import DIMS, FINE, GSD, TWELVE
 
 import xr_s2sr
 from xr_s2sr import cli
-from xr_s2sr.errors import BandError, GridError, InputError, ProductError
+from xr_s2sr.errors import BandError, GridError, InputError, ProductError, S2SRWarning
 from xr_s2sr.io.open_any import open_any
 
 
@@ -202,6 +202,26 @@ def test_folders_without_bands(tmp_path: Path) -> None:
     (tmp_path / "S2A_MSIL1C_x.SAFE").mkdir()
     with pytest.raises(InputError, match=r"It holds S2A_MSIL1C_x.SAFE: open that"):
         open_any(tmp_path)
+
+
+def test_files_whose_names_tell_no_band_are_named(folder: Path, scene: xr.Dataset) -> None:
+    known = folder / "T33UVR_20200101T100000_B05_20m.tif"
+    known.rename(folder / "vegetation_red_edge_1.tif")
+    (folder / "B08_over_B04.tif").write_bytes(b"several")
+    with pytest.warns(S2SRWarning, match=r"not opened, .* their band: vegetation_red_edge_1.tif. .* mv .*B05.tif"):
+        assert "B05" not in open_any(folder)
+    (folder / "vegetation_red_edge_1.tif").rename(folder / "B05.tif")
+    assert_scene(open_any(folder), scene)
+
+
+def test_files_in_the_names_of_digital_earth_australia(folder: Path, scene: xr.Dataset) -> None:
+    for band, name in (("B11", "swir_2"), ("B12", "swir_3")):
+        (folder / f"T33UVR_20200101T100000_{band}_20m.tif").rename(folder / f"{name}.tif")
+    assert_scene(open_any(folder), scene)
+    (folder / "swir_3.tif").unlink()
+    (folder / "T33UVR_20200101T100000_B05_20m.tif").rename(folder / "red_edge_1.tif")
+    with pytest.raises(BandError, match=r"'swir_2' is B12 where .* B12 or B11: mv .*swir_2.tif .*B12.tif"):
+        open_any(folder)
 
 
 # other kinds, and a part of each

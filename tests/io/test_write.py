@@ -16,10 +16,12 @@ import pytest
 import rasterio
 import rioxarray
 import xarray as xr
+from eopf_products import product
+from holders import at_10_m, stacked
 from scenes import FINE, native
 
 import xr_s2sr
-from xr_s2sr.errors import ArgumentTypeError, InputError, S2SRWarning, WriteError
+from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, S2SRWarning, WriteError
 from xr_s2sr.io import readable, replacing
 from xr_s2sr.io.replacing import check_apart, replaced
 from xr_s2sr.io.write import save, to_cog
@@ -132,6 +134,84 @@ def test_a_cog_for_each_band_in_one_pass(sr: xr.Dataset, tmp_path: Path) -> None
     np.testing.assert_array_equal(back.x, sr.x)
 
 
+def bands_in(path: Path) -> dict[str, np.ndarray]:
+    with rasterio.open(path) as file:
+        return dict(zip(file.descriptions, file.read(), strict=True))
+
+
+@pytest.mark.parametrize("form", ["array", "numbered", "one", "tree"])
+def test_results_in_any_form(form: str, tmp_path: Path) -> None:
+    """An array, an array by band whose labels are numbers, one band, and a tree: the pixels of a Dataset's COG."""
+    scene = native((60, 72))
+    given = at_10_m(scene)
+    expected = given.s2sr.upsample(model="bicubic")
+    if form == "tree":
+        sr = product(scene).s2sr.upsample(model="bicubic", into=True)
+    else:
+        sr = stacked(given).rename("reflectance").s2sr.upsample(model="bicubic")
+    if form == "numbered":
+        sr = sr.assign_coords(band=range(1, 13)).to_dataset("band")
+    if form == "one":
+        sr = sr.sel(band="B11").rename("B11")
+    sr.s2sr.to_cog(tmp_path / "sr.tif")
+    found = bands_in(tmp_path / "sr.tif")
+    names = ["B11"] if form == "one" else list(expected)
+    labels = [str(k) for k in range(1, 13)] if form == "numbered" else names
+    labels = [name.lower() for name in names] if form == "tree" else labels
+    assert sorted(found) == sorted(labels)
+    for name, label in zip(names, labels, strict=True):
+        np.testing.assert_array_equal(found[label], expected[name])
+    sr.s2sr.to_cog(tmp_path / "each")
+    assert {path.stem for path in (tmp_path / "each").iterdir()} == {*labels}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_fill_values_of_native_bands_become_nodata(dtype: str, lazy: bool, tmp_path: Path) -> None:
+    """A -10000 that nothing declares is nodata to the restored bands, and so it is in the file."""
+    ds = native((60, 72)).astype(dtype)
+    ds = ds if dtype == "int16" else (ds * 1e-4).astype("float32")
+    ds.B02.values[3:9, 5:8] = -10000
+    ds.B05.values[10:12, 20:22] = -10000
+    before = ds.B02.values.copy()
+    with pytest.warns(S2SRWarning, match="taken as nodata"):
+        (ds.chunk({"y": 12}) if lazy else ds).s2sr.upsample(model="bicubic").s2sr.to_cog(tmp_path / "sr.tif")
+    found = bands_in(tmp_path / "sr.tif")
+    gone = found["B02"] == 0 if dtype == "int16" else np.isnan(found["B02"])
+    assert np.argwhere(gone).tolist() == [[y, x] for y in range(3, 9) for x in range(5, 8)]
+    np.testing.assert_array_equal(found["B02"][~gone], before[~gone])
+    np.testing.assert_array_equal(found["B03"], ds.B03)
+    assert min(np.nanmin(band) for band in found.values()) >= 0
+    np.testing.assert_array_equal(ds.B02, before)  # what was given is left alone
+
+
+def test_dn_in_floats_are_no_fill_values(tmp_path: Path) -> None:
+    ds = native((60, 72), dtype="float64")
+    ds.s2sr.upsample(units="dn", model="bicubic").s2sr.to_cog(tmp_path / "sr.tif")
+    np.testing.assert_array_equal(bands_in(tmp_path / "sr.tif")["B02"], ds.B02)
+
+
+@pytest.mark.parametrize("resolution", [10, 20])
+@pytest.mark.parametrize("form", ["native", "10 m"])
+def test_what_has_no_rows_may_come_first(form: str, resolution: int, tmp_path: Path) -> None:
+    """Of a Dataset that begins with a CRS, a text or dates: all results, and a COG of what has rows and columns."""
+    ds = native((60, 72))
+    ds = ds if form == "native" else at_10_m(ds)
+    first = {"crs": ((), 0, {"grid_mapping_name": "transverse_mercator"}), "note": ((), "text"), "days": ("t", [1, 2])}
+    odd = xr.Dataset(first).assign(ds.data_vars).assign_coords(ds.coords)
+    sr = odd.s2sr.upsample(resolution=resolution, model="bicubic", keep="all")
+    assert list(sr) == [*first, *ds]
+    expected = ds.s2sr.upsample(resolution=resolution, model="bicubic")
+    xr.testing.assert_equal(sr[list(expected)], expected)
+    with pytest.warns(S2SRWarning, match=r"holds rows and columns only: note, days. Write all: sr.to_zarr"):
+        sr.s2sr.to_cog(tmp_path / "sr.tif")
+    found = bands_in(tmp_path / "sr.tif")
+    assert list(found) == list(expected)
+    np.testing.assert_array_equal(found["B11"], expected.B11)
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert file.crs.to_epsg() == 32632
+
+
 def test_masks_come_along(tmp_path: Path) -> None:
     ds = native((60, 60), bands=FINE)
     ds["SCL"] = (("y", "x"), np.full((60, 60), 4, "uint8"))
@@ -239,8 +319,12 @@ def test_refusals(sr: xr.Dataset, tmp_path: Path) -> None:
         to_cog(sr.assign(B11=sr.B11.expand_dims(time=2)), tmp_path / "sr.tif")
     with pytest.raises(InputError, match="holds no variable"):
         to_cog(xr.Dataset(), tmp_path / "sr.tif")
-    with pytest.raises(ArgumentTypeError, match="not a DataArray"):
-        to_cog(sr.B11, tmp_path / "sr.tif")
+    with pytest.raises(ArgumentTypeError, match=r"not a list: sr = ds.s2sr.upsample\(\)"):
+        to_cog([sr.B11], tmp_path / "sr.tif")  # type: ignore[arg-type]
+    with pytest.raises(BandError, match=r"neither bands along a dimension nor a name"):
+        to_cog(sr.B11.rename(None), tmp_path / "sr.tif")
+    with pytest.raises(BandError, match=r"no node of the DataTree holds a restored band .*upsample\(into=True\)"):
+        to_cog(xr.DataTree(sr), tmp_path / "sr.tif")
     with pytest.raises(InputError, match="dtype <U1; expected numbers"):
         to_cog(sr.assign(names=(("y", "x"), np.full((120, 144), "a"))), tmp_path / "sr.tif")
     with pytest.raises(InputError, match=r"does not exist; make it: mkdir -p"):

@@ -10,9 +10,9 @@ import xarray as xr
 from holders import at_10_m, in_the_south, same_pixels
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import GSD, RED_EDGE, SIXTY, TOP, native
+from scenes import GSD, RED_EDGE, SIXTY, TOP, enlarged, native
 
-from xr_s2sr.errors import GridError, RadiometryError
+from xr_s2sr.errors import GridError, RadiometryError, S2SRWarning
 from xr_s2sr.layouts.normalize import to_native
 from xr_s2sr.layouts.replicated import native_grids, outer_edge
 from xr_s2sr.scene.grid import Axis
@@ -241,9 +241,10 @@ def test_lazy_reads_nothing() -> None:
 def test_lazy_and_no_tile(crs: str | None) -> None:
     cube = at_10_m(native((60, 60), crs=None)).chunk()
     cube = cube if crs is None else cube.rio.write_crs(crs)
-    message = (
-        rf"nothing tells where its native pixels start \(CRS: {crs or 'none found'}\); expected .*ds.rio.write_crs"
-    )
+    fix = (
+        "ds.rio.write_crs" if crs is None else "Load it there: .*odc.stac.load"
+    )  # what is in another is not written over
+    message = rf"nothing tells where its native pixels start \(CRS: {crs or 'none found'}\); expected .*{fix}"
     with pytest.raises(GridError, match=message):
         cube.s2sr.upsample()
     report = cube.s2sr.validate()
@@ -307,3 +308,65 @@ def test_a_band_with_odd_metadata_is_told_as_such() -> None:
     with pytest.raises(RadiometryError, match="'B05' has scale_factor='x' in its attrs"):
         cube.s2sr.upsample("B05")
     assert cube.s2sr.upsample("B01", **CUBIC).B01.shape == (60, 60)
+
+
+# -- copies on another grid than the result's --------------------------------------------------------------------------
+
+
+def on_20_m(ds: xr.Dataset, rows: slice = slice(None), cols: slice = slice(None)) -> xr.Dataset:
+    """60 m bands repeated onto the 20 m grid, cut with it anywhere: all coarse bands in one load at 20 m."""
+    copies = {b: (("y_20m", "x_20m"), enlarged(ds[b].values, 3), ds[b].attrs) for b in SIXTY}
+    return ds.drop_dims(["y_60m", "x_60m"]).assign(copies).isel(y_20m=rows, x_20m=cols)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("resolution", [10, 20])
+def test_60_m_copies_beside_10_m_bands(resolution: int, up: bool, lazy: bool) -> None:
+    """Restored from the native pixels; what was masked on 20 m pixels is masked in the result, and nothing else."""
+    ds = native((60, 72))
+    expected = ds.s2sr.upsample(resolution=resolution)
+    copies = on_20_m(ds)
+    gone = np.zeros((30, 36), bool)
+    gone[7, 10], gone[12:17, 20:22] = True, True  # parts of cells
+    for band in SIXTY:
+        copies[band].values[gone] = 0
+    masked = enlarged(gone, 20 // resolution)
+    if up:
+        copies = copies.isel(y=slice(None, None, -1), y_20m=slice(None, None, -1))
+    sr = (copies.chunk({"y": 24, "x_20m": 10}) if lazy else copies).s2sr.upsample(resolution=resolution).compute()
+    if up:
+        sr = sr.isel({dim: slice(None, None, -1) for dim in sr.dims if str(dim).startswith("y")})
+    for band in SIXTY:
+        np.testing.assert_array_equal(sr[band] == 0, masked)
+        if not up:  # sums are taken in another order
+            np.testing.assert_array_equal(sr[band].values[~masked], expected[band].values[~masked])
+    for band in () if up else RED_EDGE:
+        np.testing.assert_array_equal(sr[band], expected[band])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_copies_that_reach_less_far_than_the_10_m_bands(lazy: bool) -> None:
+    """A 60 m pixel of which only a part was given on 20 m pixels is known in full: beyond, nothing was masked."""
+    ds = native((60, 72))
+    part = on_20_m(ds, slice(1, None), slice(2, -1))
+    part.B01.values[3, 4] = 0
+    sr = (part.chunk() if lazy else part).s2sr.upsample("B01", model="bicubic").compute()
+    expected = ds.s2sr.upsample("B01", model="bicubic").B01
+    assert sr.sizes == {"y": 60, "x": 72}
+    gone = np.argwhere(sr.B01.values == 0).tolist()
+    assert gone == [[8, 12], [8, 13], [9, 12], [9, 13]]  # row 1 + 3 and column 2 + 4 of 20 m
+    there = sr.B01.values > 0
+    np.testing.assert_array_equal(sr.B01.values[there], expected.values[there])
+
+
+def test_10_m_copies_on_dims_of_their_own() -> None:
+    ds = native((60, 72))
+    cube = at_10_m(ds)[["B05"]].isel(y=slice(4, None)).rename(y="rows", x="cols")
+    cube.B05.values[6, 9] = 0
+    with pytest.warns(S2SRWarning, match="covers rows 4:60"):
+        sr = ds.drop_vars("B05").merge(cube).s2sr.upsample("B05", model="bicubic")
+    expected = ds.s2sr.upsample("B05", model="bicubic").B05.values[4:]
+    assert np.argwhere(sr.B05.values == 0).tolist() == [[6, 9]]
+    inner = sr.B05.values[12:]  # far from the border that is new
+    np.testing.assert_array_equal(inner, expected[12:])

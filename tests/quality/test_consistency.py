@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from eopf_products import product
+from holders import at_10_m, stacked
 from scenes import DIMS, SIXTY, native
 
 from xr_s2sr import consistency, quality, tutorial
@@ -101,16 +103,27 @@ def test_too_little_in_common(scene: xr.Dataset, restored: xr.Dataset, crop: dic
         restored[["B05"]].isel(crop).s2sr.consistency(scene)
 
 
+def test_any_form(scene: xr.Dataset, restored: xr.Dataset) -> None:
+    """Of an array, of one band, and of trees with the result in them or beside: as of Datasets."""
+    expected = restored.s2sr.consistency(scene)
+    xr.testing.assert_equal(consistency(restored.B05, scene), expected.sel(band=["B05"]))
+    da = stacked(at_10_m(scene))
+    xr.testing.assert_equal(da.s2sr.upsample(model="bicubic").s2sr.consistency(da), expected)
+    tree = product(scene)
+    beside, inside = (tree.s2sr.upsample(model="bicubic", into=into) for into in (False, True))
+    for sr in (beside, inside):
+        xr.testing.assert_equal(sr.s2sr.consistency(tree), expected)
+
+
 def test_refusals(scene: xr.Dataset, restored: xr.Dataset) -> None:
     with pytest.raises(BandError, match=r"holds no 20 m or 60 m band restored to 10 m .* expected sr.s2sr.consistency"):
         scene.s2sr.consistency(restored)
     with pytest.raises(BandError, match=r"the first Dataset \(B05\) holds no 20 m .* \(B02, B11\) holds natively"):
         restored[["B05"]].s2sr.consistency(scene[["B02", "B11"]])
-    with pytest.raises(ArgumentTypeError, match="expected the Dataset that upsample"):
+    with pytest.raises(ArgumentTypeError, match=r"expected what upsample\(\) gave, not a NoneType"):
         consistency(None, scene)  # type: ignore[arg-type]
-    for call in (lambda: consistency(restored.B05, scene), lambda: restored.s2sr.consistency(scene.B05)):
-        with pytest.raises(BandError, match=r"'B05' .* has no dimension whose labels are bands"):
-            call()
+    with pytest.raises(BandError, match=r"'B05' .* has no dimension whose labels are bands"):
+        restored.s2sr.consistency(scene.B05)
     with pytest.raises(InputError, match="protocol='none' is unknown"):
         restored.s2sr.consistency(scene, protocol="none")
     with pytest.raises(GridError, match="EPSG:32633 in the result and in EPSG:32632 in the scene; expected one CRS"):

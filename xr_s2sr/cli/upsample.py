@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xr_s2sr
 from xr_s2sr.api import RESOLUTIONS
+from xr_s2sr.bands import resolve
 from xr_s2sr.cli import options
 from xr_s2sr.errors import InputError
 from xr_s2sr.io.replacing import check_apart, check_target
@@ -95,10 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
         chunks=arguments.chunk,
         precision=arguments.precision,
     )
+    placed = [da for name, da in sr.data_vars.items() if resolve(name)]
+    if out.suffix not in (".zarr", ".nc") and (lead := placed[0].dims[:-2]):
+        raise InputError(
+            f"{scene} has the dimensions {', '.join(map(str, lead))} before rows and columns, which a GeoTIFF has not; "
+            f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc"
+        )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
         save(sr, out, arguments.stac)
     seconds = time.perf_counter() - started
-    rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
+    rows, cols = placed[0].shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"
     print(f"wrote {out}: {', '.join(map(str, sr.data_vars))}; {size} in {seconds:.0f} s")
     return 0

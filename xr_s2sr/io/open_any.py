@@ -10,8 +10,8 @@ from typing import Any
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, resolve
-from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.bands import BANDS, by_convention, resolve
+from xr_s2sr.errors import GridError, InputError, warn
 from xr_s2sr.io.plain_files import check_plain
 from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
@@ -21,9 +21,12 @@ from xr_s2sr.io.subset import subset
 from xr_s2sr.io.zarr_codecs import check_codecs
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
+from xr_s2sr.scene.unknown import sounds_like_a_band
 
 _EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
 _RASTERS = (".tif", ".tiff", ".jp2")
+_PART = re.compile(r"(?:^|[_.\- ])[bB]\d")
+_MAJA = re.compile(r"_[FS]RE_B\d+A?$")
 
 
 def open_any(
@@ -77,11 +80,14 @@ def _open_dataset(path: Path) -> xr.Dataset:
 def _open_folder(path: Path) -> xr.Dataset:
     """Open the files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
+    files = [file for file in path.iterdir() if file.suffix.lower() in _RASTERS]
+    moved = next((f"mv {file} {file.with_stem('B12')}" for file in files if file.stem.lower() == "swir_2"), "")
+    told = by_convention((file.stem for file in files), moved)
     for file in sorted(path.iterdir()):
         check_plain(file)
         if file.suffix.lower() == ".msk":
             check_mask_file(file)
-        what = _named(file.stem) if file.suffix.lower() in _RASTERS else None
+        what = told.get(file.stem) or _named(file.stem) if file.suffix.lower() in _RASTERS else None
         if what is not None:
             named.setdefault(what, []).append(file)
     if not any(what in BANDS for what in named):
@@ -91,12 +97,21 @@ def _open_folder(path: Path) -> xr.Dataset:
             f"{path} holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif or T32TQM_B05_20m.jp2; "
             f"{_EXPECTED}{hint}"
         )
-    chosen = {what: _native(what, files) for what, files in named.items()}
+    opened = {file for several in named.values() for file in several}
+    rest = [file for file in files if file not in opened and not _PART.search(file.stem)]
+    if ignored := sorted(file.name for file in rest if sounds_like_a_band(file.stem)):
+        warn(
+            f"not opened, as their names do not tell their band: {', '.join(ignored)}. Name the bands among them: "
+            f"mv {path / ignored[0]} {path / 'B05.tif'}, say"
+        )
+    chosen = {what: _native(what, several) for what, several in named.items()}
     _check_one_place(chosen)
     variables: dict[str, xr.Variable] = {}
     coords: dict[str, xr.Variable] = {}
     for what, (file, image, dims) in chosen.items():
-        variables[what] = lazy_variable(image, str(file), dims, image.attrs)
+        # MAJA's files of reflectance have no tag for it
+        nodata = {"_FillValue": -10000} if _MAJA.search(file.stem) and image.dtype == "int16" else {}
+        variables[what] = lazy_variable(image, str(file), dims, nodata | image.attrs)
         coords |= axis_coords(dims, image["y"], image["x"])
     crs = read_crs(next(iter(chosen.values()))[1])
     if crs is None:
@@ -129,9 +144,15 @@ def _native(what: str, files: list[Path]) -> _Chosen:
     best = [(file, image) for (file, image), size in zip(images, sizes, strict=True) if size == native]
     best = best or images
     if len(best) > 1:
-        names = " and ".join(file.name for file, _ in best[:2])
+        one, other = (file.name for file, _ in best[:2])
+        fix = "Give each scene a folder"
+        if one.replace("_FRE_", "_SRE_") == other:
+            fix = (
+                "They are of one scene, with and without the correction of slopes. Give one kind a folder: "
+                "mkdir FRE && cp *_FRE_B*.tif FRE"
+            )
         raise InputError(
-            f"{names} in {files[0].parent} are both {what}; expected the files of one scene. Give each scene a folder"
+            f"{one} and {other} in {files[0].parent} are both {what}; expected the files of one scene. {fix}"
         )
     file, image = best[0]
     size = sizes[files.index(file)]

@@ -209,7 +209,7 @@ def _eo_band(ds: xr.Dataset, name: str) -> dict[str, Any]:
     """Return name, wavelength and origin of one band; of other variables the name."""
     attrs = ds[name].attrs
     about: dict[str, Any] = {"name": name}
-    if band := resolve(name):
+    if band := attrs.get("s2sr_band") or resolve(name):
         about |= {"common_name": COMMON_NAMES[band], "center_wavelength": round(BANDS[band].wavelength / 1000, 4)}
         if "s2sr_model" in attrs:
             about["description"] = f"restored from {attrs.get('s2sr_native_gsd')} m by {attrs['s2sr_model']}"

@@ -16,17 +16,18 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import UNCERTAINTY
-from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
+from xr_s2sr.bands import UNCERTAINTY, resolve
+from xr_s2sr.errors import DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
 from xr_s2sr.io.derived import warn_of_kept_attributes
 from xr_s2sr.io.replacing import replaced
 from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
-from xr_s2sr.layouts.normalize import Scene
+from xr_s2sr.layouts.normalize import Scene, restored_bands
 from xr_s2sr.scene.corners import centred
 from xr_s2sr.scene.crs import crs_of_bands, crs_refused, mapped_crs, with_mapping, write_crs
 from xr_s2sr.scene.grid import spatial_dims
+from xr_s2sr.scene.pixels import blanked
 from xr_s2sr.scene.radiometry import resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
 
@@ -53,8 +54,9 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
 
     Parameters
     ----------
-    ds : Dataset
-        Variables of one grid, without leading dimensions.
+    ds : Dataset, DataArray or DataTree
+        What :func:`xr_s2sr.upsample` gave, in any form: variables of one grid, without leading dimensions. Variables
+        without rows and columns are left out with a warning; fill values of bands become nodata.
     path : str or path
         A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``; other files that
         it holds stay.
@@ -72,7 +74,9 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     Raises
     ------
     ArgumentTypeError
-        If `ds` is not a Dataset.
+        If `ds` is not an xarray object.
+    BandError
+        If a DataArray holds no bands, or a DataTree none that were restored.
     DependencyError
         If a STAC item is wanted and pystac is not installed.
     InputError
@@ -94,9 +98,7 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     import rasterio
     from rasterio.shutil import copy
 
-    if not isinstance(ds, xr.Dataset):
-        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
-    ds = georeferenced(ds)
+    ds = _rasters(georeferenced(restored_bands(ds)))
     warn_of_kept_attributes(ds)
     path = Path(path)
     one = path.suffix.lower() in (".tif", ".tiff")
@@ -216,6 +218,18 @@ def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset
     return filled, blanks, {"nan" if math.isnan(value) else value for value in blanks.values()}
 
 
+def _rasters(ds: xr.Dataset) -> xr.Dataset:
+    """Return what has rows and columns, under names that are text; a warning names the rest, but for a CRS."""
+    flat = [name for name, v in ds.data_vars.items() if v.ndim < 2]
+    crs = [name for name in flat if {"grid_mapping_name", "crs_wkt", "spatial_ref"} & {*ds[name].attrs}]
+    if len(flat) == len(ds.data_vars):
+        return ds
+    if lost := [str(name) for name in flat if name not in crs]:
+        warn(f"left out, as a GeoTIFF holds rows and columns only: {', '.join(lost)}. Write all: sr.to_zarr(...)")
+    ds = ds.set_coords(crs).drop_vars([name for name in flat if name not in crs])
+    return ds.rename({name: str(name) for name in ds.data_vars if not isinstance(name, str)})
+
+
 def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
     """Return the variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
     if not ds.data_vars:
@@ -238,6 +252,7 @@ def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
             'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
         )
+    ds = ds.assign({name: blanked(v) for name, v in ds.data_vars.items() if resolve(name)})
     pixels = ds.to_dataarray("band").variable
     places = {dim: ds[dim].variable for dim in dims if dim in ds.coords} | centred(first)
     # nothing else comes along: rioxarray would read what the input says of its CRS once more

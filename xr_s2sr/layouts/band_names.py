@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, resolve, uncertainty_of
-from xr_s2sr.errors import BandError
+from xr_s2sr.bands import BANDS, by_convention, resolve, said_gsd, uncertainty_of
+from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.scene.by_band import of_one, of_some
-from xr_s2sr.scene.grid import read_axis
+from xr_s2sr.scene.grid import DEGRADED_BY, loading, read_axis, spatial_dims
+from xr_s2sr.scene.info import BAND, conventional
 from xr_s2sr.scene.result_grid import GRID_ATTRS
 
 #: What rioxarray (band_as_variable=True) and GDAL call variables whose band a description tells.
@@ -20,24 +21,52 @@ _NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
 
 
 def described(ds: xr.Dataset) -> dict[Hashable, str]:
-    """Return new names for variables such as "band_1" whose ``long_name`` or ``description`` is a band's.
+    """Return new names for variables whose band follows from more than their name.
+
+    Those are such as "band_1" whose ``long_name`` or ``description`` is a band's, and names that mean another band in
+    the convention of those beside them.
 
     Raises
     ------
     BandError
-        If two are the same band.
+        If two are the same band, or nothing tells which convention is meant.
     """
-    new_names: dict[Hashable, str] = {}
+    told = conventional(ds)
+    new_names: dict[Hashable, str] = {name: band for name, band in told.items() if resolve(name) != band}
     for name, variable in ds.data_vars.items():
         if _NUMBERED.fullmatch(str(name)):
             band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
-            if band is None:
-                continue
-            twin = band if band in ds else next((other for other, known in new_names.items() if known == band), None)
-            if twin is not None:
-                raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
-            new_names[name] = band
+            if band is not None:
+                new_names[name] = band
+    for name, band in new_names.items():
+        twin = band if band in ds else next((other for other, known in new_names.items() if known == band), name)
+        if twin != name:
+            raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
     return new_names
+
+
+def check_versions(ds: xr.Dataset) -> None:
+    """Refuse versions of a band that products hold at other pixel sizes, such as B01_20m, loaded at another size again.
+
+    Raises
+    ------
+    GridError
+    """
+    for name, da in ds.data_vars.items():
+        band, said = resolve(name), said_gsd(name)
+        if band is None or said in (None, BANDS[band].gsd) or DEGRADED_BY in da.attrs or "s2sr_model" in da.attrs:
+            continue
+        try:
+            spacing = round(abs(read_axis(da, spatial_dims(da)[1], float(BANDS[band].gsd)).step))
+        except GridError:
+            continue  # scene_info says so
+        if spacing != said:
+            gsd = BANDS[band].gsd
+            raise GridError(
+                f"{name!r} is the {said} m version of {band} by its name, which was resampled from {gsd} m, but lies "
+                f"on {spacing} m pixels; expected the native one. Load that: {loading(gsd, str(name))}. If only "
+                f'the name is wrong: ds = ds.rename({{{name!r}: "{band}"}})'
+            )
 
 
 def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
@@ -49,19 +78,29 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
     best: tuple[int, Hashable, list[str]] | None = None
     for dim in da.dims:
         coords = [da.coords[dim]] if dim in da.coords else []
-        coords += [coord for coord in da.coords.values() if coord.dims == (dim,) and coord.name != dim]
-        candidates = [[str(label) for label in coord.values] for coord in coords if coord.dtype.kind in "OUT"]
+        own = [coord for coord in da.coords.values() if not str(coord.name).startswith("s2sr_")]
+        coords += [coord for coord in own if coord.dims == (dim,) and coord.name != dim]
+        candidates = {
+            f"da = da.drop_vars({str(coord.name)!r})": [str(label) for label in coord.values]
+            for coord in coords
+            if coord.dtype.kind in "OUT"
+        }
         names = da.attrs.get("long_name")
         if isinstance(names, tuple | list) and len(names) == da.sizes[dim]:
-            candidates.append([str(name) for name in names])
-        for labels in candidates:
+            candidates['del da.attrs["long_name"]'] = [str(name) for name in names]
+        _check_agreement(dim, candidates)
+        for labels in candidates.values():
             score = sum(resolve(label) is not None for label in labels)
             if score and (best is None or score > best[0]):
                 best = score, dim, labels
     if best is None:
         return None
     _, dim, labels = best
-    keys = [resolve(label) or label for label in labels]
+    named = ["B12" if resolve(label) == "B12" else label for label in labels]
+    known = [str(band) for band in da.coords[BAND].values] if BAND in da.coords else labels
+    told = {label: band for label, band in zip(labels, known, strict=True) if band in BANDS and label != band}
+    told |= by_convention((label for label in labels if label not in told), f"da = da.assign_coords({dim}={named})")
+    keys = [told.get(label) or resolve(label) or label for label in labels]
     for label, key in zip(labels, keys, strict=True):
         at = [k for k, other in enumerate(keys) if other == key]
         if len(at) > 1 and resolve(label):
@@ -72,6 +111,23 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
     # other labels may repeat: a name for each position
     unique = [label if labels.count(label) == 1 else f"{label}_{k}" for k, label in enumerate(labels)]
     return dim, unique
+
+
+def _check_agreement(dim: Hashable, candidates: dict[str, list[str]]) -> None:
+    """Refuse labels along a dimension that name another band than others there; each comes with the line to remove it.
+
+    Raises
+    ------
+    BandError
+    """
+    for k, labels in enumerate(zip(*candidates.values(), strict=True)):
+        said = {band: label for label in labels if (band := resolve(label)) and not by_convention([label, "swir_1"])}
+        if len(said) > 1:
+            one, other, *_ = said.values()
+            raise BandError(
+                f"position {k} along {dim!r} is {one!r} by one label and {other!r} by another; expected one band. "
+                f"Remove the labels that are wrong: {', or '.join(candidates)}"
+            )
 
 
 def labelled(da: xr.DataArray) -> tuple[Hashable, list[str]]:

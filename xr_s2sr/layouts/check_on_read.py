@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import GridError
+from xr_s2sr.scene.grid import loading
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.validity import Validity
@@ -86,7 +87,7 @@ def _decimated(
         if differing:
             raise GridError(
                 f"{band!r} was taken for copies of {gsd} m pixels on a finer grid, but pixels differ inside of a cell "
-                "of Sentinel-2's grid: interpolated, or copied from elsewhere. Load it at its native resolution: "
-                f"odc.stac.load(items, bands=[{band!r}], resolution={gsd})"
+                "of Sentinel-2's grid: interpolated, or copied from elsewhere. If they are copies, let the pixels tell "
+                f"where: ds = ds.load(). If not, load it at its native pixels: {loading(gsd, band)}"
             )
     return out.astype(block.dtype, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.scene.averaging import any_of_four
-from xr_s2sr.scene.grid import read_axis
+from xr_s2sr.scene.grid import Axis, read_axis
 from xr_s2sr.scene.validity import Validity, invalid
 
 
@@ -25,7 +26,7 @@ def in_given_dims(result: xr.Dataset, scene: xr.Dataset, *, corners: bool = Fals
     corners : bool
         Whether its coordinates are corners, and so those of the result: the upper or left one of each two.
     """
-    rows, cols = next(iter(result.data_vars.values())).dims[-2:]
+    rows, cols = next(da for name, da in result.data_vars.items() if resolve(name)).dims[-2:]
     if rows in scene.dims:
         return result
     fine = next(da for name, da in scene.data_vars.items() if (band := resolve(name)) and BANDS[band].is_fine)
@@ -43,43 +44,51 @@ def masked_before(given: xr.DataArray, out: xr.DataArray, validity: Validity) ->
     Parameters
     ----------
     given : DataArray, dims (..., y, x)
-        A band of the scene on its 10 m pixels.
+        A band of the scene, as copies on 10 m or 20 m pixels.
     out : DataArray, dims (..., y, x)
-        The same band in the result, on these or on 2 x 2 of them each.
+        The same band in the result, on 10 m or 20 m pixels. Where nothing was given, nothing was masked.
     validity : Validity
 
     Returns
     -------
     ndarray or dask array, of the shape of `out`
     """
-    coarser = out.dims[-2:] != given.dims[-2:]
-    if coarser:
-        given = given.isel(_pixels_below(given, out))
-    else:
-        given = given.sel({dim: out[dim] for dim in out.dims[-2:] if out.sizes[dim] != given.sizes[dim]})
+    index: dict[Hashable, Any] = {}
+    within = []
+    coarser = False
+    for dim, own in zip(given.dims[-2:], out.dims[-2:], strict=True):
+        near = read_axis(given, dim)
+        far = read_axis(out, own, near.step if own == dim else 2 * near.step)
+        coarser = round(far.step / near.step) == 2
+        at, inside = _pixels_below(near, far, 1 + coarser)
+        index[dim] = at
+        within.append(inside)
+    given = given.isel(index)
     look = _any_invalid if coarser else invalid
     if given.chunks is None:
-        return look(given.values, validity)
-    assert out.chunks is not None  # what was made of dask arrays is one
-    lead, spatial = out.chunks[:-2], out.chunks[-2:]
-    chunks = (*lead, *(tuple(size * (1 + coarser) for size in sizes) for sizes in spatial))
-    meta = np.empty((0,) * given.ndim, bool)
-    blocks: NDArray[np.bool_] = given.data.rechunk(chunks).map_blocks(
-        look, validity, dtype=bool, chunks=out.chunks, meta=meta
-    )
-    return blocks
+        gone = look(given.values, validity)
+    else:
+        assert out.chunks is not None  # what was made of dask arrays is one
+        lead, spatial = out.chunks[:-2], out.chunks[-2:]
+        chunks = (*lead, *(tuple(size * (1 + coarser) for size in sizes) for sizes in spatial))
+        meta = np.empty((0,) * given.ndim, bool)
+        gone = given.data.rechunk(chunks).map_blocks(look, validity, dtype=bool, chunks=out.chunks, meta=meta)
+    rows, cols = within
+    return gone if rows.all() and cols.all() else gone & rows[:, np.newaxis] & cols
 
 
 def _any_invalid(pixels: NDArray[np.generic], validity: Validity) -> NDArray[np.bool_]:
     return any_of_four(invalid(pixels, validity))
 
 
-def _pixels_below(given: xr.DataArray, out: xr.DataArray) -> dict[Hashable, slice]:
-    """Return the pixels of the finer grid that those of the coarser one cover."""
-    index: dict[Hashable, slice] = {}
-    for dim, own in zip(given.dims[-2:], out.dims[-2:], strict=True):
-        near = read_axis(given, dim)
-        far = read_axis(out, own, 2 * near.step)
-        start = round((far.edge - near.edge) / near.step)
-        index[dim] = slice(start, start + 2 * far.size)
-    return index
+def _pixels_below(near: Axis, far: Axis, parts: int) -> tuple[slice | NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the given pixel under each part of a pixel of the result, and which of these lie on given pixels.
+
+    Given pixels are finer than those of the result, the same, or coarser: 60 m bands may have been copied to 20 m.
+    """
+    centres = far.edge + far.step / parts * (np.arange(far.size * parts) + 0.5)
+    at = np.floor((centres - near.edge) / near.step).astype(np.intp)
+    inside = ((at >= 0) & (at < near.size)).reshape(far.size, parts).all(1)
+    if inside.all() and at[-1] - at[0] == len(at) - 1:
+        return slice(int(at[0]), int(at[-1]) + 1), inside
+    return at.clip(0, near.size - 1), inside

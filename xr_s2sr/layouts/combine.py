@@ -15,7 +15,7 @@ from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, RadiometryEr
 from xr_s2sr.layouts.band_names import band_labels, described, split
 from xr_s2sr.layouts.placed import placed
 from xr_s2sr.scene.crs import crs_of_bands, mapped_crs, mappings, with_mapping, write_crs
-from xr_s2sr.scene.grid import TOLERANCE, read_axis, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, loading, read_axis, spatial_dims
 from xr_s2sr.scene.offsets import BASELINE_KEYS
 
 
@@ -77,7 +77,7 @@ def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
 def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
     """Split a Dataset or DataArray by pixel size, each part with dims named after it."""
     if isinstance(scene, xr.DataArray):
-        scene = _by_band(scene)
+        scene = by_band(scene)
     if not isinstance(scene, xr.Dataset):
         raise ArgumentTypeError(
             f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60)"
@@ -115,10 +115,15 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
             if other is part:
                 continue
             if band and part.spacing == other.spacing:
-                raise BandError(
-                    f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). Leave one out: "
-                    f"ds = ds.drop_vars({name!r})"
-                )
+                kinds = [one.ds[n].dtype for one in (part, other) for n in one.ds.data_vars if resolve(n) == band]
+                if "uint8" in kinds:
+                    fix = (
+                        "One is uint8, as in images of true colour (TCI), which hold no reflectance. Leave those out: "
+                        'ds = xr_s2sr.combine(*(one for one in opened if one.dtype != "uint8"))'
+                    )
+                else:
+                    fix = f"Leave one out: xr_s2sr.combine(one, other.drop_vars({name!r}))"
+                raise BandError(f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). {fix}")
             if band and abs(part.spacing - BANDS[band].gsd) < abs(other.spacing - BANDS[band].gsd):
                 best[key], other = part, other
                 copies.append((name, other.spacing))
@@ -152,7 +157,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
     return merged, [f"left out, as there are better ones: {listed}"] if listed else []
 
 
-def _by_band(da: xr.DataArray) -> xr.Dataset:
+def by_band(da: xr.DataArray) -> xr.Dataset:
     """Return a DataArray that has a band dimension, or is one band, as a Dataset."""
     stacked = band_labels(da)
     if stacked is not None:
@@ -183,8 +188,8 @@ def _check(chosen: list[tuple[Part, list[Hashable]]]) -> dict[Hashable, xr.Varia
         own = _crs(part)
         if own is not None and crs is not None and own != crs[1]:
             raise GridError(
-                f"{crs[0]!r} is in {crs[1]} and {names[0]!r} in {own}; expected one CRS. Load both in the tile's own: "
-                f'odc.stac.load(items, crs="{crs[1]}", ...)'
+                f"{crs[0]!r} is in {crs[1]} and {names[0]!r} in {own}; expected one CRS. Load both in the "
+                f"UTM zone of the tile: {loading(10)}"
             )
         crs = crs or (None if own is None else (names[0], own))
         spatial = part.ds[names[0]].dims[-2:] if np.isfinite(part.spacing) else ()

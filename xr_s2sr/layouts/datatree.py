@@ -56,6 +56,23 @@ def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:
     return next(iter(families.values()))
 
 
+def restored_node(tree: xr.DataTree) -> xr.Dataset:
+    """Return the node that holds what ``upsample(into=True)`` restored, with names, coordinates and CRS.
+
+    Raises
+    ------
+    BandError
+        If none does.
+    """
+    for node in tree.subtree:
+        if any("s2sr_model" in da.attrs for da in node.data_vars.values()):
+            return node.to_dataset()
+    raise BandError(
+        f"no node of the DataTree holds a restored band ({', '.join(node.path for node in tree.subtree)}); expected "
+        "the tree that upsample gave: dt = dt.s2sr.upsample(into=True)"
+    )
+
+
 def plain_dims(result: xr.Dataset) -> xr.Dataset:
     """Return a result with dims named as in the nodes of a tree, which hold one pixel size each: y for y_20m."""
     names = {dim: re.sub(r"_\d+m$", "", str(dim)) for dim in result.dims}

@@ -6,9 +6,9 @@ Only names, dims and coordinates are handled here. Dask arrays are indexed and t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -17,9 +17,10 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.layouts.band_names import band_labels, described, labelled, split, stack
+from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
-from xr_s2sr.layouts.datatree import plain_dims, read_tree
+from xr_s2sr.layouts.combine import by_band
+from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node
 from xr_s2sr.layouts.orientation import north_up, turned_back
 from xr_s2sr.layouts.placed import placed
 from xr_s2sr.layouts.replicated import native_grids
@@ -27,6 +28,7 @@ from xr_s2sr.scene.by_band import told_apart
 from xr_s2sr.scene.corners import are_corners
 from xr_s2sr.scene.crs import with_mapping
 from xr_s2sr.scene.grid import spatial_dims
+from xr_s2sr.scene.info import BAND, conventional
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 
 #: A scene as users hold it.
@@ -55,6 +57,8 @@ class NativeForm:
         Dims of `ds` along which the scene itself runs the other way.
     corners : (hashable, hashable) or None
         Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
+    asked : mapping of str to str
+        Ids of bands whose names, in lower case, mean them in this scene only.
     """
 
     ds: xr.Dataset
@@ -63,6 +67,15 @@ class NativeForm:
     stacked: bool = False
     turned: frozenset[Hashable] = frozenset()
     corners: tuple[Hashable, Hashable] | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+    def ids(self, bands: Any) -> Any:
+        """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
+        if isinstance(bands, str):
+            return self.asked.get(bands.strip().lower(), bands)
+        if not self.asked or bands is None or not isinstance(bands, Iterable):
+            return bands
+        return [self.ids(band) if isinstance(band, str) else band for band in bands]
 
 
 def to_native(scene: Any) -> NativeForm:
@@ -101,6 +114,25 @@ def with_band_names(scene: Scene) -> xr.Dataset:
     return scene.rename(described(scene))
 
 
+def restored_bands(result: Scene) -> xr.Dataset:
+    """Return what ``upsample`` gave of a scene in any form as one variable a band; a Dataset is left as it is.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not an xarray object.
+    BandError
+        If a DataArray holds no bands, or a DataTree none that were restored.
+    """
+    if isinstance(result, xr.DataTree):
+        return restored_node(result)
+    if isinstance(result, xr.DataArray):
+        return by_band(result)
+    if isinstance(result, xr.Dataset):
+        return result
+    raise ArgumentTypeError(f"expected what upsample() gave, not a {type(result).__name__}: sr = ds.s2sr.upsample()")
+
+
 def from_array(da: xr.DataArray) -> NativeForm:
     """Bring bands stacked along a dimension (stackstac, cubo, a GeoTIFF) to native form."""
     dim, labels = labelled(da)
@@ -124,7 +156,12 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
             inner = from_array(da)
             back = partial(_put_back, ds, name, inner.restore_form)
             return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=back)
-    notes = [f"{name!r} is {band}, by its description" for name, band in new.items()]
+    told = conventional(ds)
+    notes = [
+        f"{name!r} is {band}, by {'the names beside it' if name in told else 'its description'}"
+        for name, band in {**new, **told}.items()
+    ]
+    check_versions(ds)
     named = told_apart(ds.rename(new))
     last, transposed = _rows_and_columns_last(named)
     upright, turned = north_up(last)
@@ -143,12 +180,21 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
-        return _renamed(result, {band: name for name, band in new.items() if band in result})
+        result = _renamed(result, {band: name for name, band in new.items() if band in result})
+        return result.assign({name: result[name].assign_attrs({BAND: told[name]}) for name in told if name in result})
 
     # dims of native pixels run as those of the copies that they were taken from
     dims = [(upright[name].dims[-2:], own.dims[-2:]) for name, own in decimated.ds.data_vars.items() if own.ndim >= 2]
     both = {new for pair in dims for old, new in zip(*pair, strict=True) if old in turned}
-    return NativeForm(decimated.ds, restore_form, (*notes, *decimated.notes), turned=turned | both, corners=corners)
+    asked = {str(name).lower(): band for name, band in {**new, **told}.items()}
+    return NativeForm(
+        decimated.ds,
+        restore_form,
+        (*notes, *decimated.notes),
+        turned=turned | both,
+        corners=corners,
+        asked=asked,
+    )
 
 
 def _corners(ds: xr.Dataset) -> tuple[Hashable, Hashable] | None:

@@ -19,7 +19,7 @@ from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.layouts.check_on_read import decimated
 from xr_s2sr.scene.crs import read_crs, tile_origin
-from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, outer_edge, read_axis, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, loading, outer_edge, read_axis, spatial_dims
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.result_grid import GRID_ATTRS
@@ -196,10 +196,16 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
         if abs(start - round(start)) <= TOLERANCE * group.factor:
             return round(start) % group.factor, "the tiling grid of Sentinel-2"
     if group.lazy:
+        if crs is None:
+            fix = 'Write its CRS, ds = ds.rio.write_crs("EPSG:326xx"), or let the pixels tell: ds = ds.load()'
+        elif origin is None and "UTM" not in crs.to_wkt():  # a CRS written over it would be wrong
+            fix = f"Load it there: {loading(10)}"
+        else:
+            fix = "Let the pixels tell: ds = ds.load()"
         raise GridError(
             f"{group.names[0]!r} is a {group.gsd} m band on {group.grid.gsd:g} m pixels, in a dask array, and nothing "
             f"tells where its native pixels start (CRS: {crs or 'none found'}); expected the tile's own grid, in its "
-            'UTM zone. Write the CRS, ds = ds.rio.write_crs("EPSG:326xx"), or let the pixels tell: ds = ds.load()'
+            f"UTM zone. {fix}"
         )
     return 0, "cells start with the first pixel"
 

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import ArgumentTypeError, BandError, GridError
-from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.errors import BandError, GridError
+from xr_s2sr.layouts.normalize import Scene, restored_bands, to_native, with_band_names
 from xr_s2sr.layouts.orientation import north_up
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
@@ -44,7 +44,7 @@ def consistency(
 
     Parameters
     ----------
-    sr : Dataset or DataArray
+    sr : Dataset, DataArray or DataTree
         The result of :func:`xr_s2sr.upsample` for `ds`, or a part of it.
     ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
@@ -73,7 +73,7 @@ def consistency(
     InputError
         If `protocol` or `satellite` is unknown.
     ArgumentTypeError
-        If `sr` is neither a Dataset nor a DataArray.
+        If `sr` is not an xarray object.
 
     References
     ----------
@@ -87,9 +87,7 @@ def consistency(
     1
     """
     check_protocol(protocol, satellite, BLURS)
-    if not isinstance(sr, xr.Dataset | xr.DataArray):
-        raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
-    sr, ds = north_up(with_band_names(sr))[0], to_native(ds).ds
+    sr, ds = north_up(with_band_names(restored_bands(sr)))[0], to_native(ds).ds
     info = scene_info(ds, units, offset)
     info.check_one_offset()
     restored = _restored(sr, info)

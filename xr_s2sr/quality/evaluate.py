@@ -117,7 +117,8 @@ def evaluate(
             "uncertainty was asked for, and 'bicubic' alone gives none; expected a network. Leave model out, or "
             "uncertainty"
         )
-    ds = to_native(ds).ds
+    layout = to_native(ds)
+    ds, bands = layout.ds, layout.ids(bands)
     info = scene_info(ds, units, offset)
     wanted = _scorable(info, bands, methods)
     groups: list[Group] = []

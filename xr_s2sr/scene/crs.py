@@ -175,6 +175,11 @@ def tile_origin(crs: Any) -> tuple[float, float] | None:
     return (0.0 if code // 100 == 326 else 1e7), 0.0
 
 
+def is_utm(crs: Any) -> bool:
+    """Tell whether a CRS is that of a UTM zone, by its code or by its name."""
+    return tile_origin(crs) is not None or "UTM" in crs.to_wkt()
+
+
 def check_tile(grid: Grid, gsd: int, crs: Any, name: str) -> None:
     """Refuse 60 m pixels of the southern hemisphere that were snapped to multiples of 60 m.
 

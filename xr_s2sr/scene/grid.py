@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 from affine import Affine
+from numpy.typing import NDArray
 
+from xr_s2sr.bands import native_name
 from xr_s2sr.errors import GridError
 
 #: Coordinates may be off by this part of a pixel: float jitter, not misalignment.
@@ -144,7 +147,7 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
     if worst > TOLERANCE * abs(step):
         raise GridError(
             f"{name!r}: the coordinate {dim!r} is not equally spaced (off by up to {worst:g} at a mean spacing of "
-            f'{abs(step):g}). If it is only out of order: ds = ds.sortby("{dim}")'
+            f"{abs(step):g}). {_evened(values, dim)}"
         )
     return Axis(dim, float(values[0]), step, size)
 
@@ -162,6 +165,41 @@ def corner_edge(axis: Axis, rows: bool) -> float:
     """Return the outer edge of the first pixel where the coordinates are upper (rows) or left corners."""
     inner = axis.step < 0 if rows else axis.step > 0
     return axis.first if inner else axis.first - axis.step
+
+
+def loading(gsd: int, band: str = "") -> str:
+    """Return the line that loads a band, or several, of one UTM zone in that zone, so that no pixel is resampled."""
+    listed = f'["{native_name(band, gsd)}"]' if band else "bands"
+    return (
+        'items = [item for item in items if item.properties["proj:code"] == items[0].properties["proj:code"]]; '
+        f"odc.stac.load(items, bands={listed}, resolution={gsd})"
+    )
+
+
+def _evened(values: NDArray[np.float64], dim: Hashable) -> str:
+    """Say what makes coordinates equally spaced, by what is wrong with them."""
+    ordered, first = np.unique(values, return_index=True)
+    steps = np.diff(ordered)
+    if np.ptp(steps) <= TOLERANCE * steps.min():
+        if len(first) < len(values):
+            return f'Some come twice. Keep one of each: ds = ds.drop_duplicates("{dim}").sortby("{dim}")'
+        return f'They are out of order: ds = ds.sortby("{dim}")'
+    if np.ptp(steps) < 0.5 * steps.min():
+        return (
+            "If the pixels are, and only the numbers are rounded or wrong: "
+            f'ds = ds.assign_coords({{"{dim}": np.linspace({values[0]!s}, {values[-1]!s}, {len(values)})}})'
+        )
+    if abs(steps.min() / 10 - round(steps.min() / 10)) <= TOLERANCE:
+        gaps = np.flatnonzero(np.abs(np.diff(values)) > 1.5 * steps.min()) + 1
+        start, stop = max(pairwise([0, *gaps.tolist(), len(values)]), key=lambda part: part[1] - part[0])
+        return (
+            "Some pixels are missing; expected a rectangle without gaps. Load them too, or take the largest part: "
+            f'ds = ds.isel({{"{dim}": slice({start}, {stop})}})'
+        )
+    return (
+        "So are pixels of several resolutions that were merged into one dimension; expected each on dims of its own. "
+        "Combine what was loaded: ds = xr_s2sr.combine(ds10, ds20, ds60)"
+    )
 
 
 def degraded_by(da: xr.DataArray) -> int:
@@ -212,7 +250,7 @@ def read_grid(da: xr.DataArray, gsd: int, like: Grid | None = None, degraded: in
             raise GridError(
                 f"{da.name!r} has a spacing of {spacing:g} along {axis.dim!r}, which looks like degrees; expected "
                 "metres on a UTM grid. To reproject it would interpolate it, so load it again in the CRS of its tile: "
-                'odc.stac.load(items, crs="EPSG:326xx", ...)'
+                f"{loading(10)}"
             )
         raise GridError(
             f"{da.name!r} is a {gsd} m band with a spacing of {spacing:g} along {axis.dim!r}; expected {pitch}"
@@ -228,11 +266,21 @@ def _not_copies(da: xr.DataArray, gsd: int, spacing: float, pitch: int) -> str:
         return f". {da.attrs['s2sr_model']} has restored it already: upsample the native scene"
     if "s2sr_native_gsd" in da.attrs and spacing > pitch:
         return ". upsample(resolution=20) has averaged it already: upsample the native scene"
+    if spacing < pitch and "proj:epsg" in da.attrs:  # as xarray-eopf opens products, unless told otherwise
+        return (
+            ", or exact copies of such pixels; these were interpolated. Open the product as it is: "
+            'ds = xr.open_datatree(path, engine="zarr"), or with xarray-eopf, engine="eopf-zarr", op_mode="native"'
+        )
     if spacing < pitch:
         return (
-            ", or exact copies of such pixels; these were interpolated or reprojected. Load it natively, "
-            f'odc.stac.load(items, bands=["{da.name}"], resolution={gsd}), and merge: '
-            'xr_s2sr.combine(ds10, ds20, ds60). Or load with resampling="nearest", in the CRS of the tile, and '
+            ", or exact copies of such pixels; these were interpolated or reprojected. Load each band at its native "
+            f"pixels, in the UTM zone of its tile, {loading(gsd, str(da.name))}, and merge: "
+            'xr_s2sr.combine(ds10, ds20, ds60). Or load all bands so, with resolution=10 and resampling="nearest", and '
             "reproject the result"
         )
-    return ". Load each band at its native resolution"
+    if round(spacing) in (20, 60):
+        return f". Load each band at its native pixels: {loading(gsd, str(da.name))}"
+    return (
+        f". Sentinel-2 has no pixels of {spacing:g} m: these were resampled, as those of HLS are. Load bands from a "
+        f"collection of Sentinel-2 itself: {loading(10)}"
+    )

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, resolve
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, by_convention, resolve, said_gsd
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.blur import read_mtf
@@ -29,6 +29,9 @@ Place: TypeAlias = tuple[Grid, tuple[int, int]]
 
 CIRRUS_NOTE = "B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic"
 RADIOMETRY_NOTE = "radiometry"
+
+#: Attribute, or coordinate along the bands, of a result that says which band is meant where its name does not.
+BAND = "s2sr_band"
 
 
 @dataclass
@@ -131,30 +134,47 @@ def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None 
     return inspect_scene(ds, units, offset_argument(offset))
 
 
+def conventional(ds: xr.Dataset) -> dict[Hashable, str]:
+    """Return the bands of variables whose names mean another band elsewhere; of results, as `upsample` wrote it down.
+
+    Raises
+    ------
+    BandError
+        If nothing tells which convention is meant.
+    """
+    known: dict[Hashable, str] = {
+        name: da.attrs[BAND] for name, da in ds.data_vars.items() if da.attrs.get(BAND) in BANDS
+    }
+    return known | dict(by_convention(name for name in ds.data_vars if name not in known).items())
+
+
 def find_bands(ds: xr.Dataset, info: SceneInfo) -> None:
     """Resolve the names of all data variables."""
     variables: dict[str, str] = {}
+    told: dict[Hashable, str] = {}
+    with info.collecting():
+        told = conventional(ds)
     for name in ds.data_vars:
-        band = resolve(name)
+        band = told.get(name) or resolve(name)
         if band is None:
             continue
         if band in variables:
+            other = variables[band]
+            # of B01_20m and B01_60m, one is native
+            less = other if said_gsd(other) not in (None, BANDS[band].gsd) else name
             info.problems.append(
-                BandError(
-                    f"both {variables[band]!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})"
-                )
+                BandError(f"both {other!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({less!r})")
             )
             continue
         variables[band] = str(name)
     info.variables = {band: variables[band] for band in BANDS if band in variables}
     if not variables:
         names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
-        info.problems.append(
-            BandError(
-                f"no Sentinel-2 band among the variables ({names}). Name them by band: "
-                'ds = ds.rename({"my_red": "B04", ...})'
-            )
-        )
+        first = next((name for name in ds.data_vars if not isinstance(name, str)), "my_red")
+        fix = f'ds = ds.rename({{{first!r}: "B04", ...}})'
+        if isinstance(ds.attrs.get("long_name"), tuple | list):  # of an array whose bands were numbered
+            fix = "they are named by the array: ds = xr_s2sr.combine(da), in the place of da.to_dataset"
+        info.problems.append(BandError(f"no Sentinel-2 band among the variables ({names}). Name them by band: {fix}"))
 
 
 def inspect_scene(ds: xr.Dataset, units: Units | None = None, offset: float | xr.DataArray | None = None) -> SceneInfo:

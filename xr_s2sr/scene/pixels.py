@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.scene.radiometry import Radiometry, in_native_order
-from xr_s2sr.scene.validity import valid
+from xr_s2sr.scene.radiometry import Radiometry, in_native_order, resolve_radiometry, validity_in_any_unit
+from xr_s2sr.scene.validity import Validity, invalid, valid
+
+#: Rows that are looked at at once.
+ROWS = 512
 
 
 def measured(values: Any, radiometry: Radiometry) -> NDArray[np.float64]:
@@ -20,6 +25,31 @@ def measured(values: Any, radiometry: Radiometry) -> NDArray[np.float64]:
 def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
     """Return values in a variable's own unit as reflectance x 10000."""
     return (values * radiometry.scale + radiometry.offset) * 1e4
+
+
+def blanked(da: xr.DataArray) -> xr.DataArray:
+    """Return a band whose invalid pixels all hold its nodata value; itself if they do. Dask arrays are not computed.
+
+    Bands of 10 m are passed through with fill values that nothing declares, such as MAJA's -10000 beside nodata 0.
+    """
+    validity, blank = validity_in_any_unit(da), resolve_radiometry(da).blank
+    if da.chunks is not None:
+        blocks = da.data.map_blocks(_blanked, validity, blank, dtype=da.dtype, meta=np.empty((0,) * da.ndim, da.dtype))
+        return da.copy(deep=False, data=blocks)
+    pixels = _blanked(da.values, validity, blank)
+    return da if pixels is da.values else da.copy(deep=False, data=pixels)
+
+
+def _blanked(pixels: NDArray[Any], validity: Validity, blank: float) -> NDArray[Any]:
+    out = pixels
+    for first in range(0, len(pixels), ROWS):
+        part = pixels[first : first + ROWS]
+        told = np.isnan(part) if math.isnan(blank) else part == blank
+        gone = invalid(part, validity) & ~told
+        if gone.any():
+            out = pixels.copy() if out is pixels else out
+            out[first : first + ROWS][gone] = blank
+    return out
 
 
 def writable(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -37,7 +37,7 @@ def error_form(uncertainty: bool | Literal["uint16"], *, stacked: bool) -> Error
     if stacked and uncertainty == "uint16":
         raise InputError(
             'uncertainty="uint16" is for one variable a band, and the bands are stacked in one array; expected '
-            'uncertainty=True, or a Dataset: da.to_dataset("band")'
+            'uncertainty=True, or one variable a band: xr_s2sr.combine(da).s2sr.upsample(uncertainty="uint16")'
         )
     if not uncertainty:
         return None
