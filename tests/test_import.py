@@ -39,7 +39,7 @@ ROOMS = {
 #: on lines below, function bodies included; folders on one line do not know each other.
 LAYERS: list[dict[str, str]] = [
     {"errors": "errors"},
-    {"ground": "bands spans arguments interpolation jit"},
+    {"ground": "bands spans arguments interpolation jit replacing targets"},
     {"models": "models importers", "scene": "scene"},
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},

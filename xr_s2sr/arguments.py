@@ -13,13 +13,15 @@ from xr_s2sr.errors import ArgumentTypeError, InputError, warn
 T = TypeVar("T")
 
 
-def choice(name: str, value: T, options: Iterable[T]) -> T:
-    """Check that a value is one of a few."""
+def choice(name: str, value: object, options: Iterable[T]) -> T:
+    """Check that a value is one of a few, and return that one: 20 for 20.0."""
     known = list(options)
-    if value not in known:
-        listed = ", ".join(repr(option) for option in known)
-        raise InputError(f"{name}={value!r} is unknown; choose one of {listed}")
-    return value
+    for option in known:
+        same = value == option
+        if isinstance(same, bool | np.bool_) and same:  # an array is compared element by element
+            return option
+    listed = ", ".join(repr(option) for option in known)
+    raise InputError(f"{name}={value!r} is unknown; choose one of {listed}")
 
 
 def count(name: str, value: object, *, least: int = 1) -> int:

@@ -8,8 +8,10 @@ from pathlib import Path
 import xr_s2sr
 from xr_s2sr.bands import MTF
 from xr_s2sr.cli import options
+from xr_s2sr.io.netcdf import save_netcdf
 from xr_s2sr.io.write import check_writer
 from xr_s2sr.quality import PROTOCOLS
+from xr_s2sr.targets import check_apart, check_target
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -32,8 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
     if arguments.out is not None:
         check_writer(arguments.out, ".nc")
+        check_target(arguments.out, "file", (".nc",))
+    ds = options.open_scene(arguments.scene, arguments.bbox)
+    sources = options.sources(arguments, ds)
+    if arguments.out is not None:
+        check_apart(sources, arguments.out)
     scores = xr_s2sr.evaluate(
-        options.open_scene(arguments.scene, arguments.bbox),
+        ds,
         arguments.model,
         protocol=arguments.protocol,
         bands=arguments.bands,
@@ -45,6 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(scores)
     if arguments.out is not None:
-        scores.dataset.to_netcdf(arguments.out)
+        save_netcdf(scores.dataset, arguments.out, sources)
         print(f"wrote {arguments.out}")
     return 0

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import xarray as xr
 
 from xr_s2sr import tutorial
+from xr_s2sr.io.inputs import inputs
 from xr_s2sr.io.open_any import open_any
 from xr_s2sr.io.subset import subset
 from xr_s2sr.scene.radiometry import UNITS
@@ -99,3 +100,8 @@ def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | N
     if name == DEMO:
         return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
     return open_any(Path(name), bbox=bbox, chunks=chunks)
+
+
+def sources(arguments: argparse.Namespace, ds: xr.Dataset) -> set[Path]:
+    """Return the files and folders that a command reads, none of which it may replace."""
+    return inputs(None if arguments.scene == DEMO else Path(arguments.scene), ds, arguments.model)

@@ -11,13 +11,12 @@ import xr_s2sr
 from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.cli import options
 from xr_s2sr.errors import InputError
-from xr_s2sr.io.replacing import check_apart, check_target
+from xr_s2sr.io.inputs import home_of
 from xr_s2sr.io.scheduling import computing
-from xr_s2sr.io.write import save
+from xr_s2sr.io.write import form_of, save
 from xr_s2sr.planning import PRECISIONS
+from xr_s2sr.targets import check_apart, check_target
 
-#: Suffixes of outputs that are one file.
-FILES = (".tif", ".tiff", ".nc")
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
 CHUNK = 1830
 
@@ -72,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     scene = Path(arguments.scene)
     out = arguments.out or Path(f"{scene.name.split('.')[0]}_{arguments.resolution}m.tif")
     if arguments.scene != options.DEMO:
-        check_apart(scene, out)
-    check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
-    if arguments.stac and out.suffix in (".zarr", ".nc"):
+        check_apart({scene, home_of(scene)}, out)
+    check_target(out, form_of(out))
+    if arguments.stac and out.suffix.lower() in (".zarr", ".nc"):
         raise InputError(
             f"a STAC item describes GeoTIFFs, not {out.name}; expected a .tif or a folder: -o {out.stem}.tif"
         )
@@ -95,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
     )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out, arguments.stac)
+        save(sr, out, arguments.stac, options.sources(arguments, ds))
     seconds = time.perf_counter() - started
     rows, cols = next(iter(sr.data_vars.values())).shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ COMMON_NAMES = {
 
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
+#: Bytes of a file that could be an item.
+LARGEST = 2**24
 #: Points along each side of the footprint, as straight lines in a UTM zone are curves in degrees.
 POINTS = 8
 
@@ -78,6 +81,26 @@ def item_text(
         )
     text: str = json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False), indent=2, allow_nan=False)
     return text
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to write an item over what is none.
+
+    Raises
+    ------
+    InputError
+    """
+    if not path.is_file():
+        return
+    try:
+        known = path.stat().st_size < LARGEST and "stac_version" in json.loads(path.read_bytes())
+    except (ValueError, TypeError, RecursionError, OSError):
+        known = False
+    if not known:
+        raise InputError(
+            f"{path} is there already and is no STAC item, so it is not replaced; give the GeoTIFF another name, or "
+            f"move that file: mv {path.name} {path.stem}_other.json"
+        )
 
 
 def _pystac() -> Any:
