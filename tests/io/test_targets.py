@@ -144,7 +144,8 @@ def test_a_folder_of_links_to_where_the_output_goes(
     assert sorted(path.name for path in (tmp_path / "sr").iterdir()) == ["B05.tif", "B8A.tif"]
 
 
-def test_in_python_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lazy", [False, True])
+def test_in_python_too(lazy: bool, tmp_path: Path) -> None:
     """What xarray or rioxarray remember of where a band was read."""
     import rioxarray
 
@@ -156,6 +157,7 @@ def test_in_python_too(tmp_path: Path) -> None:
         image = rioxarray.open_rasterio(tmp_path / "a" / f"{band}.tif").isel(band=0, drop=True)
         bands[band] = image.rename(dict(zip(image.dims, ds[band].dims, strict=True)))
     held = xr.Dataset({name: image.variable for name, image in bands.items()}, ds.coords)
+    held = held.chunk() if lazy else held
     before = contents(tmp_path)
     for wanted in (None, ["B05"]):
         sr = held.s2sr.upsample(wanted, model="bicubic")

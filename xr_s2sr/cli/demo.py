@@ -34,7 +34,9 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument(
         "-o", "--out", type=Path, metavar="DIR", help=f"folder for the files, where none is replaced ({OUT})"
     )
-    parser.add_argument("--size", type=int, default=600, help="pixels of 10 m along a side, a multiple of 6 (600)")
+    parser.add_argument(
+        "--size", type=options.count, default=600, help="pixels of 10 m along a side, a multiple of 6 (600)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed is another landscape (0)")
     options.add_device(parser)
     parser.set_defaults(run=run)

@@ -62,7 +62,9 @@ def add_parser(commands: options.Commands) -> None:
         metavar="TIME",
         help="write a STAC item beside GeoTIFFs; TIME, such as 2024-06-01T10:00:00Z, if the scene does not tell it",
     )
-    parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
+    parser.add_argument(
+        "--chunk", type=options.count, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -182,7 +182,7 @@ def _graph(
         cut: {n for a in inputs.values() for n in a.__dask_layers__()},
         name: {cut},
     }
-    shape = (*((1,) * n for n in lead), *(tuple(map(len, spans)) for spans in chunks))
+    shape = (*((1,) * n or (0,) for n in lead), *(tuple(map(len, spans)) for spans in chunks))
     arrays = {}
     for output in outputs:
         own = f"xr_s2sr-{output}-{token}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from xr_s2sr.io.safe_files import is_product, locate
+from xr_s2sr.scene.assemble import sources
 from xr_s2sr.targets import linked
 
 
@@ -41,6 +42,5 @@ def inputs(path: Path | None, ds: xr.Dataset, models: Iterable[str] | None) -> s
 
 
 def read_from(ds: xr.Dataset) -> set[Path]:
-    """Return the files on disk from which variables were read, as far as xarray and rioxarray remember."""
-    told = {encoding.get("source") for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values()))}
-    return {Path(name) for name in told if isinstance(name, str) and Path(name).is_file()}
+    """Return the files on disk from which a scene, or the scene of a result, was read."""
+    return {Path(name) for name in sources(ds) if "\0" not in name and Path(name).is_file()}

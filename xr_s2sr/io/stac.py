@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, UNCERTAINTY, resolve
 from xr_s2sr.errors import DependencyError, InputError
 
@@ -131,10 +133,12 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
             'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
         )
     try:
-        moment = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
+        if not (isinstance(value, np.ndarray | np.datetime64 | date) or re.match(r"\d{4}-?\d\d-?\d\d", str(value))):
+            raise ValueError("no date")  # pandas would take "now", and a number as nanoseconds
+        moment = pd.Timestamp(str(value) if isinstance(value, int) else value)
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
-            f"{value!r} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
+            f"{shown(value)} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
             'stac="2024-06-01T10:00:00Z"'
         ) from error
     moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)

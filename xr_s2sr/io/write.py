@@ -25,7 +25,7 @@ from xr_s2sr.replacing import replaced
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.radiometry import resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
-from xr_s2sr.targets import Kind, check_name, check_path
+from xr_s2sr.targets import Kind, check_name
 
 #: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
 #: written often.
@@ -96,14 +96,13 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     """
     if not isinstance(ds, xr.Dataset):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(ds).__name__}")
-    if not isinstance(path, str | PathLike):
-        raise ArgumentTypeError(f'path={path!r} is a {type(path).__name__}; expected a name: to_cog("sr.tif")')
-    if not isinstance(stac, bool | str):
+    out = arguments.path("path", path, "sr.tif")
+    if not isinstance(stac, bool | str | None):
         raise ArgumentTypeError(
-            f"stac={stac!r} is a {type(stac).__name__}; expected True or a time: "
+            f"stac={arguments.shown(stac)} is a {type(stac).__name__}; expected True or a time: "
             'to_cog("sr.tif", stac="2024-06-01T10:00:00Z")'
         )
-    return _to_cog(ds, check_path(Path(path)), compress, stac, read_from(ds))
+    return _to_cog(ds, out, compress, stac, read_from(ds))
 
 
 def _to_cog(ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources: Iterable[Path]) -> Path:

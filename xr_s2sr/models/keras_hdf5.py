@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from xr_s2sr import arguments
 from xr_s2sr.errors import InputError, ModelError
 from xr_s2sr.models.card import Model, ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
@@ -62,10 +63,9 @@ def convert(
     degradation: str,
 ) -> Model:
     """See :func:`xr_s2sr.importers.keras`."""
-    path = Path(path).expanduser()
-    default = out is None
-    out = path.with_suffix(".onnx") if out is None else Path(out).expanduser()
+    path, default = arguments.path("path", path, "weights.hdf5").expanduser(), out is None
     layers = in_order(read(path))
+    out = path.with_suffix(".onnx") if out is None else arguments.path("out", out, "my.onnx").expanduser()
     if out.resolve() == path.resolve():
         raise ModelError(f'{out} is the file to import; give the ONNX file another name: keras("{path}", "my.onnx")')
     check_apart([path], out)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +12,7 @@ import rasterio
 from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
 from xr_s2sr.plot.lettering import letters
 from xr_s2sr.replacing import write_bytes
@@ -114,7 +114,7 @@ def before_after(
     width = max(strip.shape[2] for strip in strips)
     padded = [np.pad(s, ((0, 0), (0, gutter), (0, width - s.shape[2])), constant_values=255) for s in strips]
     image = np.concatenate(padded, axis=1)[:, : -gutter or None]
-    write_bytes(Path(path), encode(image), (".png",))
+    write_bytes(arguments.path("path", path, "a.png"), encode(image), (".png",))
 
 
 def encode(image: RGB8) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from os import PathLike
-from pathlib import Path
 
 from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
@@ -70,7 +69,7 @@ class Swipe:
         title = escape(f"{self.titles[0]} | {self.titles[1]}")
         head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
         page = f"{head}<body>\n{self.html}\n</body></html>\n"
-        write_bytes(Path(path), page.encode(), (".html", ".htm"))
+        write_bytes(arguments.path("path", path, "swipe.html"), page.encode(), (".html", ".htm"))
 
 
 def swipe(

@@ -14,8 +14,7 @@ from xr_s2sr.scene.grid import Grid
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.spans import Extent
 
-#: Parts of an encoding that still describe the result; chunks and compression of the input file do not. The file's name
-#: is kept so that writing can keep away from it.
+#: Parts of an encoding that still describe the result; chunks, source and compression of the input file do not.
 KEPT_ENCODING = (
     "dtype",
     "scale_factor",
@@ -25,7 +24,6 @@ KEPT_ENCODING = (
     "grid_mapping",
     "units",
     "calendar",
-    "source",
 )
 
 #: Attributes that describe a grid: satpy's, stackstac's, EOPF's.
