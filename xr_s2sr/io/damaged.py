@@ -1,4 +1,4 @@
-"""NetCDF and Zarr that are damaged, or made to be: whatever their libraries raise becomes one error that names the file.
+"""NetCDF and Zarr that are damaged, or made to be: what their libraries raise becomes one error that names the file.
 
 Their libraries check little of what they read, so that nearly any kind of exception can come out of them.
 """

@@ -19,6 +19,7 @@ import xarray as xr
 from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, UNCERTAINTY, resolve
 from xr_s2sr.errors import DependencyError, InputError
+from xr_s2sr.scene.radiometry import number_in
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
 EXTENSIONS = tuple(map(_SCHEMAS.format, ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")))
@@ -256,6 +257,6 @@ def _raster(ds: xr.Dataset, stack: xr.DataArray) -> list[dict[str, Any]]:
     }
     keys = {"scale": "scale_factor", "offset": "add_offset"}
     return [
-        common | {key: float(ds[name].attrs[attr]) for key, attr in keys.items() if attr in ds[name].attrs}
+        common | {key: number_in(ds[name].attrs[attr]) for key, attr in keys.items() if attr in ds[name].attrs}
         for name in stack.attrs["long_name"]
     ]

@@ -23,7 +23,7 @@ from xr_s2sr.io.scheduling import awaited_for, compute_all, shared_tasks_kept, w
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.replacing import replaced
 from xr_s2sr.scene.grid import spatial_dims
-from xr_s2sr.scene.radiometry import resolve_radiometry
+from xr_s2sr.scene.radiometry import number_in, resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
 from xr_s2sr.targets import Kind, check_name
 
@@ -213,8 +213,8 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
 
     with rasterio.open(file, "r+") as out:
         attrs = [ds[name].attrs for name in out.descriptions]
-        out.scales = [float(a.get("scale_factor", 1.0)) for a in attrs]
-        out.offsets = [float(a.get("add_offset", 0.0)) for a in attrs]
+        out.scales = [number_in(a.get("scale_factor", 1.0)) for a in attrs]
+        out.offsets = [number_in(a.get("add_offset", 0.0)) for a in attrs]
         for k, provenance in enumerate(attrs, 1):
             out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
 

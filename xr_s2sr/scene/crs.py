@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
@@ -19,7 +20,7 @@ from xr_s2sr.errors import GridError
 from xr_s2sr.scene.grid import TOLERANCE, Grid
 
 #: Raised for an attribute called "crs" or "epsg" that does not hold one.
-_NO_CRS = CRSError, ProjError
+_NO_CRS = CRSError, ProjError, ValueError, TypeError  # the last two by arrays and the like
 
 
 def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
@@ -33,8 +34,9 @@ def read_crs(obj: xr.Dataset | xr.DataArray) -> Any:
         candidates.append(obj.attrs.get(key))
         if key in obj.coords and obj.coords[key].ndim == 0:
             candidates.append(obj.coords[key].item())
-    for value in candidates:
-        if value is not None and value != "":
+    for candidate in candidates:
+        value = candidate.item() if isinstance(candidate, np.ndarray) and candidate.size == 1 else candidate
+        if value is not None and not isinstance(value, np.ndarray) and value != "":
             with suppress(*_NO_CRS):
                 return crs_from_user_input(value)
     return None
