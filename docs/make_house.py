@@ -20,7 +20,7 @@ ROOMS = {
     "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {
-    "ground": "errors, bands, spans, arguments, interpolation, jit, targets, replacing",
+    "ground": "errors, bands, spans, arguments, targets, replacing",
     "face": "xr_s2sr.upsample, .s2sr, importers",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",
