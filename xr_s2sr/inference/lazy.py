@@ -189,7 +189,12 @@ def _graph(
         picks: Layer = {(own, *key[1:]): (operator.getitem, key, output) for key in tasks if isinstance(key, tuple)}
         graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
         dtype = output_radiometry(spec.bands, output, run.uncertainty).dtype
-        arrays[output] = da.Array(graph, own, shape, dtype=dtype)
+        # no date at all leaves nothing to run
+        arrays[output] = (
+            da.Array(graph, own, shape, dtype=dtype)
+            if 0 not in lead
+            else da.zeros((*lead, *map(len, covered)), dtype, chunks=shape)
+        )
     return arrays
 
 

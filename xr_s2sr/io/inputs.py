@@ -9,12 +9,12 @@ import xarray as xr
 
 from xr_s2sr.io.safe_files import is_product, locate
 from xr_s2sr.scene.assemble import sources
-from xr_s2sr.targets import linked
+from xr_s2sr.targets import check_path, linked
 
 
 def home_of(path: Path) -> Path:
     """Return what a scene lies in: the file or folder that was named, or the product of which it is a part."""
-    if not is_product(path):
+    if not is_product(check_path(path)):
         return path
     files = locate(path)
     return Path(files.root) if files.archive is None else files.archive
