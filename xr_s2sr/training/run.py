@@ -125,9 +125,9 @@ def run_head(arguments: argparse.Namespace) -> int:
 
 
 def check_out(arguments: argparse.Namespace) -> None:
-    """Refuse to write over weights or scenes that are read, before hours of training."""
-    given = (arguments.init, *(arguments.teacher or ()), arguments.clean_teacher, arguments.scenes)
-    sources = [Path(name) for name in given if name is not None and Path(name).exists()]
+    """Refuse to write over weights that are read, before hours of training."""
+    given = (arguments.init, *(arguments.teacher or ()), arguments.clean_teacher)
+    sources = [Path(name) for name in given if name is not None and Path(name).is_file()]
     for name in ("checkpoint.pt", model_name(arguments) + ".onnx"):
         check_apart(sources, arguments.out / name)
 
