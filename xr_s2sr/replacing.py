@@ -144,7 +144,7 @@ def _work_folder(target: Path, kind: Kind) -> Path:
 
 
 class _Stranded(Exception):
-    """What was replaced could not be put back."""
+    """Files that were replaced could not be put back."""
 
 
 def _put_all(moves: Mapping[Path, Path], kept: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where something may be written: a place with a name, where nothing of another kind is lost, and no input."""
+"""Places that may be written to: they have a name, and nothing of another kind is lost there, and no input."""
 
 from __future__ import annotations
 
