@@ -16,11 +16,11 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 
 #: Modules at the top level that are one room.
 ROOMS = {
-    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "jit"),
+    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "jit", "targets", "replacing"),
     "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {
-    "ground": "errors, bands, spans, arguments, interpolation, jit",
+    "ground": "errors, bands, spans, arguments, targets, replacing",
     "face": "xr_s2sr.upsample, .s2sr, importers",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",

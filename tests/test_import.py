@@ -19,7 +19,7 @@ MODULES = {
     ".".join(("xr_s2sr", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-MAX_LINES = 300
+MAX_LINES = 450
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
@@ -39,7 +39,7 @@ ROOMS = {
 #: on lines below, function bodies included; folders on one line do not know each other.
 LAYERS: list[dict[str, str]] = [
     {"errors": "errors"},
-    {"ground": "bands spans arguments interpolation psf jit"},
+    {"ground": "bands spans arguments interpolation psf jit replacing targets"},
     {"models": "models importers", "scene": "scene"},
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},

@@ -33,7 +33,7 @@ from xr_s2sr.scene.unknown import renaming, unknown_bands, warn_of_unknown
 from xr_s2sr.spans import ceil_to_cell
 
 #: Pixel sizes of a result, in metres.
-RESOLUTIONS = (10, 20)
+RESOLUTIONS: tuple[Literal[10, 20], ...] = (10, 20)
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
@@ -171,9 +171,9 @@ def upsample(
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
     given = None if model is None else model_list(model)
-    arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
-    arguments.choice("resolution", resolution, RESOLUTIONS)
-    if into and not isinstance(ds, xr.DataTree):
+    uncertainty = arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
+    resolution = arguments.choice("resolution", resolution, RESOLUTIONS)
+    if arguments.choice("into", into, (False, True)) and not isinstance(ds, xr.DataTree):
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)

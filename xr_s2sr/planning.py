@@ -186,7 +186,8 @@ def model_list(value: object) -> list[str | Path | Model]:
         value = [value]
     if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
         raise ArgumentTypeError(
-            f'model={value!r} is a {type(value).__name__}; expected a name, a path or a list of them: model="my.onnx"'
+            f"model={arguments.shown(value)} is a {type(value).__name__}; expected a name, a path or a list of them: "
+            'model="my.onnx"'
         )
     if not value:
         raise InputError("model is an empty list; leave it out for the packaged models")

@@ -187,8 +187,9 @@ def place(band: xr.DataArray) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
-def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: exit code 130, and neither a result nor a leftover."""
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_interrupted_it_leaves_nothing(name: str, code: int, tmp_path: Path) -> None:
+    """Ctrl-C, kill, or a terminal that closes: the exit code of shells, and neither a result nor a leftover."""
     source = tmp_path / "in"
     source.mkdir()
     native((1800, 1800)).to_zarr(source / "scene.zarr", zarr_format=2)
@@ -196,14 +197,14 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path) -> None:
     out.mkdir()
     # a job in the background of a shell ignores SIGINT, and so do its children
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{listen}; import sys; from xr_s2sr.cli import main; sys.exit(main())"
+    text = f"{listen}; import sys; from xr_s2sr.cli import main; sys.exit(main())"
     arguments = ["upsample", str(source / "scene.zarr"), "-o", str(out / "sr.tif"), "--threads", "1", "--chunk", "300"]
-    run = subprocess.Popen([sys.executable, "-c", code, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
+    run = subprocess.Popen([sys.executable, "-c", text, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
     started = time.monotonic()
     while not any(out.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
         time.sleep(0.05)
     assert run.poll() is None
-    run.send_signal(signal.SIGINT)
+    run.send_signal(getattr(signal, name))
     _, err = run.communicate(timeout=120)
-    assert run.returncode == 130, err
+    assert run.returncode == code, err
     assert not list(out.iterdir())

@@ -19,10 +19,10 @@ from rasterio.warp import transform
 from scenes import FINE, RED_EDGE, TWELVE, native
 
 import xr_s2sr
-from xr_s2sr import models
+from xr_s2sr import models, replacing
 from xr_s2sr.cli import main
 from xr_s2sr.errors import DependencyError, InputError, WriteError
-from xr_s2sr.io import readable, replacing, stac
+from xr_s2sr.io import readable, stac
 from xr_s2sr.io.write import to_cog
 
 pystac = pytest.importorskip("pystac", reason="pystac is not installed")

@@ -21,10 +21,12 @@ from holders import at_10_m, stacked
 from scenes import FINE, native
 
 import xr_s2sr
+from xr_s2sr import replacing
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, S2SRWarning, WriteError
-from xr_s2sr.io import readable, replacing
-from xr_s2sr.io.replacing import check_apart, replaced
+from xr_s2sr.io import readable
 from xr_s2sr.io.write import save, to_cog
+from xr_s2sr.replacing import replaced
+from xr_s2sr.targets import check_apart
 
 dask = pytest.importorskip("dask.array")
 config = pytest.importorskip("dask.config")
@@ -454,5 +456,5 @@ def test_a_folder_that_cannot_be_written_to(sr: xr.Dataset, name: str) -> None:
 def test_output_and_input_are_apart(out: str, relation: str, tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
     with pytest.raises(InputError, match=relation):
-        check_apart(tmp_path / "box", tmp_path / out)
-    check_apart(tmp_path / "box", tmp_path / "box_10m.tif")
+        check_apart([tmp_path / "box"], tmp_path / out)
+    check_apart([tmp_path / "box"], tmp_path / "box_10m.tif")

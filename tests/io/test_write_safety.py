@@ -19,8 +19,8 @@ import pytest
 import xarray as xr
 from writers import BANDS, expected, pixels, processes, version, write_on, write_some
 
+from xr_s2sr import replacing
 from xr_s2sr.errors import WriteError
-from xr_s2sr.io import replacing
 from xr_s2sr.io.write import save
 
 pytest.importorskip("zarr")
@@ -193,12 +193,12 @@ def test_folders_that_are_put_in_one_place_at_once(
         for _ in range(3):
             with replacing.replaced(target, "zarr", lambda part: None) as part:
                 (part / "all.zarr").mkdir()
-                for name in ("zarr.json", "more.json"):
+                for name in ("zarr.json", ".zattrs"):
                     (part / "all.zarr" / name).write_text(str(number))
 
     with ThreadPoolExecutor(4) as pool:
         for turn in range(60):
             target, start = tmp_path / f"{turn}.zarr", threading.Barrier(4)
             list(pool.map(write, [target] * 4, [start] * 4, range(4)))
-            assert (target / "zarr.json").read_text() == (target / "more.json").read_text()
+            assert (target / "zarr.json").read_text() == (target / ".zattrs").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{turn}.zarr" for turn in range(60))

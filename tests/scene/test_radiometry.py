@@ -130,7 +130,7 @@ def test_readable() -> None:
         ({"scale_factor": 1e-4, "add_offset": math.inf}, "add_offset=inf"),
         (
             {"scale_factor": "a tenth"},
-            "has scale_factor='a tenth' in its attrs; expected one number. Correct it, or say",
+            "has scale_factor='a tenth' in its attrs; expected one number. Correct it",
         ),
         ({"scale_factor": []}, r"has scale_factor=\[\] in its attrs; expected one number"),
         ({"nodata": "none"}, "has nodata='none' in its attrs; expected one number"),

@@ -105,3 +105,33 @@ def test_one_scene_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_refine_needs_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path), "--refine"]) == 1
     assert "--init s2sr-20m" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--init", "runs/checkpoint.pt"], "checkpoint.pt is the input"),
+        (["--init", "runs/s2sr-20m.onnx", "--refine"], "s2sr-20m.onnx is the input"),
+        (["--teacher", "s2sr-20m", "link.onnx"], "s2sr-20m.onnx is the input link.onnx"),
+        (["--init", "s2sr-20m", "--clean-teacher", "runs/s2sr-20m.onnx", "--teacher", "s2sr-20m"], "is the input"),
+        (["--name", "../evil"], "'../evil' cannot be the name of a file; give another: --name s2sr-20m"),
+    ],
+)
+def test_what_is_read_is_not_written_over(
+    options: list[str],
+    match: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    weights = xr_s2sr.models.packaged()["s2sr-20m"].read_bytes()
+    for name in ("checkpoint.pt", "s2sr-20m.onnx"):
+        (tmp_path / "runs" / name).write_bytes(weights)
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "runs" / "s2sr-20m.onnx")
+    assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", "runs", "--steps", "1", *options]) == 1
+    assert match in capsys.readouterr().err
+    assert {path.read_bytes() for path in (tmp_path / "runs").iterdir()} == {weights}
+    assert not (tmp_path / "evil.onnx").exists()

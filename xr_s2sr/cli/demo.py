@@ -14,10 +14,14 @@ import xarray as xr
 from xr_s2sr import tutorial, upsample
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.cli import options
+from xr_s2sr.errors import InputError
+from xr_s2sr.io.write import to_cog
 from xr_s2sr.plot import before_after, rgb
 from xr_s2sr.quality import rmse
 from xr_s2sr.scene.validity import Validity, valid
 
+#: Where the files go by default; there, those of an earlier run are replaced.
+OUT = Path("xr-s2sr-demo")
 #: Rows of the picture: composites of bands of one resolution, and a single band.
 PICTURE = (("B12", "B8A", "B05"), ("B07", "B06", "B05"), ("B01",))
 
@@ -28,9 +32,11 @@ def add_parser(commands: options.Commands) -> None:
         "demo", help="super-resolve the built-in synthetic scene and score it against its truth"
     )
     parser.add_argument(
-        "-o", "--out", type=Path, default=Path("xr-s2sr-demo"), metavar="DIR", help="folder for the files"
+        "-o", "--out", type=Path, metavar="DIR", help=f"folder for the files, where none is replaced ({OUT})"
     )
-    parser.add_argument("--size", type=int, default=600, help="pixels of 10 m along a side, a multiple of 6 (600)")
+    parser.add_argument(
+        "--size", type=options.count, default=600, help="pixels of 10 m along a side, a multiple of 6 (600)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed is another landscape (0)")
     options.add_device(parser)
     parser.set_defaults(run=run)
@@ -38,6 +44,11 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the scene, super-resolve it, print the scores, write a GeoTIFF and a picture."""
+    out = OUT if arguments.out is None else arguments.out
+    tif, png = out / "sr.tif", out / "before_after.png"
+    for path in () if arguments.out is None else (tif, png):
+        if path.exists():
+            raise InputError(f"{path} is there already, so it is not replaced; give a folder without it: -o {out}-2")
     print(f"synthetic scene, {arguments.size} x {arguments.size} pixels of 10 m, seed {arguments.seed}")
     ds, truth = tutorial.synthetic_scene(arguments.size, arguments.seed)
     started = time.perf_counter()
@@ -54,8 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
             worse.append(band)
         gsd = f"{BANDS[band].gsd} m"
         print(f"{band:<6}{gsd:>5}{errors[0]:>10.1f}{errors[1]:>10.1f}{errors[1] / errors[0]:>8.2f}")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    tif, png = arguments.out / "sr.tif", arguments.out / "before_after.png"
+    out.mkdir(parents=True, exist_ok=True)
     write_stack(sr, tif)
     write_picture(ds, sr, truth, png)
     print(f"\nwrote {tif} ({len(sr.data_vars)} bands) and {png} (native | 10 m | truth)")
@@ -73,8 +83,7 @@ def rmse_valid(restored: xr.DataArray, truth: xr.DataArray, nodata: int = 0) -> 
 def write_stack(sr: xr.Dataset, path: Path) -> None:
     """Write all bands into one GeoTIFF, named, compressed."""
     names = [band for band in BANDS if band in sr]
-    stack = sr[names].to_dataarray("band").assign_attrs(long_name=tuple(names))
-    stack.rio.write_nodata(0).rio.to_raster(path, compress="deflate", predictor=2, tiled=True)
+    to_cog(sr[names], path)
 
 
 def write_picture(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import xr_s2sr
 from xr_s2sr.cli import options
+from xr_s2sr.io.netcdf import save_netcdf
 from xr_s2sr.io.write import check_writer
 from xr_s2sr.quality import PROTOCOLS
 from xr_s2sr.quality.noise import DETECTORS
+from xr_s2sr.targets import check_apart, check_target
 
 
 def add_parser(commands: options.Commands) -> None:
@@ -36,8 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table of scores."""
     if arguments.out is not None:
         check_writer(arguments.out, ".nc")
+        check_target(arguments.out, "file", (".nc",))
+    ds = options.open_scene(arguments.scene, arguments.bbox)
+    sources = options.sources(arguments, ds)
+    if arguments.out is not None:
+        check_apart(sources, arguments.out)
     scores = xr_s2sr.evaluate(
-        options.open_scene(arguments.scene, arguments.bbox),
+        ds,
         arguments.model,
         adapt=arguments.adapt,
         protocol=arguments.protocol,
@@ -50,6 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(scores)
     if arguments.out is not None:
-        scores.dataset.to_netcdf(arguments.out)
+        save_netcdf(scores.dataset, arguments.out, sources)
         print(f"wrote {arguments.out}")
     return 0

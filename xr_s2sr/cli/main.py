@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from xr_s2sr import __version__
 from xr_s2sr.cli import demo, evaluate, import_keras, info, models, train, upsample
@@ -23,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        code: int = arguments.run(arguments)
+        with ended_by_signals():
+            code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
     except BrokenPipeError:  # `xr-s2sr models | head`: whoever reads has seen enough
@@ -34,9 +39,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"xr-s2sr: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("xr-s2sr: interrupted", file=sys.stderr)
-        return 130
+        return int(stop.args[0]) if stop.args else 130
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """In the block, signals that ask a process to end act like Ctrl-C, so that what is half written is removed.
+
+    Those that are ignored, as under nohup, or that a program handles itself, stay so.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main_thread = threading.current_thread() is threading.main_thread()  # only there can handlers be set
+    ours = [number for number in known if main_thread and signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import xarray as xr
 
-from xr_s2sr import tutorial
+from xr_s2sr import arguments, tutorial
+from xr_s2sr.io.inputs import inputs
 from xr_s2sr.io.open_any import open_any
 from xr_s2sr.io.subset import subset
 from xr_s2sr.scene.radiometry import UNITS
@@ -54,13 +55,21 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser, text: str) -> None:
     """Declare the number of threads."""
-    parser.add_argument("--threads", type=int, help=text)
+    parser.add_argument("--threads", type=count, help=text)
 
 
 def add_radiometry(parser: argparse.ArgumentParser) -> None:
     """Declare what the pixel values are."""
     parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
     parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+
+
+def count(text: str) -> int:
+    """Parse a number of things: at least one."""
+    try:
+        return arguments.count("the number", int(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is not a number to count with; expected 1 or more") from None
 
 
 def share(text: str) -> float:
@@ -105,3 +114,8 @@ def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | N
     if name == DEMO:
         return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
     return open_any(Path(name), bbox=bbox, chunks=chunks)
+
+
+def sources(given: argparse.Namespace, ds: xr.Dataset) -> set[Path]:
+    """Return the files and folders that a command reads, none of which it may replace."""
+    return inputs(None if given.scene == DEMO else Path(given.scene), ds, given.model)

@@ -54,12 +54,12 @@ def add_parser(commands: options.Commands) -> None:
         action="store_true",
         help="train a head for standard errors on the network of --init, which stays as it is",
     )
-    parser.add_argument("--steps", type=int, help="by default the recipe's")
-    parser.add_argument("--width", type=int, help="channels")
-    parser.add_argument("--depth", type=int, help="residual blocks")
+    parser.add_argument("--steps", type=options.count, help="by default the recipe's")
+    parser.add_argument("--width", type=options.count, help="channels")
+    parser.add_argument("--depth", type=options.count, help="residual blocks")
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--seed", type=int, help="0 by default")
-    parser.add_argument("--every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--every", type=options.count, default=1000, help="steps between checkpoints")
     parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu (the default), cuda, cuda:1, ...")
     options.add_threads(parser, "of torch")
     parser.add_argument("--name", help="of the model; s2sr-20m, dsen2-60m and the like by default")

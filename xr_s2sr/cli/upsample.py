@@ -12,13 +12,12 @@ from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.bands import resolve
 from xr_s2sr.cli import options
 from xr_s2sr.errors import InputError
-from xr_s2sr.io.replacing import check_apart, check_target
+from xr_s2sr.io.inputs import home_of
 from xr_s2sr.io.scheduling import computing
-from xr_s2sr.io.write import save
+from xr_s2sr.io.write import form_of, save
 from xr_s2sr.planning import PRECISIONS
+from xr_s2sr.targets import check_apart, check_target
 
-#: Suffixes of outputs that are one file.
-FILES = (".tif", ".tiff", ".nc")
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
 CHUNK = 1830
 
@@ -64,7 +63,9 @@ def add_parser(commands: options.Commands) -> None:
         metavar="TIME",
         help="write a STAC item beside GeoTIFFs; TIME, such as 2024-06-01T10:00:00Z, if the scene does not tell it",
     )
-    parser.add_argument("--chunk", type=int, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)")
+    parser.add_argument(
+        "--chunk", type=options.count, default=CHUNK, help=f"side of what is computed at once ({CHUNK} pixels)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -73,9 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     scene = Path(arguments.scene)
     out = arguments.out or Path(f"{scene.name.split('.')[0]}_{arguments.resolution}m.tif")
     if arguments.scene != options.DEMO:
-        check_apart(scene, out)
-    check_target(out, "zarr" if out.suffix == ".zarr" else "file" if out.suffix in FILES else "folder")
-    if arguments.stac and out.suffix in (".zarr", ".nc"):
+        check_apart({scene, home_of(scene)}, out)
+    check_target(out, form_of(out))
+    if arguments.stac and out.suffix.lower() in (".zarr", ".nc"):
         raise InputError(
             f"a STAC item describes GeoTIFFs, not {out.name}; expected a .tif or a folder: -o {out.stem}.tif"
         )
@@ -103,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc"
         )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out, arguments.stac)
+        save(sr, out, arguments.stac, options.sources(arguments, ds))
     seconds = time.perf_counter() - started
     rows, cols = placed[0].shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"

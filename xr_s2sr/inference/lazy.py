@@ -200,14 +200,19 @@ def _graph(
         cut: {n for a in inputs.values() for n in a.__dask_layers__()},
         name: {cut},
     }
-    shape = (*((1,) * n for n in lead), *(tuple(map(len, spans)) for spans in chunks))
+    shape = (*((1,) * n or (0,) for n in lead), *(tuple(map(len, spans)) for spans in chunks))
     arrays = {}
     for output in outputs:
         own = f"xr_s2sr-{output}-{token}"
         picks: Layer = {(own, *key[1:]): (operator.getitem, key, output) for key in tasks if isinstance(key, tuple)}
         graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
         dtype = output_radiometry(spec.bands, output, run.uncertainty).dtype
-        arrays[output] = da.Array(graph, own, shape, dtype=dtype)
+        # no date at all leaves nothing to run
+        arrays[output] = (
+            da.Array(graph, own, shape, dtype=dtype)
+            if 0 not in lead
+            else da.zeros((*lead, *map(len, covered)), dtype, chunks=shape)
+        )
     return arrays
 
 

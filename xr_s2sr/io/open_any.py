@@ -11,7 +11,8 @@ from typing import Any
 import xarray as xr
 
 from xr_s2sr.bands import BANDS, by_convention, resolve
-from xr_s2sr.errors import GridError, InputError, warn
+from xr_s2sr.errors import GridError, InputError, S2SRError, warn
+from xr_s2sr.io.damaged import MALFORMED, guarded, unreadable
 from xr_s2sr.io.plain_files import check_plain
 from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe import open_safe
@@ -22,6 +23,7 @@ from xr_s2sr.io.zarr_codecs import check_codecs
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
 from xr_s2sr.scene.unknown import sounds_like_a_band
+from xr_s2sr.targets import check_path
 
 _EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
 _RASTERS = (".tif", ".tiff", ".jp2")
@@ -43,7 +45,7 @@ def open_any(
     bands, bbox, chunks
         As in :func:`xr_s2sr.open_safe`.
     """
-    kind = path.suffix.lower()
+    kind = check_path(path).suffix.lower()
     if kind in (".nc", ".zarr"):
         ds = _open_dataset(path)
     elif is_product(path):
@@ -68,13 +70,12 @@ def _open_dataset(path: Path) -> xr.Dataset:
             warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated metadata", RuntimeWarning)
             ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
         # EOPF keeps each resolution in a group of its own
-        return ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"{path} cannot be read: {reason}; expected a Dataset as xarray writes it, and a library that reads it: "
-            'pip install netCDF4 zarr "numcodecs>=0.16.6"'
-        ) from error
+        ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
+        return guarded(ds, path)
+    except S2SRError:
+        raise
+    except MALFORMED as error:
+        raise unreadable(path, error) from error
 
 
 def _open_folder(path: Path) -> xr.Dataset:

@@ -133,7 +133,7 @@ def lazy_variable(
     """
     pixels: Any = indexing.LazilyIndexedArray(_Pixels(image, path, detectors))
     kept = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(pixels))  # type: ignore[no-untyped-call]
-    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref"})
+    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref", "source": path})
 
 
 def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import xarray as xr
 from rasterio.crs import CRS
 
+from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD
-from xr_s2sr.errors import ArgumentTypeError, ProductError, warn
+from xr_s2sr.errors import ProductError, warn
 from xr_s2sr.io.rasters import DIMS, axis_coords, centres, lazy_variable, open_image, spatial_ref
 from xr_s2sr.io.safe_files import Files, locate
 from xr_s2sr.io.safe_metadata import Image, Product, read_product
@@ -95,9 +95,7 @@ def open_safe(
     a raster of detector footprints for each band (``MSK_DETFOO``): pixels where it is 0, which no detector saw,
     become 0 as they are read. The polygons (GML) of older products are not used; pixels outside are 0 there anyway.
     """
-    if not isinstance(path, str | PathLike):
-        raise ArgumentTypeError(f"path={path!r} is a {type(path).__name__}; expected the path of a SAFE product")
-    files = locate(Path(fspath(path)))
+    files = locate(arguments.path("path", path, "S2B_MSIL2A_20230823T095559.SAFE"))
     product = read_product(files)
     wanted = wanted_bands(product.bands, bands, files.root)
     _require(product, files, wanted, asked=bands is not None)

@@ -7,6 +7,7 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from xr_s2sr.errors import ProductError
@@ -143,8 +144,20 @@ def _in_zip(path: Path, asked: str) -> Files:
     listed = tuple(name.removeprefix(f"{inside}/") for name in names if name.startswith(f"{inside}/") or not inside)
     metadata = _only(_metadata_of(listed), path)
     granule = _granule(asked.removeprefix(inside).lstrip("/"))
-    # the braces keep GDAL from looking for the end of the zip's name
-    return Files(_join(f"/vsizip/{{{path}}}", inside), listed, metadata, granule, path, inside)
+    return Files(_join(_vsizip(path), inside), listed, metadata, granule, path, inside)
+
+
+def _vsizip(path: Path) -> str:
+    """Return the path of a zip as GDAL opens it."""
+    opened = list(accumulate((c == "{") - (c == "}") for c in str(path)))
+    if min(opened) >= 0 == opened[-1]:  # braces keep GDAL from looking for the end of the name; it counts them
+        return f"/vsizip/{{{path}}}"
+    if path.suffix.lower() == ".zip":
+        return f"/vsizip/{path}"
+    raise ProductError(
+        f"{path} has braces that do not close each other, which GDAL does not read; expected a path without "
+        f"them. Rename it: mv '{path}' product.zip"
+    )
 
 
 def _is_zip(path: Path) -> bool:

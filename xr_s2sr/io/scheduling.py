@@ -40,6 +40,11 @@ def awaited() -> Iterator[None]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def awaited_for(ds: xr.Dataset) -> AbstractContextManager[None]:
+    """In the block, no task of dask's outlives an error, where a Dataset has such tasks."""
+    return awaited() if ds.chunks else nullcontext()
+
+
 def shared_tasks_kept() -> AbstractContextManager[Any]:
     """In the block, `dask.array.store` leaves the graph of each array as it is, so that arrays go on sharing tasks.
 

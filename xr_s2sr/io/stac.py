@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, UNCERTAINTY, resolve
 from xr_s2sr.errors import DependencyError, InputError
+from xr_s2sr.scene.radiometry import number_in
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
 EXTENSIONS = tuple(map(_SCHEMAS.format, ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")))
@@ -29,6 +33,8 @@ COMMON_NAMES = {
 
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
+#: Bytes of a file that could be an item.
+LARGEST = 2**24
 #: Points along each side of the footprint, as straight lines in a UTM zone are curves in degrees.
 POINTS = 8
 
@@ -80,6 +86,26 @@ def item_text(
     return text
 
 
+def check_replaceable(path: Path) -> None:
+    """Refuse to write an item over what is none.
+
+    Raises
+    ------
+    InputError
+    """
+    if not path.is_file():
+        return
+    try:
+        known = path.stat().st_size < LARGEST and "stac_version" in json.loads(path.read_bytes())
+    except (ValueError, TypeError, RecursionError, OSError):
+        known = False
+    if not known:
+        raise InputError(
+            f"{path} is there already and is no STAC item, so it is not replaced; give the GeoTIFF another name, or "
+            f"move that file: mv {path.name} {path.stem}_other.json"
+        )
+
+
 def _pystac() -> Any:
     try:
         import pystac
@@ -108,10 +134,12 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
             'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
         )
     try:
-        moment = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
+        if not (isinstance(value, np.ndarray | np.datetime64 | date) or re.match(r"\d{4}-?\d\d-?\d\d", str(value))):
+            raise ValueError("no date")  # pandas would take "now", and a number as nanoseconds
+        moment = pd.Timestamp(str(value) if isinstance(value, int) else value)
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
-            f"{value!r} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
+            f"{shown(value)} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
             'stac="2024-06-01T10:00:00Z"'
         ) from error
     moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
@@ -229,6 +257,6 @@ def _raster(ds: xr.Dataset, stack: xr.DataArray) -> list[dict[str, Any]]:
     }
     keys = {"scale": "scale_factor", "offset": "add_offset"}
     return [
-        common | {key: float(ds[name].attrs[attr]) for key, attr in keys.items() if attr in ds[name].attrs}
+        common | {key: number_in(ds[name].attrs[attr]) for key, attr in keys.items() if attr in ds[name].attrs}
         for name in stack.attrs["long_name"]
     ]

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import shutil
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
+from xr_s2sr import arguments
 from xr_s2sr.bands import UNCERTAINTY, resolve
-from xr_s2sr.errors import DependencyError, InputError, warn
+from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
 from xr_s2sr.io.derived import warn_of_kept_attributes
-from xr_s2sr.io.replacing import replaced
-from xr_s2sr.io.scheduling import awaited, compute_all, shared_tasks_kept, write_lock
+from xr_s2sr.io.inputs import read_from
+from xr_s2sr.io.netcdf import save_netcdf
+from xr_s2sr.io.scheduling import awaited_for, compute_all, shared_tasks_kept, write_lock
 from xr_s2sr.layouts.normalize import Scene, restored_bands
+from xr_s2sr.replacing import replaced
 from xr_s2sr.scene.corners import centred
 from xr_s2sr.scene.crs import crs_of_bands, crs_refused, mapped_crs, with_mapping, write_crs
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.pixels import blanked
-from xr_s2sr.scene.radiometry import resolve_radiometry
+from xr_s2sr.scene.radiometry import number_in, resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
+from xr_s2sr.targets import Kind, check_name
 
 #: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
 #: written often.
@@ -38,8 +38,11 @@ PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "ban
 #: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
 CACHE = 256 * 2**20
 
-#: Bytes that a NetCDF file may take beside its arrays.
-HDF5_OVERHEAD = 2**16
+#: Compressions of GDAL's COG driver that give back the same numbers.
+LOSSLESS = ("deflate", "zstd", "lzw", "lzma", "lerc", "lerc_deflate", "lerc_zstd", "packbits", "none")
+
+#: How the names of GeoTIFFs end.
+TIFF = (".tif", ".tiff")
 
 #: Packages, one of which writes the form of this suffix.
 WRITERS = {".nc": ("netCDF4", "h5netcdf"), ".zarr": ("zarr",)}
@@ -59,12 +62,13 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
         without rows and columns are left out with a warning; fill values of bands become nodata.
     path : str or path
         A ``.tif``: one file with all bands. Else a folder, for a file each, such as ``B05.tif``; other files that
-        it holds stay.
-    compress : str
-        Any compression of GDAL's COG driver, such as "deflate", "zstd" or "none".
+        it holds stay. Files from which variables of `ds` were read are not replaced.
+    compress : {"deflate", "zstd", "lzw", "lzma", "lerc", "lerc_deflate", "lerc_zstd", "packbits", "none"}
+        A compression of GDAL that loses nothing.
     stac : bool or str
         Write a STAC item too, ``sr.json`` beside ``sr.tif`` or in the folder ``sr`` (needs pystac). It takes a CRS, and
-        a time: the scalar coordinate ``time``, or what is given here, such as "2024-06-01T10:00:00Z".
+        a time: the scalar coordinate ``time``, or what is given here, such as "2024-06-01T10:00:00Z". A file of that
+        name is replaced if it is a STAC item.
 
     Returns
     -------
@@ -74,16 +78,18 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     Raises
     ------
     ArgumentTypeError
-        If `ds` is not an xarray object.
+        If `ds` is not an xarray object, or an argument of another type than expected.
     BandError
         If a DataArray holds no bands, or a DataTree none that were restored.
     DependencyError
         If a STAC item is wanted and pystac is not installed.
     InputError
         If a variable does not fit: other dimensions, no numbers, or, for one file, another nodata value; if
-        a folder stands in the place of a file, or the other way round; or, for a STAC item, CRS or time are missing.
+        a folder stands in the place of a file, or the other way round; if a name cannot be that of a file, or the file
+        is an input; or, for a STAC item, CRS or time are missing.
     WriteError
-        If it cannot be written (also an OSError): a full disk, a folder without permission. What was there is kept.
+        If it cannot be written (also an OSError): a full disk, a folder without permission. What was there is kept: of
+        a folder of files, all are replaced or none.
 
     Notes
     -----
@@ -95,16 +101,28 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     >>> sr = ds.s2sr.upsample()  # doctest: +SKIP
     >>> sr.s2sr.to_cog("sr.tif")  # doctest: +SKIP
     """
+    bands = restored_bands(ds)
+    out = arguments.path("path", path, "sr.tif")
+    if not isinstance(stac, bool | str | None):
+        raise ArgumentTypeError(
+            f"stac={arguments.shown(stac)} is a {type(stac).__name__}; expected True or a time: "
+            'to_cog("sr.tif", stac="2024-06-01T10:00:00Z")'
+        )
+    return _to_cog(bands, out, compress, stac, read_from(bands))
+
+
+def _to_cog(ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources: Iterable[Path]) -> Path:
+    """See :func:`to_cog`; `sources` are the files that are read."""
     import rasterio
     from rasterio.shutil import copy
 
-    ds = _rasters(georeferenced(restored_bands(ds)))
+    ds = _rasters(georeferenced(ds))
     warn_of_kept_attributes(ds)
-    path = Path(path)
-    one = path.suffix.lower() in (".tif", ".tiff")
-    stacks = (
-        {"": stacked(ds)} if one else {str(name): stacked(ds[[name]]) for name in stacked(ds, one=False).band.values}
-    )
+    lossless = arguments.choice("compress", compress.lower() if isinstance(compress, str) else compress, LOSSLESS)
+    one = path.suffix.lower() in TIFF
+    names = [] if one else [str(name) for name in stacked(ds, one=False).band.values]
+    names = [check_name(name, names) for name in names]
+    stacks = {name: stacked(ds[[name]]) for name in names} or {"": stacked(ds)}
     target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
     files = {band: f"{band}.tif" if band else target.name for band in stacks}
     name = target.stem if one else target.name
@@ -113,17 +131,30 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
-    writing = replaced(path, "file" if one else "folder", readable.check, beside)
-    with writing as part, rasterio.Env(**cache), _awaited(ds):
-        plain = {name: part / f"{name}.plain.tif" for name in stacks}
+    if beside is not None:
+        stac_item.check_replaceable((target.parent if one else target) / beside)
+    writing = replaced(
+        path,
+        "file" if one else "folder",
+        readable.check,
+        names=list(files.values()),
+        beside=beside,
+        suffixes=TIFF if one else (),
+        sources=sources,
+    )
+    with writing as part, rasterio.Env(**cache), awaited_for(ds):
+        aside = part / ".plain"  # no variable's name begins with a dot
+        aside.mkdir()
+        plain = {name: aside / f"{name or 'all'}.plain.tif" for name in stacks}
         _write(stacks, plain)
         for name, file in plain.items():
             _describe(ds, file)
-            predictor = "no" if compress.lower() == "none" else "yes"
+            predictor = "no" if lossless == "none" else "yes"
             cog = part / f"{name or 'all'}.tif"
-            copy(file, cog, driver="COG", compress=compress, predictor=predictor, bigtiff="if_safer")
+            copy(file, cog, driver="COG", compress=lossless, predictor=predictor, bigtiff="if_safer")
             readable.check_copy(file, cog)
             file.unlink()
+        aside.rmdir()
         if item is not None and beside is not None:
             (part / beside).write_text(item, encoding="utf-8")
     return path
@@ -136,51 +167,40 @@ def check_writer(out: Path, suffix: str) -> None:
         raise DependencyError(f"{out} needs {' or '.join(names)} to be written: pip install {names[0]}")
 
 
-def save(sr: xr.Dataset, out: Path, stac: bool | str = False) -> None:
-    """Write a result in the form that the suffix asks for; what was there is replaced when all is written."""
-    if out.suffix not in (".zarr", ".nc"):
-        to_cog(sr, out, stac=stac)
+def form_of(out: Path) -> Kind:
+    """Return the kind of output that a name asks for."""
+    suffix = out.suffix.lower()
+    return "zarr" if suffix == ".zarr" else "file" if suffix in (*TIFF, ".nc") else "folder"
+
+
+def save(sr: xr.Dataset, out: Path, stac: bool | str = False, sources: Iterable[Path] = ()) -> None:
+    """Write a result in the form that the suffix asks for; what was there is replaced when all is written.
+
+    Parameters
+    ----------
+    sr : Dataset
+    out : Path
+    stac : bool or str
+        As in :func:`to_cog`.
+    sources : iterable of Path
+        The files and folders that were read; none of them is replaced.
+    """
+    suffix, sources = out.suffix.lower(), {*sources, *read_from(sr)}
+    if suffix not in (".zarr", ".nc"):
+        _to_cog(sr, out, LOSSLESS[0], stac, sources)
         return
-    check_writer(out, out.suffix)
+    check_writer(out, suffix)
     sr = georeferenced(sr).copy()
     warn_without_crs(sr)
     for variable in sr.variables.values():  # the output is not compressed and cut as the input was
         variable.encoding = {key: value for key, value in variable.encoding.items() if key in KEPT_ENCODING}
-    zarr = out.suffix == ".zarr"
-    with replaced(out, "zarr" if zarr else "file", readable.check) as part, _awaited(sr):
-        if zarr:
-            with warnings.catch_warnings():  # zarr 3 says of every store that other programs may not know this yet
-                warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
-                sr.to_zarr(part / "all.zarr")
-        else:
-            _to_netcdf(sr, part / "all.nc")
-
-
-def _to_netcdf(sr: xr.Dataset, file: Path) -> None:
-    """Write a NetCDF file; what the library says of a full disk becomes an OSError, as any other library has it.
-
-    HDF5 does not survive a full disk: it keeps the file open, takes space again later, and can end the process. So
-    the space is asked for first.
-    """
-    stored = (v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in sr.variables.values())
-    needed, free = sum(stored) + HDF5_OVERHEAD, shutil.disk_usage(file.parent).free
-    if needed > free:
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed, {free} are free")
-    try:
-        sr.to_netcdf(file)
-    except (OSError, RuntimeError) as problem:
-        if file.exists():
-            os.truncate(file, 0)  # removing alone would free nothing of a file that is kept open
-        if isinstance(problem, RuntimeError) and str(problem).startswith("NetCDF: "):
-            raise OSError(str(problem)) from problem
-        raise  # also a RuntimeError of the pixels' own graph
-
-
-def _awaited(ds: xr.Dataset) -> AbstractContextManager[None]:
-    """In the block, no task of dask's outlives an error."""
-    if not ds.chunks:
-        return nullcontext()
-    return awaited()
+    if suffix == ".nc":
+        save_netcdf(sr, out, sources)
+        return
+    with replaced(out, "zarr", readable.check, sources=sources) as part, awaited_for(sr), warnings.catch_warnings():
+        # zarr 3 says of every store that other programs may not know this yet
+        warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+        sr.to_zarr(part / "all.zarr")
 
 
 def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> None:
@@ -203,8 +223,8 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
 
     with rasterio.open(file, "r+") as out:
         attrs = [ds[name].attrs for name in out.descriptions]
-        out.scales = [float(a.get("scale_factor", 1.0)) for a in attrs]
-        out.offsets = [float(a.get("add_offset", 0.0)) for a in attrs]
+        out.scales = [number_in(a.get("scale_factor", 1.0)) for a in attrs]
+        out.offsets = [number_in(a.get("add_offset", 0.0)) for a in attrs]
         for k, provenance in enumerate(attrs, 1):
             out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
 

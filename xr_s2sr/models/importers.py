@@ -35,7 +35,7 @@ def keras(
         shapes of the weights: DSen2 (Lanaras et al. 2018) of any depth and width, VDSen2 among them, or UP42's
         AESR; for the 20 m bands or for the 60 m bands.
     out : path, optional
-        The ONNX file to write; by default beside the HDF5 file.
+        The ``.onnx`` to write, or to replace; by default beside the HDF5 file, where nothing is replaced.
     name : str, optional
         Of the model; by default the file's.
     scaling : float
@@ -54,6 +54,8 @@ def keras(
     ------
     ModelError
         If the file is missing, is not an HDF5 file, or holds another network.
+    InputError
+        If another file would be lost.
     DependencyError
         If h5py or onnx are not installed.
 

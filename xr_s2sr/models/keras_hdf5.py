@@ -12,11 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xr_s2sr.errors import ModelError
+from xr_s2sr import arguments
+from xr_s2sr.errors import InputError, ModelError
 from xr_s2sr.models.card import Model, ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Float32, Graph, dsen2, fine_halo
 from xr_s2sr.models.published import git_blob
 from xr_s2sr.models.registry import load
+from xr_s2sr.targets import check_apart
 
 #: Channel order of the published networks. Their comments say B02 B03 B04 B08; their reader follows the files.
 INPUTS = {
@@ -64,11 +66,17 @@ def convert(
     degradation: str,
 ) -> Model:
     """See :func:`xr_s2sr.importers.keras`."""
-    path = Path(path).expanduser()
-    out = path.with_suffix(".onnx") if out is None else Path(out).expanduser()
+    path, default = arguments.path("path", path, "weights.hdf5").expanduser(), out is None
     layers = in_order(read(path))
+    out = path.with_suffix(".onnx") if out is None else arguments.path("out", out, "my.onnx").expanduser()
     if out.resolve() == path.resolve():
         raise ModelError(f'{out} is the file to import; give the ONNX file another name: keras("{path}", "my.onnx")')
+    check_apart([path], out)
+    if default and out.exists():
+        raise InputError(
+            f"{out} is there already; expected nothing in its place, as it was not named. To replace it, name it: "
+            f'keras("{path}", "{out}"), or -o {out}'
+        )
     convs = [layer.conv() for layer in layers]
     names = {(10, 6): ("b10", "b20"), (12, 2): ("b10", "b20", "b60")}.get((convs[0].bands, convs[-1].channels))
     is_aesr = like_aesr(layers)

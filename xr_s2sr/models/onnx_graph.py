@@ -5,10 +5,10 @@ The only module that imports onnx; only training and the Keras import use it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -19,10 +19,13 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import back_projection
 from xr_s2sr.models.card import CARD_KEY, RESTORED, STANDARD_ERROR, ModelCard
+from xr_s2sr.replacing import write_bytes
 
 OPSET, IR_VERSION = 17, 8
 
 Float32 = NDArray[np.float32]
+#: Looks at a file that was written, and raises if it is not as it should be.
+Check: TypeAlias = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -138,16 +141,16 @@ class Graph:
             fine[name] = name if factor == 1 else self.bilinear(name, len(bands), factor)
         return fine
 
-    def save(self, result: str, card: ModelCard, path: str | Path) -> None:
+    def save(self, result: str, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
         """Write the file: the nodes up to `result`, which becomes ``sr``, and the card."""
         last = self.nodes[-1]
         if list(last.output) != [result]:
             raise ValueError(f"{result} is not the last node's output, {last.output}")
         last.output[0] = RESTORED
-        self.write(card, path)
+        self.write(card, path, check)
 
-    def write(self, card: ModelCard, path: str | Path) -> None:
-        """Write nodes that end in the outputs of the card."""
+    def write(self, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
+        """Write nodes that end in the outputs of the card; `check` is called before the file is put in place."""
 
         def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
@@ -161,7 +164,7 @@ class Graph:
         helper.set_model_props(model, {CARD_KEY: card.to_json()})
         onnx.checker.check_model(model, full_check=True)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, str(path))
+        write_bytes(Path(path), model.SerializeToString(), (".onnx",), check)
 
 
 def add_uncertainty(
@@ -171,6 +174,7 @@ def add_uncertainty(
     bounds: tuple[float, float],
     card: ModelCard,
     path: Path,
+    check: Check | None = None,
 ) -> None:
     """Add a head to one of our own networks: standard errors from the features that its last convolution sees.
 
@@ -187,6 +191,8 @@ def add_uncertainty(
         Smallest and largest standard error, in the unit of the network.
     card : ModelCard
     path : Path
+    check : callable, optional
+        Called with the file before it is put in place.
     """
     g = Graph.read(source)
     one = g.constant(np.array(1, np.float32))
@@ -202,7 +208,7 @@ def add_uncertainty(
     low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
     g.add("Clip", [x, low, high])
     g.nodes[-1].output[0] = STANDARD_ERROR
-    g.write(card, path)
+    g.write(card, path, check)
 
 
 def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:

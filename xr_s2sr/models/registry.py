@@ -6,6 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models.card import CARD_KEY, Model, ModelCard
@@ -65,7 +66,8 @@ def load(name: str | Path) -> Model:
             )
         check_cached(path, name)
     else:
-        path = known[name] if isinstance(name, str) and name in known else Path(name).expanduser()
+        named = isinstance(name, str) and name in known
+        path = known[str(name)] if named else arguments.path("model", name, "my.onnx").expanduser()
     if not path.is_file():
         raise ModelError(
             f"no model {str(name)!r}: it is neither a file nor one of {', '.join([*known, BICUBIC, *PUBLISHED])}. "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,8 +12,10 @@ import rasterio
 from numpy.typing import ArrayLike, NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
+from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
 from xr_s2sr.plot.lettering import letters
+from xr_s2sr.replacing import write_bytes
 from xr_s2sr.scene.validity import Validity, valid
 
 RGB8: TypeAlias = NDArray[np.uint8]
@@ -87,7 +88,7 @@ def before_after(
         Arrays or DataArrays of shape (y, x), or (3, y, x) from :func:`rgb`; `factor` says how many 10 m pixels
         a pixel of `before` is wide (1, 2 or 6). A row is stretched by the percentiles of its `before`.
     path : path-like
-        The PNG; an existing one is replaced.
+        The ``.png``; an existing one is replaced.
     zoom, gutter : int, default 4 and 8
         Pixels of the picture to a 10 m pixel, and of white between pictures.
     nodata : float, default 0
@@ -113,7 +114,7 @@ def before_after(
     width = max(strip.shape[2] for strip in strips)
     padded = [np.pad(s, ((0, 0), (0, gutter), (0, width - s.shape[2])), constant_values=255) for s in strips]
     image = np.concatenate(padded, axis=1)[:, : -gutter or None]
-    Path(path).write_bytes(encode(image))
+    write_bytes(arguments.path("path", path, "a.png"), encode(image), (".png",))
 
 
 def encode(image: RGB8) -> bytes:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from os import PathLike
-from pathlib import Path
 
 from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.plot.png import encode
 from xr_s2sr.plot.view import requested, views
+from xr_s2sr.replacing import write_bytes
 from xr_s2sr.scene.radiometry import Units
 
 _PAGE = """<figure style="margin:0;width:{width}px;max-width:100%;--at:50%">
@@ -65,10 +65,11 @@ class Swipe:
         return f"<Swipe: {self.titles[0]} | {self.titles[1]}; shown in a notebook, or .save('swipe.html')>"
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write a page of its own; an existing file is replaced."""
+        """Write a page of its own; an existing ``.html`` is replaced."""
         title = escape(f"{self.titles[0]} | {self.titles[1]}")
         head = f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-        Path(path).write_text(f"{head}<body>\n{self.html}\n</body></html>\n", encoding="utf-8")
+        page = f"{head}<body>\n{self.html}\n</body></html>\n"
+        write_bytes(arguments.path("path", path, "swipe.html"), page.encode(), (".html", ".htm"))
 
 
 def swipe(

@@ -15,6 +15,9 @@ from xr_s2sr.scene.grid import degraded_by
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.result_grid import GRID_ATTRS, ResultGrid, fine_part
 
+#: In the encoding of a result: the files of its scene, which to_cog does not replace.
+SOURCES = "s2sr_sources"
+
 
 def restored_variable(
     ds: xr.Dataset, info: SceneInfo, target: ResultGrid, band: str, data: Any, provenance: Mapping[str, str | int]
@@ -88,7 +91,18 @@ def dataset(
     sizes = target.reference.sizes
     if target.step > 1 or any(ds.sizes[dim] != sizes[dim] for dim in sizes if dim in ds.sizes):
         out.attrs = {key: value for key, value in out.attrs.items() if key not in GRID_ATTRS}
+    if files := sources(ds):
+        out.encoding[SOURCES] = sorted(files)
     return out
+
+
+def sources(ds: xr.Dataset) -> set[str]:
+    """Return the names of the files from which a Dataset was read, or from which its own scene was.
+
+    As far as xarray, rioxarray and `dataset` noted them.
+    """
+    told = [encoding.get("source") for encoding in (ds.encoding, *(v.encoding for v in ds.variables.values()))]
+    return {name for name in (*told, *ds.encoding.get(SOURCES, ())) if isinstance(name, str)}
 
 
 def _averaged(variable: xr.DataArray, info: SceneInfo, target: ResultGrid, band: str | None) -> xr.DataArray:

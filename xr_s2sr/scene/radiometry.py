@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xr_s2sr.arguments import shown
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.scene.validity import Validity, possible
 
@@ -221,11 +222,14 @@ def _scale(da: xr.DataArray) -> tuple[float, float, str]:
 def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
     """Return the integer dtype, scale_factor and add_offset from which xarray decoded a float variable, or None."""
     encoding = da.encoding
-    dtype = encoding.get("dtype")
-    if da.dtype.kind != "f" or dtype is None or np.dtype(dtype).kind not in "iu":
+    try:
+        dtype = None if encoding.get("dtype") is None else np.dtype(encoding["dtype"])
+    except TypeError:  # xarray says so when it writes
         return None
-    step, base = encoding.get("scale_factor"), encoding.get("add_offset")
-    return in_native_order(np.dtype(dtype)), 1.0 if step is None else float(step), 0.0 if base is None else float(base)
+    if da.dtype.kind != "f" or dtype is None or dtype.kind not in "iu":
+        return None
+    step, base = _number(da, "scale_factor", 1.0, "encoding"), _number(da, "add_offset", 0.0, "encoding")
+    return in_native_order(dtype), step, base
 
 
 def in_native_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -235,8 +239,9 @@ def in_native_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _filled(da: xr.DataArray) -> float:
     """Return the integer that xarray decoded to NaN; where it knew none, that is 0, which it decoded to a number."""
-    fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
-    return 0.0 if fill is None or math.isnan(float(fill)) else float(fill)
+    key = "_FillValue" if da.encoding.get("_FillValue") is not None else "missing_value"
+    fill = _number(da, key, 0.0, "encoding")
+    return 0.0 if math.isnan(fill) else fill
 
 
 def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
@@ -248,15 +253,31 @@ def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
     return Storage(*decoded, _filled(da))
 
 
-def _number(da: xr.DataArray, key: str, default: float) -> float:
-    value = da.attrs.get(key, default)
+def number_in(value: object) -> float:
+    """Return the number that an attribute holds: as such, as text, or in an array.
+
+    Raises
+    ------
+    ValueError
+        If it holds none.
+    """
     try:
-        [number] = {*np.asarray(value).reshape(-1).astype(float).tolist()}
+        [number] = np.unique(np.asarray(value).reshape(-1).astype(float)).tolist()
         return float(number)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{shown(value)} is not one number") from None
+
+
+def _number(da: xr.DataArray, key: str, default: float, place: Literal["attrs", "encoding"] = "attrs") -> float:
+    value = getattr(da, place).get(key, default)
+    if value is None and place == "encoding":
+        return default
+    try:
+        return number_in(value)
+    except ValueError:
         raise RadiometryError(
-            f"{da.name!r} has {key}={value!r} in its attrs; expected one number. Correct it, or say what the values "
-            'are: upsample(units="dn")'
+            f"{da.name!r} has {key}={shown(value)} in its {place}; expected one number. Correct it: "
+            f'ds["{da.name}"].{place}["{key}"] = {default:g}, or say what the values are: upsample(units="dn")'
         ) from None
 
 
@@ -300,5 +321,5 @@ def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
         return math.nan, "nodata is NaN"
     for key in ("_FillValue", "missing_value"):
         if da.encoding.get(key) is not None:
-            return float(da.encoding[key]), f"nodata from encoding {key}"
+            return _number(da, key, math.nan, "encoding"), f"nodata from encoding {key}"
     return 0.0, "nodata 0 assumed"

@@ -32,7 +32,7 @@ def halo(net: Network) -> int:
 
 
 def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float = 1e-4) -> None:
-    """Write a network and its card, and check the file against torch.
+    """Write a network and its card, and check the file against torch before it is put in place.
 
     Parameters
     ----------
@@ -52,10 +52,13 @@ def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float
     else:
         assert isinstance(net, CoarseNet)
         graph, result = coarse(net)
-    graph.save(result, card, path)
-    worst = difference(net, path)
-    if not worst <= tolerance:
-        raise ModelError(f"{path} differs from the network by {worst:g}, more than {tolerance:g}")
+
+    def check(written: Path) -> None:
+        worst = difference(net, written)
+        if not worst <= tolerance:
+            raise ModelError(f"{path} differs from the network by {worst:g}, more than {tolerance:g}")
+
+    graph.save(result, card, path, check)
 
 
 def coarse(net: CoarseNet) -> tuple[Graph, str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,6 +18,7 @@ from torch import nn
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, degrade, rmse
+from xr_s2sr.replacing import replaced
 from xr_s2sr.training.data import FACTOR, SCALE, Patches
 from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import start_from
@@ -172,9 +173,14 @@ def save(
         "step": step,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    with replaced(path, "file", _check_zip) as part:
+        torch.save(state, part / path.name)
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a checkpoint that is cut short: torch writes a zip, whose directory comes last."""
+    if not zipfile.is_zipfile(path):
+        raise OSError(f"{path.name} is truncated")
 
 
 def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:

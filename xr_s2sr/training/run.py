@@ -18,6 +18,7 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.io.open_any import open_any
 from xr_s2sr.models import registry
 from xr_s2sr.models.card import ModelCard
+from xr_s2sr.targets import check_apart, is_name
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             "--teacher s2sr-20m"
         )
     check_device(arguments.device)
+    check_out(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if arguments.uncertainty:
@@ -85,8 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         every=arguments.every,
         log=lambda line: print(line, flush=True),
     )
-    family = "s2sr" if arguments.architecture == "coarse" else arguments.architecture
-    name = arguments.name or f"{family}-{arguments.gsd}m"
+    name = model_name(arguments)
     card = describe(net, name, recipe, scenes, held_out, arguments.init, arguments.teacher or ())
     path = arguments.out / f"{name}.onnx"
     to_onnx(net, card, path)
@@ -117,10 +118,28 @@ def run_head(arguments: argparse.Namespace) -> int:
     scores = validate_head(net, head, recipe.gsd, held_out)
     for protocol, own in scores.items():
         print(f"{protocol}: {own}", flush=True)
-    path = arguments.out / f"{arguments.name or init.card.name}.onnx"
+    path = arguments.out / f"{model_name(arguments)}.onnx"
     export_head(net, head, init, recipe, scores, path)
     print(f"wrote {path}")
     return 0
+
+
+def check_out(arguments: argparse.Namespace) -> None:
+    """Refuse to write over weights that are read, before hours of training."""
+    given = (arguments.init, *(arguments.teacher or ()), arguments.clean_teacher)
+    sources = [Path(name) for name in given if name is not None and Path(name).is_file()]
+    for name in ("checkpoint.pt", model_name(arguments) + ".onnx"):
+        check_apart(sources, arguments.out / name)
+
+
+def model_name(arguments: argparse.Namespace) -> str:
+    """Return the name of the model, and of its file."""
+    family = "s2sr" if arguments.architecture == "coarse" else arguments.architecture
+    default = registry.load(arguments.init).card.name if arguments.uncertainty else f"{family}-{arguments.gsd}m"
+    name: str = arguments.name or default
+    if not is_name(name):
+        raise InputError(f"{name!a} cannot be the name of a file; give another: --name {family}-{arguments.gsd}m")
+    return name
 
 
 def check_device(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +104,24 @@ def export_head(
     )
     first = weights(head.first)
     first = Conv(first.weight / head.size.numpy()[None, :, None, None], first.bias)  # features as the trunk gives them
-    path.parent.mkdir(parents=True, exist_ok=True)
-    add_uncertainty(init.path, (first, weights(head.middle), weights(head.last)), head.gain.numpy(), BOUNDS, card, path)
+    layers = first, weights(head.middle), weights(head.last)
+    check = partial(_check_outputs, net, head, init.path, tolerance)
+    add_uncertainty(init.path, layers, head.gain.numpy(), BOUNDS, card, path, check)
+
+
+def _check_outputs(net: CoarseNet, head: Head, init: Path, tolerance: float, path: Path) -> None:
+    """Compare both outputs of a file with those of the network's own file and of torch."""
     ort = import_onnxruntime()
     rng, feed = np.random.default_rng(0), {}
     for name in net.inputs:
         pixels = 480 // INPUT_GSD[name]
         feed[name] = rng.random((1, len(BY_GSD[INPUT_GSD[name]]), pixels, pixels), np.float32)
-    old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init.path, path))
+    old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init, path))
     restored, errors = new.run([RESTORED, STANDARD_ERROR], feed)
     if not np.array_equal(old.run([RESTORED], feed)[0].view(np.uint32), restored.view(np.uint32)):
-        raise ModelError(f"{path} restores other values than {init.path}; expected the same bits")
+        raise ModelError(f"the file restores other values than {init}; expected the same bits")
     with torch.no_grad():
         _, features = Frozen(net)([torch.from_numpy(array) for array in feed.values()])
         worst = float(np.abs(errors / head(features).numpy() - 1).max())
     if not worst <= tolerance:
-        raise ModelError(f"{path} differs from the head by {worst:.2g} of its result, more than {tolerance:g}")
+        raise ModelError(f"the file differs from the head by {worst:.2g} of its result, more than {tolerance:g}")

@@ -1,0 +1,248 @@
+"""Put what was written in the place of a target: complete, checked, and at once; else the target stays as it was."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from xr_s2sr.errors import InputError, S2SRError, WriteError
+from xr_s2sr.targets import Kind, check_apart, check_target
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextmanager
+def replaced(
+    path: Path,
+    kind: Kind,
+    check: Callable[[Path], None],
+    *,
+    names: Sequence[str] = (),
+    beside: str | None = None,
+    suffixes: Sequence[str] = (),
+    sources: Iterable[Path] = (),
+) -> Iterator[Path]:
+    """Give a new folder to write into; what it holds at the end is put in the place of `path`.
+
+    Everything that the package writes goes this way. What cannot be put in place is refused before anything is
+    computed, as far as that can be known.
+
+    Parameters
+    ----------
+    path : Path
+        The target. A symbolic link stays, and what it leads to is replaced.
+    kind : {"file", "folder", "zarr"}
+        For "file" and "zarr" the block writes one thing, of any name. For "folder" every file is moved to the target,
+        where other files stay.
+    check : callable
+        Called with each thing written, before any is put in place; raises if it cannot be read back.
+    names : sequence of str
+        For "folder", the files that the block writes.
+    beside : str, optional
+        Name of a file that is written too and put beside a target that is a file, or in the folder: last of all, so
+        that it never describes what is not there yet.
+    suffixes : sequence of str
+        How the name of a file ends that may be replaced; without any, any may.
+    sources : iterable of Path
+        The files and folders that are read; none of them is replaced.
+
+    Raises
+    ------
+    InputError
+        See :func:`check_target` and :func:`check_apart`.
+    WriteError
+        If writing, checking or replacing fails; it names `path`. Of several files, all are replaced or none.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    target = check_target(path, kind, suffixes)
+    home = target if kind == "folder" else target.parent
+    places = [home / name for name in names] if kind == "folder" else [target]
+    places += [] if beside is None else [home / beside]
+    sources = list(sources)
+    _check_places(places, sources, kind)
+    work = None
+    try:
+        if home.is_dir():
+            tempfile.TemporaryFile(dir=home).close()  # now, not after hours
+        work = _work_folder(target, kind)
+        yield work
+        parts = sorted(work.iterdir(), key=lambda part: (part.name == beside, part))
+        for part in parts:
+            check(part)
+        check_target(path, kind, suffixes)  # again: it may have taken hours
+        _check_places(places, sources, kind)
+        made = kind == "folder" and not target.exists()
+        if made:
+            target.mkdir(exist_ok=True)
+        try:
+            _put_all(
+                {part: home / part.name if kind == "folder" or part.name == beside else target for part in parts},
+                Path(tempfile.mkdtemp(prefix="old.", dir=work)),
+            )
+        except BaseException:
+            if made:
+                with suppress(OSError):  # where another writer has put something
+                    target.rmdir()
+            raise
+    except _Stranded as problem:
+        work = None  # what was there is in it
+        raise WriteError(f"{path} could not be written: {problem}") from problem
+    except S2SRError:
+        raise
+    except (OSError, RasterioError, CPLE_BaseError) as problem:
+        raise WriteError(
+            f"{path} could not be written, what was there is kept: {problem}. Check that {home} can be "
+            "written to and has space left"
+        ) from problem
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def write_bytes(
+    path: Path, content: bytes, suffixes: Sequence[str], more: Callable[[Path], object] | None = None
+) -> None:
+    """Write a file of a few bytes, or replace one whose name ends as it should; see :func:`replaced`.
+
+    `more` is called with it as well, before it is put in place; raises if it is not as it should be.
+    """
+
+    def check(part: Path) -> None:
+        if part.read_bytes() != content:
+            raise OSError(f"{path.name} is not what was written")
+        if more is not None:
+            more(part)
+
+    with replaced(path, "file", check, suffixes=suffixes) as part:
+        (part / "all").write_bytes(content)
+
+
+def _check_places(places: Iterable[Path], sources: Sequence[Path], kind: Kind) -> None:
+    """Refuse to put a file where a folder is, and anything where an input is."""
+    for place in places:
+        check_apart(sources, place)
+        if kind != "zarr" and place.is_dir():
+            raise InputError(f"{place} is a folder, expected a file or nothing in its place; give another name")
+
+
+def _work_folder(target: Path, kind: Kind) -> Path:
+    """Make a hidden folder on the disk of a target: beside it, or in a folder that is a disk of its own."""
+    inside = kind == "folder" and target.is_dir()
+    inside = inside and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
+    return Path(
+        tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target if inside else target.parent)
+    )
+
+
+class _Stranded(Exception):
+    """Files that were replaced could not be put back."""
+
+
+def _put_all(moves: Mapping[Path, Path], kept: Path) -> None:
+    """Put files or folders in place: all, or after an error or an interrupt none.
+
+    Parameters
+    ----------
+    moves : mapping of Path to Path
+        What was written, and its target.
+    kept : Path
+        A folder that takes what was there until the last one is in place.
+    """
+    if len(moves) == 1:  # at once
+        [(part, target)] = moves.items()
+        _put(part, target)
+        return
+    begun: list[tuple[Path, Path, Path]] = []
+    try:
+        for number, (part, target) in enumerate(moves.items()):
+            begun.append((part, target, kept / str(number)))
+            _keep(target, kept / str(number))
+            _put(part, target)
+    except BaseException as problem:
+        lost = [target for part, target, old in reversed(begun) if not _put_back(part, target, old)]
+        if lost:
+            raise _Stranded(f"{problem}. {lost[0]} is new, and what was there is now in {kept}") from problem
+        raise
+
+
+def _keep(target: Path, old: Path) -> None:
+    """Give what is at a target a second name, or where the disk has no hard links, another one."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if not os.path.lexists(target):
+        return
+    try:
+        os.link(target, old, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        with suppress(FileNotFoundError):  # another writer's move came between
+            target.rename(old)
+
+
+def _put_back(part: Path, target: Path, old: Path) -> bool:
+    """Put what was at a target there again; tell whether it is."""
+    try:
+        if os.path.lexists(old):
+            old.replace(target)
+        elif not part.exists():  # nothing was there, and the new one is
+            target.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
+
+
+def _put(part: Path, target: Path) -> None:
+    """Move a file or folder in the place of another; other writers may do the same meanwhile."""
+    if not part.is_dir():
+        part.replace(target)
+        return
+    while not (_moved(part, target) or _exchanged(part, target) or _set_aside(part, target)):
+        pass  # another writer was faster: what it put there is replaced now
+
+
+def _moved(part: Path, target: Path) -> bool:
+    """Move a folder to where nothing is, or an empty folder."""
+    try:
+        os.rename(part, target)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _set_aside(part: Path, target: Path) -> bool:
+    """Swap two folders in two steps; there is a moment with nothing in place, and an interrupt in it puts the old back.
+
+    False if another writer came between.
+    """
+    old = Path(tempfile.mkdtemp(prefix="old.", dir=part.parent)) / target.name
+    try:
+        target.rename(old)
+        part.rename(target)
+    except BaseException as problem:
+        if old.exists():
+            with suppress(OSError):  # where something is in place again, that stays
+                old.rename(target)
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Swap two folders in one step, where the system can (Linux's renameat2)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if swap is None:
+        return False
+    return bool(swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
