@@ -29,6 +29,21 @@ def block_variance(factor: int) -> float:
     return (factor**2 - 1) / 12
 
 
+def degraded_mtf(mtf: float, sigma: float, factor: int) -> float:
+    """Return the MTF, at the Nyquist frequency of the larger pixels, of a band that was blurred and averaged.
+
+    Parameters
+    ----------
+    mtf : float
+        Of the band before.
+    sigma : float
+        Width of the Gaussian that blurred it, in its own pixels.
+    factor : int
+        Ratio of the larger pixels to its own.
+    """
+    return mtf_of((psf_variance(mtf) + sigma**2 + block_variance(factor)) / factor**2)
+
+
 def observation_taps(factor: int, variance: float) -> NDArray[np.float32]:
     """Return weights that blur fine pixels and average `factor` of them, along one axis.
 

@@ -1,12 +1,15 @@
 """Scores on real scenes by Wald's protocol, all three degradations: the packaged models, bicubic, and others' weights.
 
     python tests/bench/fidelity.py --scenes DIR [--split validation] [--peers DIR] [--model FILE] [--offset 1000]
+        [--no-adapt]
 
 Each scene is degraded by 2 (for the 20 m bands) or 6 (60 m), put in a Dataset with coordinates whose pixel sizes
 stand for the original ones, upsampled through the public API, and compared with the bands as they were. A border
 of 12 pixels is left out, for every model alike. --peers names a folder with the weights of AESR (UP42), which are
-imported and run by the same engine; each is scored on the scenes of its own level. With --offset, that many DN are
-added to every input and taken off the result: what an unknown radiometric offset costs.
+imported and run by the same engine; each is scored on the scenes of its own level. Every method comes without and with
+the adaptive step, which is told the blur of the degradation; bicubic with it is local regression on the 10 m bands,
+without a network. With --offset, that many DN are added to every input and taken off the result: what an unknown
+radiometric offset costs. Scenes of the split "test" are for reports: nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import xr_s2sr
 from xr_s2sr import importers
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.models import Model
-from xr_s2sr.quality import METRICS, PROTOCOLS, Protocol, degrade
+from xr_s2sr.quality import METRICS, PROTOCOLS
 
 FACTOR = {20: 2, 60: 6}
 #: Sides that a simulated scene must be a multiple of, in 10 m pixels, so that all its grids nest.
@@ -56,11 +59,17 @@ class Trial:
     truth: np.ndarray
     gsd: int
 
-    def restore(self, model: str | Model | None, bands: list[str] | None = None, offset: float = 0.0) -> np.ndarray:
+    def restore(
+        self,
+        model: str | Model | None,
+        bands: list[str] | None = None,
+        offset: float = 0.0,
+        adapt: bool | None = None,
+    ) -> np.ndarray:
         """DN of the bands (all of the resolution by default), restored from inputs that `offset` is added to."""
-        ds = (self.inputs + offset).map(lambda v: v.assign_attrs(units="dn")) if offset else self.inputs
+        ds = self.inputs.map(lambda v: (v + offset).assign_attrs(v.attrs)) if offset else self.inputs
         wanted = bands or list(BY_GSD[self.gsd])
-        sr = xr_s2sr.upsample(ds, wanted, model=model)
+        sr = xr_s2sr.upsample(ds, wanted, model=model, adapt=adapt)
         return np.stack([sr[band].values - offset for band in wanted])
 
 
@@ -71,7 +80,8 @@ def scenes(folder: Path, split: str) -> Iterator[RealScene]:
         sys.exit(f"no scene of the split {split!r} in {folder}")
     for entry in entries:
         with np.load(folder / f"{entry['file']}.npz") as z:
-            bands = {gsd: z[f"b{gsd}"].astype(np.float64) for gsd in (10, 20, 60) if f"b{gsd}" in z}
+            stacks = {gsd: z[f"b{gsd}"].astype(np.float64) for gsd in (10, 20, 60) if f"b{gsd}" in z}
+        bands = {gsd: stack + entry.get("offset", 0) for gsd, stack in stacks.items()}
         yield RealScene(entry["file"], entry.get("level", ""), bands)
 
 
@@ -83,15 +93,9 @@ def trials(scene: RealScene) -> Iterator[tuple[int, str, Trial]]:
         h, w = (n // MULTIPLE[gsd] * MULTIPLE[gsd] for n in scene.bands[10].shape[1:])
         needed = (10, 20) if gsd == 20 else (10, 20, 60)
         cropped = {g: scene.bands[g][:, : h * 10 // g, : w * 10 // g] for g in needed}
-        for protocol in PROTOCOLS:
-            low = {g: simulated(array, g, factor, protocol) for g, array in cropped.items()}
-            yield gsd, protocol, Trial(dataset(low), cropped[gsd], gsd)
-
-
-def simulated(stack: np.ndarray, gsd: int, factor: int, protocol: Protocol) -> np.ndarray:
-    """A stack of all bands of a GSD, each degraded as that band."""
-    bands = zip(BY_GSD[gsd], stack, strict=True)
-    return np.stack([degrade(image, factor, protocol, band=band) for band, image in bands])
+        native = dataset(cropped)
+        for protocol in PROTOCOLS:  # says in the attrs of the bands how blurred they are
+            yield gsd, protocol, Trial(native.s2sr.degrade(factor, protocol=protocol), cropped[gsd], gsd)
 
 
 def dataset(stacks: Mapping[int, np.ndarray]) -> xr.Dataset:
@@ -131,14 +135,16 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, help="folder with aesr_l1c_20.hdf5 and so on")
     parser.add_argument("--offset", type=float, default=0.0, help="DN added to every input")
     parser.add_argument("--model", action="append", default=[], help="also score this model file; may be repeated")
+    parser.add_argument("--no-adapt", action="store_true", help="networks alone")
     arguments = parser.parse_args()
-    rows: dict[tuple[int, str, str], list[dict[str, np.ndarray]]] = {}
+    steps = (False,) if arguments.no_adapt else (False, True)
+    rows: dict[tuple[int, str, str, bool], list[dict[str, np.ndarray]]] = {}
     print(
         f"split {arguments.split}, offset {arguments.offset:+g} DN; RMSE in DN, mean over bands; ratio: the mean over"
     )
     print("bands of RMSE / RMSE(bicubic); SRE in dB, SAM in degrees\n")
     titles = "".join(f"{name.upper():>{width}}" for name, (width, _) in SHOWN.items())
-    head = f"{'GSD':>5} {'protocol':<9}{'method':<14}{'ratio':>6}{titles}"
+    head = f"{'GSD':>5} {'protocol':<9}{'method':<14}{'adapted':<8}{'ratio':>6}{titles}"
     print(f"{'scene':<32}{head}   RMSE per band")
     with tempfile.TemporaryDirectory() as folder:
         aesr = {} if arguments.peers is None else peers(arguments.peers, Path(folder))
@@ -150,22 +156,23 @@ def main() -> int:
                     methods["AESR"] = aesr[gsd, scene.level]
                 methods |= {name: model for name, model in given.items() if restores(model, gsd, trial.inputs)}
                 results = {
-                    name: scored(
-                        trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset),
+                    (name, adapt): scored(
+                        trial.restore(model, offset=0.0 if name == "bicubic" else arguments.offset, adapt=adapt),
                         trial.truth,
                         FACTOR[gsd],
                     )
                     for name, model in methods.items()
+                    for adapt in steps
                 }
-                for name, result in results.items():
-                    result["ratio"] = result["rmse"] / results["bicubic"]["rmse"]
-                    rows.setdefault((gsd, protocol, name), []).append(result)
+                for (name, adapt), result in results.items():
+                    result["ratio"] = result["rmse"] / results["bicubic", False]["rmse"]
+                    rows.setdefault((gsd, protocol, name, adapt), []).append(result)
                     bands = " ".join(f"{error:.1f}" for error in result["rmse"])
-                    print(f"{scene.name:<32}{gsd:>3} m {protocol:<9}{name[-13:]:<14}{line(result)}   {bands}")
+                    print(f"{scene.name:<32}{label(gsd, protocol, name, adapt)}{line(result)}   {bands}", flush=True)
     print(f"\nmean over scenes\n{head}")
-    for (gsd, protocol, name), results in sorted(rows.items(), key=lambda item: item[0][:2]):
-        mean = {key: np.mean([result[key].mean() for result in results]) for key in results[0]}
-        print(f"{gsd:>3} m {protocol:<9}{name[-13:]:<14}{line(mean)}   ({len(results)} scenes)")
+    for key, results in sorted(rows.items(), key=lambda item: item[0][:2]):
+        mean = {metric: np.mean([result[metric].mean() for result in results]) for metric in results[0]}
+        print(f"{label(*key)}{line(mean)}   ({len(results)} scenes)")
     return 0
 
 
@@ -173,6 +180,11 @@ def restores(model: Model, gsd: int, ds: xr.Dataset) -> bool:
     """Tell whether a model restores bands of a resolution, from those that there are."""
     needed = {*model.card.bands} - {*model.card.optional}
     return gsd in {BANDS[band].gsd for band in model.card.targets} and needed <= {*ds.data_vars}
+
+
+def label(gsd: int, protocol: str, name: str, adapt: bool) -> str:
+    """Beginning of a row."""
+    return f"{gsd:>3} m {protocol:<9}{name[-13:]:<14}{'yes' if adapt else 'no':<8}"
 
 
 def line(result: Mapping[str, np.ndarray]) -> str:

@@ -1,7 +1,7 @@
 """How well bands are restored at 10 m, where no truth exists: measured with bands that are hidden.
 
     python tests/bench/true_scale.py --scenes DIR [--steps 2000] [--only B08 B8A ...] [--ways usual sensor all ...]
-        [--device cuda] [--threads 2] [--json FILE]
+        [--device cuda] [--threads 2] [--no-adapt] [--json FILE]
 
 A 10 m band is hidden: degraded by 2 it plays a 20 m band beside the real ones, and the band as it was is the truth at
 10 m. For the 60 m task B02, degraded by 6, plays B01, and B8A, degraded by 3, plays B09. The stand-ins get the sensor's
@@ -15,7 +15,9 @@ taught   as "sensor", and a third of the batches at the scale where it is used: 
 true     at the scale where it is used, from the truth: possible for a hidden band only, the best that this network can
 
 and are scored on the validation scenes: RMSE / RMSE(bicubic), at 10 m (B8A: at 20 m, the mean of 2 x 2 pixels) and one
-scale up. The gap closed is (usual - sensor) / (usual - true) at 10 m, and the same for "all".
+scale up; after "/", followed by the adaptive step, with the 10 m bands that are left and the network's result as guides
+and the blur of the stand-in told. "nothing" is that step without a network. The gap closed is
+(usual - sensor) / (usual - true) at 10 m, and the same for "all".
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xr_s2sr.bands import BY_GSD
-from xr_s2sr.quality import PROTOCOLS, bicubic, block_mean, degrade, rmse
+from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF
+from xr_s2sr.inference.adaptation import CELL, CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.psf import block_variance, degraded_mtf, psf_variance
+from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, block_mean, degradation_sigma, degrade, rmse
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
@@ -80,6 +84,20 @@ class Task:
         """Pixels of each group along a pixel of the coarsest."""
         return self.gsd // 10, self.gsd // 20, 1
 
+    @property
+    def multiple(self) -> int:
+        """Sides of scenes are multiples of that, so that grids nest and hold whole cells of regressions."""
+        factor = self.gsd // 10
+        return factor * self.factor * CELL[factor]
+
+    def mtf(self, band: str, protocol: Protocol | None) -> float:
+        """MTF of an input: at the true scale without a protocol, one scale up with the one that degraded it."""
+        own = EFFECTIVE_MTF[band]  # the sensor's blur, repeated at a larger pixel, has the MTF of the native one
+        if protocol is None:
+            return own
+        sigma = degradation_sigma(self.factor, protocol, own if protocol == "sensor" else None)
+        return degraded_mtf(own, sigma, self.factor)
+
 
 TASKS = (*(Task(band, 10, 20) for band in BY_GSD[10]), Task("B02", 10, 60), Task("B8A", 20, 60))
 
@@ -99,7 +117,7 @@ class Hidden:
     @classmethod
     def of(cls, scene: Scene, task: Task) -> Hidden:
         """Hide the band of a scene."""
-        scene = scene.crop(task.gsd // 10 * task.factor)
+        scene = scene.crop(task.multiple)
         stacks = {10: scene.b10, 20: scene.b20}
         fine, middle = (
             np.stack([image for b, image in zip(BY_GSD[gsd], stacks[gsd], strict=True) if b != task.band])
@@ -218,21 +236,44 @@ def trained(
 class Trial:
     """Inputs of a network, what it should restore, and the RMSE of bicubic interpolation."""
 
-    what: str
+    task: Task
+    protocol: Protocol | None
     inputs: list[np.ndarray]
     truth: np.ndarray
     plain: float
 
+    @property
+    def what(self) -> str:
+        return self.protocol or TRUE
+
+    def error(self, restored: np.ndarray) -> float:
+        """RMSE / RMSE(bicubic) of an image in DN / 2000."""
+        image = matched(restored * SCALE, self.truth)
+        return float(rmse(image[None], self.truth[None], BORDER)[0]) / self.plain
+
+    def adapted(self, restored: np.ndarray | None = None) -> np.ndarray:
+        """Follow a network by the adaptive step, or nothing."""
+        task, (fine, _, hidden) = self.task, (x[0] for x in self.inputs)
+        guides = [guide_of(x, task.mtf(b, self.protocol)) for b, x in zip(task.bands[0], fine, strict=True)]
+        # the result has the blur of the truth, in which a mean of pixels is contained if these are larger
+        ratio = hidden.shape[-1] * task.gsd // 10 // self.truth.shape[-1]
+        blur = ratio**2 * psf_variance(EFFECTIVE_MTF[task.band]) - block_variance(ratio)
+        network = None if restored is None else Guide(restored, blur)
+        step = Regression(task.gsd // 10, SCALE / 1e4, guides)
+        return step.restore(CoarseBand(hidden[0], task.mtf(task.band, self.protocol), network))
+
 
 #: Pixels of the restored image that are left out at each side.
 BORDER = 12
+#: Name of the scale that networks are used at, beside the protocols one scale up.
+TRUE = "true scale"
 
 
 def trials(task: Task, scenes: Sequence[Hidden]) -> list[Trial]:
     """Simulate the trials of a task: at the true scale, and one scale up by every protocol."""
     made = []
     for scene in scenes:
-        found = {"true scale": (scene.inputs, scene.truth[0])}
+        found: dict[Protocol | None, tuple[list[np.ndarray], np.ndarray]] = {None: (scene.inputs, scene.truth[0])}
         if min(scene.hidden.shape[-2:]) >= 30:
             for protocol in PROTOCOLS:
                 low = [
@@ -240,10 +281,10 @@ def trials(task: Task, scenes: Sequence[Hidden]) -> list[Trial]:
                     for bands, stack in zip(task.bands, scene.inputs, strict=True)
                 ]
                 found[protocol] = low, scene.hidden[0]
-        for what, (inputs, truth) in found.items():
+        for protocol, (inputs, truth) in found.items():
             plain = matched(bicubic(inputs[2][0], task.gsd // 10), truth)
             scaled = [(x / SCALE).astype(np.float32)[None] for x in inputs]
-            made.append(Trial(what, scaled, truth, float(rmse(plain[None], truth[None], BORDER)[0])))
+            made.append(Trial(task, protocol, scaled, truth, float(rmse(plain[None], truth[None], BORDER)[0])))
     return made
 
 
@@ -253,13 +294,25 @@ def matched(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def scores(net: Net, made: Sequence[Trial]) -> dict[str, float]:
-    """RMSE / RMSE(bicubic) at the true scale and, by every protocol, one scale up; mean over scenes."""
-    found: dict[str, list[float]] = {key: [] for key in ("true scale", *PROTOCOLS)}
+def scores(net: Net | None, made: Sequence[Trial], adapt: bool) -> dict[str, float]:
+    """RMSE / RMSE(bicubic) at the true scale and, by every protocol, one scale up; mean over scenes.
+
+    Under "true scale, adapted" and so on those after the adaptive step; without a network only these.
+    """
+    found: dict[str, list[float]] = {}
     for trial in made:
-        restored = matched(net(*map(torch.from_numpy, trial.inputs))[0, 0].numpy() * SCALE, trial.truth)
-        found[trial.what].append(float(rmse(restored[None], trial.truth[None], BORDER)[0]) / trial.plain)
+        restored = None if net is None else net(*map(torch.from_numpy, trial.inputs))[0, 0].numpy()
+        if restored is not None:
+            found.setdefault(trial.what, []).append(trial.error(restored))
+        if adapt:
+            found.setdefault(f"{trial.what}, adapted", []).append(trial.error(trial.adapted(restored)))
     return {key: float(np.mean(values)) for key, values in found.items()}
+
+
+def both(got: dict[str, float], what: str) -> str:
+    """What a network alone gives, and after "/" with the adaptive step, as far as there are these."""
+    values = [f"{got[key]:.3f}" if key in got else "  -  " for key in (what, f"{what}, adapted")]
+    return " / ".join(values)
 
 
 def summary(results: Sequence[dict[str, object]]) -> list[str]:
@@ -268,11 +321,17 @@ def summary(results: Sequence[dict[str, object]]) -> list[str]:
     for gsd in (20, 60):
         rows = [r for r in results if r["plays"] == f"{gsd} m"]
         ways = list(dict.fromkeys(r["learned"] for r in rows))
-        mean = {way: np.mean([r["true scale"] for r in rows if r["learned"] == way]) for way in ways}
-        for way, value in mean.items():
-            lines.append(f"{gsd} m task, {way}: {value:.3f}")
+        keys = [key for key in (TRUE, f"{TRUE}, adapted") if any(key in r for r in rows)]
+        means = {
+            way: {key: float(np.mean([r[key] for r in own])) for key in keys if key in own[0]}
+            for way in ways
+            if (own := [r for r in rows if r["learned"] == way])
+        }
+        mean = {way: got[TRUE] for way, got in means.items() if TRUE in got}
+        for way, got in means.items():
+            lines.append(f"{gsd} m task, {way}: {both(got, TRUE)}")
             if way in ("sensor", "all", "taught") and {"usual", "true"} <= {*ways}:
-                lines[-1] += f", {(mean['usual'] - value) / (mean['usual'] - mean['true']):.0%} of the gap closed"
+                lines[-1] += f", {(mean['usual'] - mean[way]) / (mean['usual'] - mean['true']):.0%} of the gap closed"
     return lines
 
 
@@ -286,6 +345,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teachers", type=int, default=1, help='networks that teach in the way "taught"')
+    adapt = argparse.BooleanOptionalAction
+    parser.add_argument("--adapt", action=adapt, default=True, help="also follow the networks by the adaptive step")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -293,24 +354,27 @@ def main() -> int:
     judge = load_scenes(arguments.scenes, splits=("validation",))
     results = []
     print(f"{arguments.steps} steps each; RMSE / RMSE(bicubic), mean over {len(judge)} validation scenes\n")
-    print("hidden   plays   learned   true scale   one scale up: " + "  ".join(PROTOCOLS))
+    columns = (TRUE, *PROTOCOLS)
+    print("hidden   plays   learned   " + "".join(f"{name:<16}" for name in columns))
     for task in TASKS:
         if arguments.only and not {task.band, f"{task.band}:{task.gsd}"} & {*arguments.only}:
             continue
         least = 12 * task.gsd // 10 * 2
         sets = [[Hidden.of(s, task) for s in group if min(s.b10.shape[-2:]) > least] for group in (learn, judge)]
         judged = trials(task, sets[1])
-        for way in arguments.ways:
+        for way in (*(("nothing",) if arguments.adapt else ()), *arguments.ways):
             started = time.monotonic()
-            teachers = []
+            teachers: list[Net] = []
             if way == "taught":
                 seeds = range(arguments.seed, arguments.seed + arguments.teachers)
                 teachers = [trained(task, "all", sets[0], arguments.steps, s, arguments.device) for s in seeds]
-            net = trained(task, way, sets[0], arguments.steps, arguments.seed, arguments.device, teachers)
-            got = scores(net, judged)
+            net = None
+            if way != "nothing":
+                net = trained(task, way, sets[0], arguments.steps, arguments.seed, arguments.device, teachers)
+            got = scores(net, judged, arguments.adapt)
             results.append({"hidden": task.band, "plays": f"{task.gsd} m", "learned": way, **got})
-            values = "  ".join(f"{got[p]:.3f}" for p in PROTOCOLS)
-            line = f"{task.band:<8} {task.gsd} m    {way:<9} {got['true scale']:>8.3f}                   {values}"
+            values = "".join(f"{both(got, name):<16}" for name in columns)
+            line = f"{task.band:<8} {task.gsd} m    {way:<9} {values}"
             print(f"{line}   ({time.monotonic() - started:.0f} s)", flush=True)
             if arguments.json:
                 arguments.json.write_text(json.dumps(results, indent=1))

@@ -155,6 +155,51 @@ def test_satellites_differ() -> None:
     assert float(sharp.std()) > float(soft.std())
 
 
+@pytest.mark.parametrize(
+    ("factor", "protocol", "band", "mtf"),
+    [
+        (2, "sensor", "B11", 0.15),
+        (6, "sensor", "B01", 0.25),
+        (2, "paper", "B11", 0.3358),
+        (2, "paper", "B02", 0.3994),
+        (6, "paper", "B01", 0.6427),
+        (2, "mtf", "B05", 0.1556),
+        (6, "mtf", "B09", 0.1886),
+    ],
+)
+def test_says_how_blurred_a_band_is(factor: int, protocol: str, band: str, mtf: float) -> None:
+    """The band's own MTF, the Gaussian's and the mean's, multiplied at the larger pixels' Nyquist frequency.
+
+    B11 in "paper": 0.15 ** (1 / 4) for its own, exp(-2 (0.5 pi / 4) ** 2) for the Gaussian, exp(-(pi / 4) ** 2 / 2) for
+    the mean of two; and "sensor" is made so that nothing changes.
+    """
+    low = native((72, 72)).s2sr.degrade(factor, protocol=protocol)
+    assert low[band].attrs["s2sr_mtf"] == mtf
+
+
+def test_the_blur_adds_up_and_of_a_satellite_it_is_its_own() -> None:
+    ds = native((72, 72))
+    assert ds.s2sr.degrade(2, protocol="mtf", satellite="S2A").B05.attrs["s2sr_mtf"] == 0.2031
+    twice = ds.s2sr.degrade(2, protocol="paper").s2sr.degrade(3, protocol="paper")
+    assert twice.B11.attrs["s2sr_mtf"] == pytest.approx(0.5783, abs=1e-4)
+
+
+@pytest.mark.parametrize("protocol", ["sensor", "paper", "mtf"])
+def test_the_adaptive_step_is_told_the_blur(protocol: str) -> None:
+    """By the attrs alone: the same as saying it."""
+    low = native((72, 72)).s2sr.degrade(2, protocol=protocol)[[*FINE, "B11"]]
+    told = {band: low[band].attrs["s2sr_mtf"] for band in low.data_vars}
+    untold = low.copy()
+    for variable in untold.data_vars.values():
+        del variable.attrs["s2sr_mtf"]
+    sr, said, silent = (
+        ds.s2sr.upsample("B11", model="bicubic", adapt=True, mtf=mtf).B11.values
+        for ds, mtf in ((low, None), (untold, told), (untold, None))
+    )
+    np.testing.assert_array_equal(sr, said)
+    assert np.array_equal(sr, silent) == (protocol == "sensor")  # the blur of real products is that of "sensor"
+
+
 def test_a_simulated_scene_is_a_scene() -> None:
     ds = native((144, 144))
     low = ds.s2sr.degrade(2)

@@ -15,7 +15,7 @@ from xr_s2sr.bands import EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.layouts.orientation import turned_back
-from xr_s2sr.psf import block_variance, mtf_of, psf_variance
+from xr_s2sr.psf import degraded_mtf
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.noise import DETECTORS
@@ -218,12 +218,10 @@ def _variable(
     attrs = {key: value for key, value in native.attrs.items() if key not in _STORAGE_ATTRS}
     if (scale, offset) != (1.0, 0.0):
         attrs |= {"scale_factor": scale, "add_offset": offset}
-    # variances add up: of the native band's blur, and of what was done here (all in native pixels)
-    seen = psf_variance(band.mtf) + sigma**2 + block_variance(factor)
     attrs |= {
         DEGRADED_BY: factor * degraded_by(native),
         "s2sr_degradation": rule,
-        MTF_ATTR: round(mtf_of(seen / factor**2), 4),
+        MTF_ATTR: round(degraded_mtf(band.mtf, sigma, factor), 4),
     }
     da = xr.DataArray(image, coords, native.dims, band.name, attrs)
     if "grid_mapping" in native.encoding:
