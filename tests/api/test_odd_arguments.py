@@ -148,7 +148,7 @@ def test_metadata_that_are_no_number(place: str, key: str, value: Any) -> None:
         variable.attrs.pop("nodata", None)
         getattr(variable, place).update({key: value} | ({"dtype": "uint16"} if whole else {}))
     with pytest.raises(
-        RadiometryError, match=rf"'B02' has {key}=.* in its {place}; expected one number. Correct it: ds"
+        RadiometryError, match=rf"'B02' has {key}=.* in its {place}; expected one number. Correct it"
     ):
         ds.s2sr.upsample(["B05"], **CUBIC)
     assert not ds.s2sr.validate()
