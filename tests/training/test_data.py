@@ -175,3 +175,15 @@ def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.Scene]) -> 
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
     with pytest.raises(InputError, match="without invalid pixels"):
         data.Patches([replace(holed, b10=np.full_like(b10, np.nan))], 20, degradation.seeded(0)).batch(1, 12)
+
+
+@pytest.mark.parametrize("factor", [2, 6])
+def test_bands_that_are_moved(factor: int) -> None:
+    """A plane shows by how much: its values at pixels that lie elsewhere."""
+    m, n = degradation.margin(factor), 4 * factor
+    y, x = np.mgrid[: n + 2 * m, : n + 2 * m].astype(np.float32)
+    plane = torch.from_numpy(3 * y + 7 * x)[None, None]
+    sigma = torch.tensor([[0.4 * factor]])
+    still = degradation.degrade_patches(plane, factor, sigma)
+    moved = degradation.degrade_patches(plane, factor, sigma, torch.tensor([[[0.5]], [[-0.25]]]))
+    torch.testing.assert_close(moved, still - 3 * 0.5 + 7 * 0.25, atol=0.02, rtol=0)
