@@ -270,7 +270,7 @@ def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
         return run
     run = replace(run, adapt=True)
     middle = tuple(band for band in BY_GSD[20] if band in info.variables)
-    model = models.load(models.DEFAULTS[20])
+    model = models.load(models.GUIDE)
     able = all(band in info.variables or band in model.card.optional for band in model.card.bands)
     only_60 = all(BANDS[band].gsd == 60 for band in run.model.card.targets)
     return replace(run, guide=ModelRun(model, middle, adapt=True)) if only_60 and middle and able else run

@@ -34,6 +34,8 @@ def is_packaged(model: Model) -> bool:
 
 #: Default model by the native GSD of the bands that it restores.
 DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
+#: Restores the 20 m bands that guide the adaptive step of 60 m bands; a larger model brings these nothing.
+GUIDE = "s2sr-20m-fast"
 
 
 def load(name: str | Path) -> Model:
