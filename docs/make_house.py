@@ -16,7 +16,7 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 
 #: Modules at the top level that are one room.
 ROOMS = {
-    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "jit", "targets", "replacing"),
+    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "psf", "jit", "targets", "replacing"),
     "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {

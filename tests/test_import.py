@@ -228,11 +228,13 @@ FORMULAS = {
     "spans": {"errors"},
     "jit": set(),
     "interpolation": set(),
+    "psf": {"interpolation"},
     "io.scheduling": set(),
     "scene.validity": set(),
     "quality.metrics": {"errors"},
-    "quality.sensor": {"errors"},
-    "quality.degradation": {"errors", "quality.sensor"},
+    "quality.noise": {"arguments", "errors"},
+    "quality.sensor": {"errors", "interpolation", "quality.noise"},
+    "quality.degradation": {"bands", "errors", "quality.sensor"},
     "quality": {"quality.degradation", "interpolation", "quality.metrics", "quality.sensor"},
 }
 

@@ -185,7 +185,7 @@ def by_convention(names: Iterable[object], fix: str = "") -> dict[str, str]:
     Examples
     --------
     >>> by_convention(["swir_2", "swir_3"]), by_convention(["swir_1", "swir_2"])
-    ({'swir_2': 'B11'}, {'swir_2': 'B12'})
+    ({'swir_2': 'B11', 'swir_3': 'B12'}, {'swir_2': 'B12'})
     """
     spelled = {name: name.strip().lower().replace("_", "") for name in names if isinstance(name, str)}
     twos = [name for name, text in spelled.items() if text == "swir2"]

@@ -1,4 +1,4 @@
-"""How blurred a band is: what ``degrade`` wrote down, what the user says, or what real products are."""
+"""Blur of a band: what ``degrade`` wrote down, what the user says, or what real products are."""
 
 from __future__ import annotations
 

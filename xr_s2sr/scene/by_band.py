@@ -1,4 +1,4 @@
-"""What attributes and encodings of a stack tell band by band, as rioxarray has it where the bands of a file differ."""
+"""Metadata that a stack gives band by band, as rioxarray has it where the bands of a file differ."""
 
 from __future__ import annotations
 
