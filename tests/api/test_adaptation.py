@@ -91,6 +91,18 @@ def test_holes_stay_where_they_are_and_change_little_around_them(ds: xr.Dataset,
     assert (got.B11.values[100:102, 100:102] == 65535).all()
 
 
+def test_the_interior_of_a_part_is_that_of_the_whole(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    """Of parts that begin at whole 60 m, as regressions are solved once for each of these."""
+    part = ds.isel(x=slice(12, None), x_20m=slice(6, None), y=slice(0, 234), y_20m=slice(0, 117))
+    got = part.s2sr.upsample(["B05", "B11"])
+    inside = {
+        "x": slice(ds.x[84], None),
+        "y": slice(None, ds.y[161]),
+    }  # network and regression reach less than 72 pixels
+    for band in ("B05", "B11"):
+        np.testing.assert_array_equal(got[band].sel(inside), sr[band].sel(inside))
+
+
 def test_a_single_60_m_band_is_that_of_all(ds: xr.Dataset, sr: xr.Dataset) -> None:
     """Its guides are restored whether they were asked for or not."""
     xr.testing.assert_equal(ds.s2sr.upsample("B09").B09, sr.B09)

@@ -146,14 +146,12 @@ def test_metadata_that_are_no_number(place: str, key: str, value: Any) -> None:
     ds = native((60, 60), bands=(*FINE, *RED_EDGE), **({"dtype": "float32", "scale": 1e-4} if whole else {}))
     for variable in ds.data_vars.values():
         variable.attrs.pop("nodata", None)
-        getattr(variable, place).update({key: value} | ({"dtype": "uint16"} if whole else {}))
-    with pytest.raises(
-        RadiometryError, match=rf"'B02' has {key}=.* in its {place}; expected one number. Correct it"
-    ):
+        getattr(variable, place).update(({"dtype": "uint16", "scale_factor": 1e-4} if whole else {}) | {key: value})
+    with pytest.raises(RadiometryError, match=rf"'B02' has {key}=.* in its {place}; expected one number. Correct it"):
         ds.s2sr.upsample(["B05"], **CUBIC)
     assert not ds.s2sr.validate()
-    for name in ds.data_vars:  # the line that is offered
-        exec(f'ds["{name}"].{place}["{key}"] = { ({"scale_factor": 1, "add_offset": 0}.get(key, 0)) }')
+    for name in ds.data_vars:  # the line that is offered, with the number that is right
+        exec(f'ds["{name}"].{place}["{key}"] = { ({"scale_factor": 1e-4 if whole else 1}.get(key, 0)) }')
     assert ds.s2sr.validate()
 
 

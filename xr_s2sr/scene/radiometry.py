@@ -239,9 +239,14 @@ def in_native_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _filled(da: xr.DataArray) -> float:
     """Return the integer that xarray decoded to NaN; where it knew none, that is 0, which it decoded to a number."""
-    key = "_FillValue" if da.encoding.get("_FillValue") is not None else "missing_value"
-    fill = _number(da, key, 0.0, "encoding")
+    fill = _fill(da)
     return 0.0 if math.isnan(fill) else fill
+
+
+def _fill(da: xr.DataArray) -> float:
+    """Return the nodata value of the encoding, NaN where it has none."""
+    key = "_FillValue" if da.encoding.get("_FillValue") is not None else "missing_value"
+    return _number(da, key, math.nan, "encoding")
 
 
 def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
@@ -315,8 +320,7 @@ def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
             return _number(da, key, math.nan), f"nodata from attrs {key}"
     if da.dtype.kind == "f":
         decoded = _decoding(da)
-        fill = da.encoding.get("_FillValue", da.encoding.get("missing_value"))
-        if decoded is not None and (fill is None or math.isnan(float(fill))):
+        if decoded is not None and math.isnan(_fill(da)):
             return decoded[2], ASSUMED_ZERO
         return math.nan, "nodata is NaN"
     for key in ("_FillValue", "missing_value"):
