@@ -64,7 +64,7 @@ def test_processes(processes: Any, scene: xr.Dataset) -> None:
     xr.testing.assert_identical(sr.compute(), scene.s2sr.upsample(**CPU))
     opened = dict(processes.run(sessions).values())
     assert os.getpid() not in opened
-    assert max(opened.values()) <= 2
+    assert max(opened.values()) <= 3  # for 20 m bands, for 60 m bands, and for what guides these
 
 
 def test_a_model_that_only_the_client_has(processes: Any, scene: xr.Dataset, toys: list[Path], tmp_path: Path) -> None:

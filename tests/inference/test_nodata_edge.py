@@ -26,20 +26,22 @@ def scenes() -> tuple[xr.Dataset, xr.Dataset, np.ndarray]:
     return whole, holed, gone.repeat(6, 0).repeat(6, 1)
 
 
-@pytest.mark.parametrize("model", [None, "bicubic"])
+@pytest.mark.parametrize(("model", "adapt"), [(None, True), (None, False), ("bicubic", None)])
 def test_pixels_at_the_edge_of_a_hole_stay_themselves(
-    scenes: tuple[xr.Dataset, xr.Dataset, np.ndarray], model: str | None
+    scenes: tuple[xr.Dataset, xr.Dataset, np.ndarray], model: str | None, adapt: bool | None
 ) -> None:
     whole, holed, hole = scenes
     distance = distance_transform_edt(~hole)
-    full, cut = (ds.s2sr.upsample(model=model) for ds in (whole, holed))
+    full, cut = (ds.s2sr.upsample(model=model, adapt=adapt) for ds in (whole, holed))
     for band in ("B05", "B8A", "B11", "B01", "B09"):
         np.testing.assert_array_equal(cut[band].values == 0, hole)
         error = cut[band].values.astype(float) - full[band].values
         spread = full[band].values.std()
         # zeros met as they are would cost about the band's mean, several times its spread
         assert np.sqrt((error[(distance > 0) & (distance <= 4)] ** 2).mean()) < 0.2 * spread
-        far = 78 if model is None else 24
+        # towards this oblique edge, a square reaches 1.4 times its half side: 12 of the fill, 36 or 48 of the networks, and
+        # 28 of the regression at 20 m; that at 60 m looks farther than the scene goes
+        far = 24 if model else 108 if adapt and band not in ("B01", "B09") else 78 if not adapt else 250
         assert (error[distance > far] == 0).all()
 
 

@@ -37,12 +37,12 @@ def fitted(image: np.ndarray, period: float, factor: int) -> tuple[float, float]
 @pytest.mark.parametrize(
     ("band", "how", "mtf", "factor"),
     [
-        ("B05", {}, 0.28, 2),
-        ("B11", {}, 0.15, 2),
-        ("B09", {}, 0.29, 6),
+        ("B05", {}, 0.27, 2),
+        ("B11", {}, 0.14, 2),
+        ("B09", {}, 0.33, 6),
         ("B05", {"nominal": True}, 0.34, 2),
         ("B11", {"factor": 0.8}, 0.12, 2),
-        ("B01", {"move": 0.5}, 0.25, 6),
+        ("B01", {"move": 0.5}, 0.22, 6),
     ],
 )
 def test_a_wave_keeps_what_the_mtf_says(bench: Any, band: str, how: dict[str, Any], mtf: float, factor: int) -> None:
