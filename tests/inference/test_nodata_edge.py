@@ -39,8 +39,8 @@ def test_pixels_at_the_edge_of_a_hole_stay_themselves(
         spread = full[band].values.std()
         # zeros met as they are would cost about the band's mean, several times its spread
         assert np.sqrt((error[(distance > 0) & (distance <= 4)] ** 2).mean()) < 0.2 * spread
-        # towards this oblique edge, a square reaches 1.4 times its half side: 12 of the fill, 36 or 48 of the networks, and
-        # 28 of the regression at 20 m; that at 60 m looks farther than the scene goes
+        # towards this oblique edge, a square reaches 1.4 times its half side: 12 of the fill, 36 or 48 of the networks,
+        # and 28 of the regression at 20 m; that at 60 m looks farther than the scene goes
         far = 24 if model else 108 if adapt and band not in ("B01", "B09") else 78 if not adapt else 250
         assert (error[distance > far] == 0).all()
 

@@ -41,7 +41,7 @@ def fitted(image: np.ndarray, period: float, factor: int) -> tuple[float, float]
         ("B11", {}, 0.14, 2),
         ("B09", {}, 0.33, 6),
         ("B05", {"nominal": True}, 0.34, 2),
-        ("B11", {"factor": 0.8}, 0.12, 2),
+        ("B11", {"factor": 0.8}, 0.112, 2),
         ("B01", {"move": 0.5}, 0.22, 6),
     ],
 )

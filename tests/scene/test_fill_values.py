@@ -99,8 +99,9 @@ def test_the_line_for_several_values() -> None:
 def test_neighbours_do_not_feel_it() -> None:
     """Valid pixels beside a fill value were off by more than 100 DN."""
     whole = native((60, 72), **FLOATS)
-    sr, _ = restored(holed(-9999, FLOATS, 1, bands=("B11",)), False)
-    full = whole.s2sr.upsample()
+    # of the network: over a landscape of noise, a regression with a few pixels less is another one
+    sr, _ = restored(holed(-9999, FLOATS, 1, bands=("B11",)), False, adapt=False)
+    full = whole.s2sr.upsample(adapt=False)
     for band in ("B05", "B11", "B01"):
         error = np.abs(sr[band].values - full[band].values)[6:]
         assert np.nanmax(error) < 0.1
