@@ -44,7 +44,8 @@ def unknown_bands(ds: xr.Dataset, names: Iterable[Hashable]) -> list[str]:
         and ds[name].ndim >= 2
         and ds[name].dtype.kind in "uif"
         and ds[name].dtype.itemsize > 1
-        and not _OTHER.search(_plain(name))
+        # GDAL's bands are numbered, and described
+        and not _OTHER.search(_plain(f"{name} {ds[name].attrs.get('long_name', '')}"))
         and (sounds_like_a_band(name) or _repeated(ds[name]))
     ]
 
