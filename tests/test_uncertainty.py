@@ -118,7 +118,7 @@ def test_steps_of_a_tenth_dn(scene: xr.Dataset, varied: list[Path]) -> None:
     valid = (packed.values > 0) & (exact.B07_uncertainty.values < 6553)
     assert valid.mean() > 0.9
     difference = (packed * packed.attrs["scale_factor"] - exact.B07_uncertainty).values[valid]
-    assert abs(difference).max() <= 0.0501
+    assert abs(difference).max() <= 0.05 + np.spacing(np.float32(6553))  # half a step, and the rounding of float32
     reflectance = as_float(native((60, 72))).s2sr.upsample("B07", model=varied[0], uncertainty="uint16")
     assert reflectance.B07_uncertainty.attrs["scale_factor"] == pytest.approx(1e-5)
 
