@@ -16,8 +16,8 @@ from xr_s2sr.quality import bicubic, degrade
 
 RESTORED = (*RED_EDGE, *SIXTY)
 #: How far footprint means may be from native pixels. In the synthetic landscape, whose edges are hard, the truth itself
-#: is 0.066 away, in B01. In the real one, native bands are 0.009 to 0.032 (B12) away from themselves seen with the sensor's
-#: blur at pixels of twice the size, which is what undoing that blur comes to, one scale up.
+#: is 0.066 away, in B01. In the real one, native bands are 0.009 to 0.032 (B12) away from themselves seen with the
+#: sensor's blur at pixels of twice the size, which is what undoing that blur comes to, one scale up.
 MEAN_KEPT = {"synthetic": 0.066, "hvn2_usa": 0.032}
 
 
