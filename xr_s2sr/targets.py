@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
@@ -71,6 +72,15 @@ def check_name(name: str, others: Collection[str]) -> str:
     )
 
 
+def _kind_of(path: Path) -> str | None:
+    """Return what stands in a place, None for nothing; asked once, as another process may replace it meanwhile."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a device or the like"
+
+
 def check_target(path: Path, kind: Kind, suffixes: Collection[str] = ()) -> Path:
     """Refuse a target whose replacement would lose something else.
 
@@ -98,8 +108,8 @@ def check_target(path: Path, kind: Kind, suffixes: Collection[str] = ()) -> Path
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist; make it: mkdir -p {target.parent}")
     wanted = "a file" if kind == "file" else "a folder"
-    found = "a folder" if target.is_dir() else "a file" if target.is_file() else "a device or the like"
-    if target.exists() and found != wanted:
+    found = _kind_of(target)
+    if found is not None and found != wanted:
         raise InputError(f"{path} is {found}, expected {wanted} or nothing in its place; give another name")
     if suffixes and target.is_file() and target.suffix.lower() not in suffixes:
         raise InputError(

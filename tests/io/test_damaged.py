@@ -73,7 +73,7 @@ def test_what_is_whole_is_read_as_ever(store: Path, scene: xr.Dataset) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b'{"zarr_format": 9}', b"[" * 100000])
 def test_metadata_that_are_none(content: bytes, store: Path) -> None:
     metadata(store).write_bytes(content)
-    with pytest.raises(InputError, match=r"scene.zarr (cannot be read: |holds B01)|missing|asked for B05"):
+    with pytest.raises(InputError, match=r"scene.zarr\S* (cannot be read|holds B01)|missing|asked for B05"):
         use(store, None)
 
 
