@@ -114,7 +114,7 @@ def test_refusals_are_one_line(zarr: Path, tmp_path: Path, capsys: pytest.Captur
         ([str(zarr), "--bands", "B13"], "'B13' is not a Sentinel-2 band"),
         ([str(zarr), "-o", str(tmp_path / "no" / "sr.tif")], "make it: mkdir -p"),
         ([str(zarr), "-o", str(zarr)], "is the input"),
-        ([str(zarr), "--offset", "-3000", "-o", str(tmp_path / "sr.tif")], "upsample(offset=0)"),
+        ([str(zarr), "--units", "percent", "-o", str(tmp_path / "sr.tif")], "upsample(units='dn')"),
     ):
         assert main(["upsample", *arguments]) == 1
         err = capsys.readouterr().err
