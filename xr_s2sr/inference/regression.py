@@ -47,6 +47,36 @@ def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
 
 
 @jit
+def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
+    """Average an image over a window.
+
+    Parameters
+    ----------
+    image, out : float32 arrays, shape (h, w)
+    taps : float32 array, shape (2 n + 1,)
+        Weights along both axes.
+    """
+    h, w = image.shape
+    n = taps.shape[0] // 2
+    line = np.empty(w + 2 * n, np.float32)
+    for i in range(h):
+        inner, target = line[n : n + w], out[i]
+        inner[:] = 0
+        for a in range(2 * n + 1):
+            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
+            for x in range(w):
+                inner[x] += weight * row[x]
+        for x in range(n):
+            line[x] = inner[0]
+            line[n + w + x] = inner[w - 1]
+        target[:] = 0
+        for a in range(2 * n + 1):
+            shifted, weight = line[a : a + w], taps[a]
+            for x in range(w):
+                target[x] += weight * shifted[x]
+
+
+@jit
 def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no cover
     """Subtract a smoothed image, and put 0 where the mask is 0.
 
@@ -56,26 +86,11 @@ def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no
     taps : float32 array, shape (2 n + 1,)
         Weights of the smoothing along both axes.
     """
-    h, w = image.shape
-    n = taps.shape[0] // 2
-    line = np.empty(w + 2 * n, np.float32)
-    for i in range(h):
-        inner, source, target, kept = line[n : n + w], image[i], out[i], mask[i]
-        inner[:] = 0
-        for a in range(2 * n + 1):
-            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
-            for x in range(w):
-                inner[x] += weight * row[x]
-        for x in range(n):
-            line[x] = inner[0]
-            line[n + w + x] = inner[w - 1]
-        target[:] = source
-        for a in range(2 * n + 1):
-            shifted, weight = line[a : a + w], taps[a]
-            for x in range(w):
-                target[x] -= weight * shifted[x]
-        for x in range(w):
-            target[x] *= kept[x]
+    smooth(image, taps, out)
+    for i in range(image.shape[0]):
+        source, target, kept = image[i], out[i], mask[i]
+        for x in range(image.shape[1]):
+            target[x] = (source[x] - target[x]) * kept[x]
 
 
 @jit
@@ -149,36 +164,6 @@ def moments(y: Any, guides: Any, mask: Any, cell: int, out: Any) -> None:  # pra
                 for x in range(j * cell, (j + 1) * cell):
                     total += line[x]
                 target[j] = total
-
-
-@jit
-def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
-    """Average an image over a window.
-
-    Parameters
-    ----------
-    image, out : float32 arrays, shape (h, w)
-    taps : float32 array, shape (2 n + 1,)
-        Weights along both axes.
-    """
-    h, w = image.shape
-    n = taps.shape[0] // 2
-    line = np.empty(w + 2 * n, np.float32)
-    for i in range(h):
-        inner, target = line[n : n + w], out[i]
-        inner[:] = 0
-        for a in range(2 * n + 1):
-            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
-            for x in range(w):
-                inner[x] += weight * row[x]
-        for x in range(n):
-            line[x] = inner[0]
-            line[n + w + x] = inner[w - 1]
-        target[:] = 0
-        for a in range(2 * n + 1):
-            shifted, weight = line[a : a + w], taps[a]
-            for x in range(w):
-                target[x] += weight * shifted[x]
 
 
 @jit
