@@ -6,6 +6,7 @@ import pickle
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ import xr_s2sr
 from xr_s2sr import S2SRWarning, models
 from xr_s2sr.errors import ArgumentTypeError, EngineError, InputError, ModelError, RadiometryError
 from xr_s2sr.inference import engine
+from xr_s2sr.inference.chunks import run_here
 from xr_s2sr.inference.windows import make_plan
+from xr_s2sr.planning import ModelRun
 from xr_s2sr.spans import Span
 
 SIZE = 126
@@ -573,3 +576,15 @@ def test_what_blended_windows_read() -> None:
     plan = make_plan((120, 120), 24, None, 6)
     assert plan.read(0, Span(0, 10)) == Span(-6, 30)
     assert plan.read(0, Span(20, 21)) == Span(-6, 54)
+
+
+def test_a_guide_is_the_packaged_one_of_the_process_that_works(tmp_path: Path) -> None:
+    """Its path is that of the machine where upsample() was called; another file under its name is refused."""
+    sixty, guide = models.load("s2sr-60m"), models.load(models.GUIDE)
+    elsewhere = replace(guide, path=tmp_path / guide.path.name)
+    run = ModelRun(sixty, ("B01",), adapt=True, guide=ModelRun(elsewhere, ("B05",), adapt=True))
+    for packaged in (True, False):
+        assert run_here(run, packaged).guide.model == guide
+    other = replace(run, guide=replace(run.guide, model=replace(elsewhere, sha256="0" * 64)))
+    with pytest.raises(ModelError, match=r"'s2sr-20m-fast' is s2sr-20m-fast .* here, but .*Install one version"):
+        run_here(other, packaged=True)

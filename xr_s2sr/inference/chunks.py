@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from xr_s2sr import models
 from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
-from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
+from xr_s2sr.models import Model
+from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene import fill_values, plausibility
 from xr_s2sr.scene.pixels import settled, writable
 from xr_s2sr.scene.sampling import sample
@@ -60,31 +61,42 @@ def restore_chunk(
     shape = len(axes[0].covered), len(axes[1].covered)
     stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
-    runner, undeclared = open_here(spec, weights), fill_values.Undeclared()
+    spec = replace(spec, run=run_here(spec.run, packaged=weights is None))
+    runner, undeclared = region.open_runner(spec.run, spec.options, weights), fill_values.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
     region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
     fill_values.warn_once(undeclared, spec.call, spec.line)
     return {key: settled(array, stored[key]).reshape((1,) * len(index) + shape) for key, array in outputs.items()}
 
 
-def open_here(spec: RegionSpec, weights: bytes | None) -> Runner:
-    """Open this process's session; that of a packaged model if there are no bytes.
+def run_here(run: ModelRun, packaged: bool) -> ModelRun:
+    """Return a run with the packaged models of this process, where paths may be others: its own, and its guide's.
+
+    Parameters
+    ----------
+    run : ModelRun
+    packaged : bool
+        False if the run's own model travels as bytes.
 
     Raises
     ------
     ModelError
-        If the packaged model is another one than where upsample() was called.
+        If a packaged model is another one than where upsample() was called.
     """
-    run, model = spec.run, spec.run.model
-    if model.path is not None and weights is None:
-        here = models.load(model.path.stem)
-        if here.sha256 != model.sha256:
-            raise ModelError(
-                f"the packaged model {model.path.stem!r} is {here} here, but {model} where upsample() was called; "
-                "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
-            )
-        run = replace(run, model=here)
-    return region.open_runner(run, spec.options, weights)
+    model = _installed(run.model) if packaged and run.model.path is not None else run.model
+    return replace(run, model=model, guide=run.guide and run_here(run.guide, packaged=True))
+
+
+def _installed(model: Model) -> Model:
+    """Return the packaged model of this process that has a model's name."""
+    assert model.path is not None
+    here = models.load(model.path.stem)
+    if here.sha256 != model.sha256:
+        raise ModelError(
+            f"the packaged model {model.path.stem!r} is {here} here, but {model} where upsample() was called; "
+            "expected the same. Install one version of xr_s2sr on all workers: pip install xr_s2sr==..."
+        )
+    return here
 
 
 def joined(pieces: Pieces, band: int) -> NDArray[Any]:
