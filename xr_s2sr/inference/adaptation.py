@@ -108,14 +108,12 @@ class Regression:
     valid: NDArray[np.bool_] | None = None
     _seen: dict[tuple[int, float], tuple[Float32, Float32]] = field(default_factory=dict)
 
-    def restore(self, band: CoarseBand, left: Float32 | None = None) -> Float32:
+    def restore(self, band: CoarseBand) -> Float32:
         """Return a band on the 10 m grid.
 
         Parameters
         ----------
         band : CoarseBand
-        left : ndarray of float32, shape (y * factor, x * factor), optional
-            Receives the mean square, around each pixel, of what the regression leaves of the band's high-pass.
 
         Returns
         -------
@@ -129,18 +127,17 @@ class Regression:
         cell, count = CELL[self.factor], len(guides) + 2 * (len(guides) - len(self.guides))
         cells = y.shape[0] // cell, y.shape[1] // cell
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
-        trials, misfits = [], []
+        averaged, window = np.empty_like(sums), _window(cell)
+        trials = []
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
             seen, passed = self._regressors(guides, variance, mask)
             regression.moments(y, passed, mask, cell, sums)
-            averaged = np.empty_like(sums)
-            for one, mean in zip(sums, averaged, strict=True):
-                regression.smooth(one, _window(cell), mean)
+            for one, smoothed in zip(sums, averaged, strict=True):
+                regression.smooth(one, window, smoothed)
             weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
             regression.solve(averaged, count, RIDGE, floor, weights, misfit)
             trials.append((1 / (misfit + np.float32(floor / 10)), weights, seen))
-            misfits.append(misfit)
         share = averaged[-1] / np.float32(cell**2)
         total = sum((trust for trust, _, _ in trials[1:]), trials[0][0])
         rest, mean = band.image.copy(), np.zeros_like(weights)
@@ -155,10 +152,6 @@ class Regression:
         kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
         step = self.factor * cell
         taps = linear_taps(step)
-        if left is not None:
-            least = np.minimum.reduce(misfits)
-            left[:] = 0
-            regression.add_detail(least, np.ones_like(left), taps, step, left)
         for weight, guide in zip(mean, guides, strict=False):  # weights of the slopes come last, and are left out
             regression.add_detail(weight, guide.image, taps, step, out)
         if band.restored is not None and share.min() < ENOUGH:
@@ -210,9 +203,9 @@ class Regression:
         regression.high_pass(seen, SMOOTHING, mask, passed)
 
 
-def guide_of(image: Float32, mtf: float, factor: int = 1) -> Guide:
-    """Return an image as a guide, blurred as the MTF at the Nyquist frequency of pixels of `factor` x 10 m says."""
-    return Guide(image, factor**2 * psf_variance(mtf))
+def guide_of(image: Float32, mtf: float) -> Guide:
+    """Return an image as a guide, blurred as its MTF at the Nyquist frequency of pixels of 10 m says."""
+    return Guide(image, psf_variance(mtf))
 
 
 def _window(cell: int) -> Float32:
