@@ -12,9 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from xr_s2sr.bands import BY_GSD
+from xr_s2sr.bands import BY_GSD, NOMINAL_MTF
 from xr_s2sr.quality import PROTOCOLS, degradation_sigma, degrade
-from xr_s2sr.bands import NOMINAL_MTF
 from xr_s2sr.training.scenes import load_scenes
 
 PICTURE = Path(__file__).parent / "_static" / "spectra.png"
