@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
 from xr_s2sr.inference import kernels, regression
+from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
 from xr_s2sr.interpolation import cubic_taps, linear_taps
 from xr_s2sr.psf import observation_taps, psf_variance
 
@@ -36,8 +38,6 @@ TRIALS = {2: (0.75, 0.95, 1.2), 6: (0.7, 1.0, 1.4)}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4
-#: Coarse pixels around an invalid one that count as invalid: what is filled in there reaches so far.
-SPREAD = 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Regression:
         ndarray of float32, shape (y * factor, x * factor)
         """
         guides = [*self.guides, *([band.restored] if band.restored is not None else [])]
-        mask = self._mask(band)
+        mask = counted(_both(self.valid, band.valid), band.image.shape)
         y = np.empty_like(band.image)
         regression.high_pass(band.image, SMOOTHING, mask, y)
         floor = NOISE_POWER / (1e4 * self.scale) ** 2
@@ -161,16 +161,6 @@ class Regression:
             out = np.where(known == 1, out, network + known * (out - network))
         return out
 
-    def _mask(self, band: CoarseBand) -> Float32:
-        """Return 1 for the pixels that count: valid, and not next to others."""
-        both = [own for own in (self.valid, band.valid) if own is not None]
-        if all(own.all() for own in both):
-            return np.ones(band.image.shape, np.float32)
-        invalid = np.pad(~np.logical_and.reduce(both), SPREAD)
-        for axis, n in enumerate(band.image.shape):
-            invalid = np.logical_or.reduce([np.take(invalid, range(k, k + n), axis) for k in range(2 * SPREAD + 1)])
-        return (~invalid).astype(np.float32)
-
     def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32) -> tuple[Float32, Float32]:
         """Return the guides as a sensor of this blur sees them, and slopes of the last one; then their high-passes."""
         own = len(guides) - len(self.guides)
@@ -206,6 +196,49 @@ class Regression:
 def guide_of(image: Float32, mtf: float) -> Guide:
     """Return an image as a guide, blurred as its MTF at the Nyquist frequency of pixels of 10 m says."""
     return Guide(image, psf_variance(mtf))
+
+
+def adapted(
+    pixels: WindowPixels, restored: Float32, targets: Sequence[str], *, learned: bool, middle: Sequence[Guide] = ()
+) -> Float32:
+    """Regress the bands that a network restored on the guides and on its result.
+
+    Parameters
+    ----------
+    pixels : WindowPixels
+        Of the 10 m bands and the targets. Of a target that is not among them, the result stays.
+    restored : ndarray of float32, shape (planes, y, x)
+        By the targets; what follows them is left as it is.
+    targets : sequence of str
+    learned : bool
+        False where interpolation takes the place of the network: it has no detail to be a guide.
+    middle : sequence of Guide
+        Restored 20 m bands, for 60 m bands. If there are none, those among the targets are taken.
+
+    Returns
+    -------
+    ndarray of float32, shape (planes, y, x)
+    """
+    guides = [guide_of(pixels.images[band], pixels.mtf[band]) for band in pixels.fine]
+    seen, out = list(pixels.fine), restored.copy()
+    for factor in sorted({BANDS[target].factor for target in targets}):
+        if factor > 2 and middle:
+            guides += middle
+            seen += pixels.coarse(2)
+        step = Regression(factor, pixels.scale, tuple(guides), pixels.valid_blocks(seen, factor))
+        for k, target in enumerate(targets):
+            if BANDS[target].factor == factor and target in pixels.images:
+                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
+                valid = pixels.valid_blocks([target], factor)
+                out[k] = step.restore(CoarseBand(pixels.images[target], pixels.mtf[target], network, valid))
+                if factor == 2 and not middle:
+                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
+                    seen.append(target)
+    return out
+
+
+def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return other if one is None else one if other is None else one & other
 
 
 def _window(cell: int) -> Float32:

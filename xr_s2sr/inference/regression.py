@@ -1,4 +1,4 @@
-"""The compiled loops of the adaptive step: guides as the sensor would see them, local regressions, and their detail.
+"""The compiled loops of the adaptive step: guides as the sensor would see them, local regressions, shifts and detail.
 
 All sums have a fixed order and reach a fixed way, so a pixel is the same in any window that holds its surroundings.
 Rows are handled as slices, which the compiler turns into vector instructions. Indices beyond an image are clamped: what
@@ -7,6 +7,7 @@ they give is part of the margin of a window, which is cut off.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,141 @@ def slope(image: Any, axis: int, out: Any) -> None:  # pragma: no cover
                 target[x] = half * (row[x + 1] - row[x - 1])
             target[0] = half * (row[min(1, w - 1)] - row[0])
             target[w - 1] = half * (row[w - 1] - row[max(w - 2, 0)])
+
+
+@jit
+def derivative(image: Any, axis: int, taps: Any, out: Any) -> None:  # pragma: no cover
+    """Differentiate an image along an axis.
+
+    Parameters
+    ----------
+    image, out : float32 arrays, shape (h, w)
+    axis : int
+    taps : float32 array, shape (n,)
+        Weights of the differences between the pixels k after and k before, for k from 1 on.
+    """
+    h, w = image.shape
+    for i in range(h):
+        target = out[i]
+        target[:] = 0
+        for k in range(1, taps.shape[0] + 1):
+            weight = taps[k - 1]
+            if axis == 0:
+                above, below = image[max(i - k, 0)], image[min(i + k, h - 1)]
+                for x in range(w):
+                    target[x] += weight * (below[x] - above[x])
+            else:
+                row = image[i]
+                for x in range(w):
+                    target[x] += weight * (row[min(x + k, w - 1)] - row[max(x - k, 0)])
+
+
+@jit
+def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float, out: Any) -> None:  # pragma: no cover
+    """Take out of a band and of its two slopes what guides explain of them; give the equations of a shift that is left.
+
+    Parameters
+    ----------
+    sums : float32 array, shape (P + 1, h, w)
+        Of :func:`moments`, with the guides and then the slopes as regressors, averaged over windows.
+    guides : int
+        Number of guides.
+    ridge : float
+        Added to the guides' squares: this share of their mean power, ...
+    floor : float
+        ... and this power for each pixel that counts.
+    noise : float
+        Power that is added to what the guides leave of the band, by which the equations are divided.
+    out : float32 array, shape (5, h, w)
+        Products of the slopes (0 0, 1 0, 1 1), and of both with the band.
+    """
+    _, h, w = out.shape
+    size = guides + 3  # the slopes and the band are what is left in the end
+    left = np.empty((size, size), np.float64)
+    least = 1e-3
+    for i in range(h):
+        for j in range(w):
+            number = max(sums[size * (size + 1) // 2, i, j], least)
+            power = 0.0
+            for row in range(size):
+                for col in range(row + 1):
+                    left[row, col] = sums[row * (row + 1) // 2 + col, i, j]
+                if row < guides:
+                    power += left[row, row]
+            for k in range(guides):
+                pivot = left[k, k] + ridge * power / guides + floor * number
+                for row in range(k + 1, size):
+                    share = left[row, k] / pivot
+                    for col in range(k + 1, row + 1):
+                        left[row, col] -= share * left[col, k]
+            trust = 1 / (max(left[size - 1, size - 1], 0.0) / number + noise)
+            out[0, i, j] = trust * left[guides, guides]
+            out[1, i, j] = trust * left[guides + 1, guides]
+            out[2, i, j] = trust * left[guides + 1, guides + 1]
+            out[3, i, j] = trust * left[size - 1, guides]
+            out[4, i, j] = trust * left[size - 1, guides + 1]
+
+
+@jit
+def displacements(equations: Any, least: float, most: float, out: Any) -> None:  # pragma: no cover
+    """Solve the equations of shifts.
+
+    Parameters
+    ----------
+    equations : float32 array, shape (5, h, w)
+        Of :func:`unexplained`, averaged over windows.
+    least, most : float
+        Shorter shifts are 0, longer ones are cut to `most`; between them they shrink, so that nothing jumps.
+    out : float32 array, shape (2, h, w)
+        Down and to the right: where in the band what belongs to a pixel is found.
+    """
+    _, h, w = out.shape
+    for i in range(h):
+        for j in range(w):
+            one, both, other = equations[0, i, j], equations[1, i, j], equations[2, i, j]
+            ridge = 1e-3 * (one + other) + 1e-9
+            one, other = one + ridge, other + ridge
+            determinant = one * other - both * both
+            down = -(other * equations[3, i, j] - both * equations[4, i, j]) / determinant
+            right = -(one * equations[4, i, j] - both * equations[3, i, j]) / determinant
+            square = down * down + right * right
+            kept = 0.0
+            if square > least * least:
+                kept = min(1 - least * least / square, most / math.sqrt(square))
+            out[0, i, j], out[1, i, j] = kept * down, kept * right
+
+
+@jit
+def resample(image: Any, down: Any, right: Any, out: Any) -> None:  # pragma: no cover
+    """Interpolate an image at displaced places: Lanczos' kernel of six pixels.
+
+    Parameters
+    ----------
+    image, down, right, out : float32 arrays, shape (h, w)
+    """
+    h, w = image.shape
+    along = np.empty((2, 6), np.float64)
+    for i in range(h):
+        for j in range(w):
+            if down[i, j] == 0 and right[i, j] == 0:
+                out[i, j] = image[i, j]
+                continue
+            places = (i + down[i, j], j + right[i, j])
+            for axis in range(2):
+                total = 0.0
+                for k in range(6):
+                    at = math.pi * (places[axis] - math.floor(places[axis]) + 2 - k)
+                    along[axis, k] = 1.0 if at == 0 else 3 * math.sin(at) * math.sin(at / 3) / (at * at)
+                    total += along[axis, k]
+                for k in range(6):
+                    along[axis, k] /= total
+            first, left = math.floor(places[0]) - 2, math.floor(places[1]) - 2
+            value = 0.0
+            for a in range(6):
+                row = min(max(first + a, 0), h - 1)
+                for b in range(6):
+                    value += along[0, a] * along[1, b] * image[row, min(max(left + b, 0), w - 1)]
+            out[i, j] = value
 
 
 @jit
