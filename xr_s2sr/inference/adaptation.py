@@ -34,7 +34,7 @@ SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 RIDGE, NOISE_POWER = 3e-3, 10.0
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
-TRIALS = {2: (0.75, 0.95, 1.2), 6: (0.7, 1.0, 1.4)}
+TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4

@@ -23,28 +23,40 @@ def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
     ----------
     image : float32 array, shape (h * factor, w * factor)
     taps : float32 array, shape (factor + 2 n,)
-        Weights along both axes, n fine pixels beyond the coarse one on each side.
+        Weights along both axes, n fine pixels beyond the coarse one on each side; symmetric, of an even number.
     factor : int
     out : float32 array, shape (h, w)
     """
     height, width = image.shape
+    last = taps.shape[0] - 1
     n = (taps.shape[0] - factor) // 2
-    line = np.empty(width + 2 * n, np.float32)
+    line = np.empty(width, np.float32)
+    # every factor-th pixel of a line, replicated beyond its ends: what one weight meets lies side by side
+    reach = -(-n // factor)
+    phases = np.empty((factor, out.shape[1] + 2 * reach), np.float32)
     for i in range(out.shape[0]):
-        inner, target = line[n : n + width], out[i]
-        inner[:] = 0
-        for a in range(taps.shape[0]):
-            source, weight = image[min(max(i * factor + a - n, 0), height - 1)], taps[a]
+        line[:] = 0
+        for a in range(last // 2 + 1):
+            above = image[min(max(i * factor + a - n, 0), height - 1)]
+            below = image[min(max(i * factor + last - a - n, 0), height - 1)]
+            weight = taps[a]
             for x in range(width):
-                inner[x] += weight * source[x]
-        for x in range(n):
-            line[x] = inner[0]
-            line[n + width + x] = inner[width - 1]
+                line[x] += weight * (above[x] + below[x])
+        for k in range(factor):
+            phase = phases[k]
+            for j in range(out.shape[1]):
+                phase[reach + j] = line[j * factor + k]
+            for j in range(reach):
+                phase[j] = line[0]
+                phase[reach + out.shape[1] + j] = line[width - 1]
+        target = out[i]
         target[:] = 0
-        for a in range(taps.shape[0]):
+        for a in range(last // 2 + 1):
+            first, other = a - n + reach * factor, last - a - n + reach * factor
+            left, right = phases[first % factor, first // factor :], phases[other % factor, other // factor :]
             weight = taps[a]
             for j in range(target.shape[0]):
-                target[j] += weight * line[j * factor + a]
+                target[j] += weight * (left[j] + right[j])
 
 
 @jit
@@ -55,26 +67,29 @@ def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
     ----------
     image, out : float32 arrays, shape (h, w)
     taps : float32 array, shape (2 n + 1,)
-        Weights along both axes.
+        Weights along both axes; symmetric.
     """
     h, w = image.shape
     n = taps.shape[0] // 2
     line = np.empty(w + 2 * n, np.float32)
+    middle = taps[n]
     for i in range(h):
-        inner, target = line[n : n + w], out[i]
-        inner[:] = 0
-        for a in range(2 * n + 1):
-            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
+        inner, here, target = line[n : n + w], image[i], out[i]
+        for x in range(w):
+            inner[x] = middle * here[x]
+        for a in range(1, n + 1):
+            above, below, weight = image[max(i - a, 0)], image[min(i + a, h - 1)], taps[n + a]
             for x in range(w):
-                inner[x] += weight * row[x]
+                inner[x] += weight * (above[x] + below[x])
         for x in range(n):
             line[x] = inner[0]
             line[n + w + x] = inner[w - 1]
-        target[:] = 0
-        for a in range(2 * n + 1):
-            shifted, weight = line[a : a + w], taps[a]
+        for x in range(w):
+            target[x] = middle * inner[x]
+        for a in range(1, n + 1):
+            left, right, weight = line[n - a : n - a + w], line[n + a : n + a + w], taps[n + a]
             for x in range(w):
-                target[x] += weight * shifted[x]
+                target[x] += weight * (left[x] + right[x])
 
 
 @jit
