@@ -129,9 +129,10 @@ class Regression:
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
         averaged, window = np.empty_like(sums), _window(cell)
         trials = []
+        passed = np.empty((count, *y.shape), np.float32)
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
-            seen, passed = self._regressors(guides, variance, mask)
+            seen = self._regressors(guides, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
             for one, smoothed in zip(sums, averaged, strict=True):
                 regression.smooth(one, window, smoothed)
@@ -161,31 +162,31 @@ class Regression:
             out = np.where(known == 1, out, network + known * (out - network))
         return out
 
-    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return the guides as a sensor of this blur sees them, and slopes of the last one; then their high-passes."""
-        own = len(guides) - len(self.guides)
-        count = len(guides) + 2 * own
-        seen, passed = (np.empty((count, *mask.shape), np.float32) for _ in range(2))
-        for k, guide in enumerate(guides):
-            if k < len(self.guides):
-                seen[k], passed[k] = self._shared(k, variance, mask)
-            else:
-                self._observe(guide, variance, mask, seen[k], passed[k])
-        for axis in range(2 * own):
-            slope = seen[len(guides) + axis]
-            regression.slope(seen[len(guides) - 1], axis, slope)
-            regression.high_pass(slope, SMOOTHING, mask, passed[len(guides) + axis])
-        return seen, passed
+    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
+        """Return the guides as a sensor of this blur sees them, and slopes of the last one; high-passes go to `passed`."""
+        shared = len(self.guides)
+        seen = []
+        for k in range(shared):
+            image, high = self._shared(k, variance)
+            np.multiply(high, mask, out=passed[k])
+            seen.append(image)
+        for guide in guides[shared:]:
+            image, *slopes = np.empty((3, *mask.shape), np.float32)
+            self._observe(guide, variance, mask, image, passed[shared])
+            seen += [image, *slopes]
+            for axis, slope in enumerate(slopes):
+                regression.slope(image, axis, slope)
+                regression.high_pass(slope, SMOOTHING, mask, passed[shared + 1 + axis])
+        return seen
 
-    def _shared(self, k: int, variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return a guide that several bands of one blur share."""
+    def _shared(self, k: int, variance: float) -> tuple[Float32, Float32]:
+        """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
         key = k, variance
         if key not in self._seen:
-            seen, passed = np.empty((2, *mask.shape), np.float32)
-            self._observe(self.guides[k], variance, np.ones_like(mask), seen, passed)
+            seen, passed = np.empty((2, *(n // self.factor for n in self.guides[k].image.shape)), np.float32)
+            self._observe(self.guides[k], variance, np.ones_like(seen), seen, passed)
             self._seen[key] = seen, passed
-        seen, passed = self._seen[key]
-        return seen, passed * mask
+        return self._seen[key]
 
     def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
         taps = observation_taps(self.factor, variance - guide.variance)

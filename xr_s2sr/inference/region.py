@@ -279,7 +279,7 @@ def restore_region(
     guide = None
     if run.guide is not None:
         helper = open_runner(run.guide, spec.options)
-        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, adapt=run.guide.adapt)
+        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
     task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     if largest is None and isinstance(runner, CudaRunner):
         largest = runner.largest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import kernels
-from xr_s2sr.inference.adaptation import Guide, adapted, guide_of
+from xr_s2sr.inference.adaptation import adapted, guide_of
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.registration import look, registered
@@ -122,9 +122,15 @@ class Task:
         return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
 
     @property
-    def planes(self) -> tuple[str, ...]:
+    def own_planes(self) -> tuple[str, ...]:
         """Names of the planes that the runner gives, in its order."""
         return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the planes of the result: the runner's, then the guide's if they are wanted."""
+        guided = () if self.guide is None else self.guide.own_planes
+        return (*self.own_planes, *(guided if any(name in self.outputs for name in guided) else ()))
 
     @property
     def reads(self) -> set[str]:
@@ -135,7 +141,7 @@ class Task:
         return wanted & {*self.pixels}
 
     def restore(self, window: Window) -> Float32:
-        """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""
+        """Return the planes (planes, y, x) of a window, uncropped, in the unit of the network."""
         if not self.adapt:
             return self._restored(self._gathered(window.read), window)
         rows, cols = (Span(span.start - self.look, span.stop + self.look) for span in window.read)
@@ -174,23 +180,24 @@ class Task:
         restored = self._run(inputs, window)
         if not self.adapt:
             return restored
-        middle = [] if self.guide is None else self.guide._guides(pixels, window)
         learned = not isinstance(self.runner, BicubicRunner)
-        return adapted(pixels, restored, self.card.targets, learned=learned, middle=middle)
-
-    def _guides(self, pixels: WindowPixels, window: Window) -> list[Guide]:
-        """Return the bands that this task restores as guides, in the unit of `pixels`."""
-        restored = self._restored(pixels.in_unit(self.card.scale), window) * np.float32(self.card.scale / pixels.scale)
-        return [
+        if self.guide is None:
+            return adapted(pixels, restored, self.card.targets, learned=learned)
+        scale = self.guide.card.scale
+        guides = self.guide._restored(pixels.in_unit(scale), window)
+        guides *= np.float32(scale / self.card.scale)
+        middle = [
             guide_of(image, EFFECTIVE_MTF[band])
-            for band, image in zip(self.card.targets, restored, strict=False)
+            for band, image in zip(self.guide.card.targets, guides, strict=False)
             if band in self.pixels
         ]
+        out = adapted(pixels, restored, self.card.targets, learned=learned, middle=middle)
+        return out if self.planes == self.own_planes else np.concatenate([out, guides])
 
     def _run(self, inputs: dict[str, Float32], window: Window) -> Float32:
         """Run the network, and check what it gives."""
         restored = self.runner.run(inputs)
-        expected = len(self.planes), *(len(span) for span in window.read)
+        expected = len(self.own_planes), *(len(span) for span in window.read)
         if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
             raise ModelError(
                 f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
