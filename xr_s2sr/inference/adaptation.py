@@ -163,7 +163,7 @@ class Regression:
         return out
 
     def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
-        """Return the guides as a sensor of this blur sees them, and slopes of the last one; high-passes go to `passed`."""
+        """Return the guides as a sensor of this blur sees them, and slopes of the last; high-passes go to `passed`."""
         shared = len(self.guides)
         seen = []
         for k in range(shared):

@@ -32,7 +32,7 @@ def is_packaged(model: Model) -> bool:
     return model.path is not None and model.path in {path.resolve() for path in packaged().values()}
 
 
-#: Default model by the native GSD of the bands that it restores; that for 20 m bands makes guides of the 60 m ones, too.
+#: Default model by the native GSD of the bands that it restores; that for 20 m bands makes guides of the 60 m ones.
 DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
 
 
