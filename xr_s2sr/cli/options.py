@@ -23,7 +23,7 @@ DEMO = "demo"
 
 def add_scene(parser: argparse.ArgumentParser) -> None:
     """Declare the scene that the command reads."""
-    forms = "a SAFE folder or .zip, a .nc, a .zarr, or a folder with a GeoTIFF or JP2 for each band"
+    forms = "a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF of all bands, or a folder with a GeoTIFF or JP2 for each"
     parser.add_argument("scene", metavar="IN", help=f'{forms}; or "{DEMO}"')
 
 
@@ -60,7 +60,9 @@ def add_threads(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_radiometry(parser: argparse.ArgumentParser) -> None:
     """Declare what the pixel values are."""
-    parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
+    parser.add_argument(
+        "--units", type=str.lower, choices=tuple(UNITS), help="of the pixels, if the metadata do not tell"
+    )
     parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
 
 
@@ -113,7 +115,7 @@ def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | N
     """
     if name == DEMO:
         return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
-    return open_any(Path(name), bbox=bbox, chunks=chunks)
+    return open_any(name, bbox=bbox, chunks=chunks)
 
 
 def sources(given: argparse.Namespace, ds: xr.Dataset) -> set[Path]:
