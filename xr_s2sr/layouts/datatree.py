@@ -45,9 +45,9 @@ def unflattened(ds: xr.Dataset) -> xr.DataTree | None:
         return None
     nodes: dict[str, list[Hashable]] = {}
     for name in names:
-        above = told[name]["above"] or "measurements"
-        reflectance = "/reflectance" if above == "measurements" else ""
-        nodes.setdefault(f"/{above}{reflectance}/{told[name]['node']}", []).append(name)
+        above = (told[name]["above"] or "measurements").replace("_", "/")
+        above += "/reflectance" if above == "measurements" else ""  # left out where it has no sibling
+        nodes.setdefault(f"/{above}/{told[name]['node']}", []).append(name)
     return xr.DataTree.from_dict({path: _plainly_named(ds[listed], told) for path, listed in nodes.items()})
 
 
