@@ -24,7 +24,7 @@ from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_projection, warn_of_uncovered
+from xr_s2sr.scene.omissions import warn_of_offset, warn_of_omissions, warn_of_projection, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result_grid import result_grid
@@ -186,6 +186,7 @@ def upsample(
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)
     turned = info.grid.y.dim in layout.turned, info.grid.x.dim in layout.turned
+    warn_of_offset(native, info)
     warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None, turned=turned)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
