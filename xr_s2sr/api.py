@@ -67,7 +67,7 @@ def upsample(
         Bands at their native resolutions, each resolution on dims of its own, with pixel-centre coordinates in
         metres; any leading dims (time, ...). Names may be ids (B05, b5), STAC common names (swir16) and so on.
         Bands that a load at 10 m repeated onto the 10 m grid (nearest neighbour) are recognised. A DataArray has its
-        bands along a dimension, a DataTree one node a resolution.
+        bands along a dimension, a DataTree one node per resolution.
     bands : str or iterable of str, optional
         Bands to return, by any alias; nothing else comes back. By default every 20 m and 60 m band that `ds`
         holds, and all its variables on the 10 m grid as they are; bands whose model lacks an input, such as B01
@@ -99,7 +99,8 @@ def upsample(
         The unit of the pixel values, where the metadata do not give it or are wrong.
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
-        DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
+        DataArray has one value per date. By default what attributes, encoding or the items' processing baseline say;
+        where nothing does and the date makes one likely, a warning asks.
     uncertainty : bool or "uint16"
         Give the standard error of every restored band too, in its own unit: B05_uncertainty and so on, float32 and NaN
         where the band is nodata or saturated; with "uint16" in steps of 0.1 DN, 0 there, and ``scale_factor`` in the
