@@ -7,7 +7,7 @@ offset too, so a date alone tells nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,11 @@ from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units, resolve_radiometr
 
 #: DN added by processing baselines from 04.00 on (RADIO_ADD_OFFSET, BOA_ADD_OFFSET), and which those are.
 BASELINE_OFFSET, FIRST_BASELINE = -1000.0, 4.0
+
+#: Since then ESA's products have the offset. It tells nothing of a collection that took it off, or was reprocessed.
+FIRST_OFFSET = np.datetime64("2022-01-25")
+#: Coordinates that hold the date of a scene, or of each in a cube.
+DATES = ("time", "t", "date", "datetime")
 
 #: Where items and their cubes keep the baseline.
 BASELINE_KEYS = ("s2:processing_baseline", "processing_baseline", "processing:version")
@@ -65,6 +70,32 @@ def radiometric_state(
     first = offsets if isinstance(offsets, float) else offsets.values[0]
     known = replace(radiometry, offset=first, source=f"{scale}, {where}; {nodata}")
     return known, None if isinstance(offsets, float) else offsets
+
+
+def unsaid(bands: Iterable[tuple[xr.DataArray, Radiometry]]) -> str | None:
+    """Say that the offset was assumed to be 0 where the dates make that doubtful; None where they do not.
+
+    Parameters
+    ----------
+    bands : iterable of (DataArray, Radiometry)
+        Of one scene, all on the same dates.
+    """
+    da = next((da for da, radiometry in bands if radiometry.assumed_no_offset), None)
+    if da is None:
+        return None
+    known = (da.coords[key] for key in DATES if key in da.coords)
+    coord = next((coord for coord in known if coord.dtype.kind == "M" and coord.ndim <= 1), None)
+    if coord is None or not (coord.values >= FIRST_OFFSET).any():
+        return None
+    line = "upsample(offset=-1000) if it is there, upsample(offset=0) if not"
+    if coord.ndim and not (coord.values >= FIRST_OFFSET).all():
+        [dim] = coord.dims
+        line += f'; by date, upsample(offset=xr.where(ds["{dim}"] < np.datetime64("{FIRST_OFFSET}"), 0, -1000))'
+    day = str(coord.max().values)[:10]
+    return (
+        f"nothing says the offset of the DN; 0 is assumed. ESA's products of {day} have one of -1000 "
+        f"(processing baseline 04.00), unless the collection has taken it off. Say which: {line}"
+    )
 
 
 def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> DateOffsets:

@@ -113,6 +113,11 @@ class Radiometry:
         return self.scale == UNITS["dn"] and self.source.startswith("assumed")
 
     @property
+    def assumed_no_offset(self) -> bool:
+        """True if nothing says the offset of DN either: no argument, no processing baseline."""
+        return self.assumed_dn and self.source.partition("; ")[0].endswith("no offset")
+
+    @property
     def assumed_fill(self) -> int | None:
         """The integer that is nodata of floats that were read from integers, where their file names none."""
         return 0 if not self.integer and self.source.endswith(ASSUMED_ZERO) else None
