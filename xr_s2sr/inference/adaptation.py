@@ -78,6 +78,25 @@ class CoarseBand:
     valid: NDArray[np.bool_] | None = None
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Regressions of one band with guides that are seen with one blur.
+
+    Attributes
+    ----------
+    trust : ndarray of float32, shape (y, x)
+        Weight of this blur in each cell.
+    weights : ndarray of float32, shape (K, y, x)
+        Of the regressors.
+    seen : list of ndarray of float32
+        The regressors, on the grid of the band.
+    """
+
+    trust: Float32
+    weights: Float32
+    seen: list[Float32]
+
+
 def reach(factor: int, mtfs: Sequence[float]) -> int:
     """Return how far the step looks, in 10 m pixels: the window, both high-passes, interpolation and blur."""
     widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[factor][0] * min(mtfs)))) - factor
@@ -119,17 +138,32 @@ class Regression:
         -------
         ndarray of float32, shape (y * factor, x * factor)
         """
-        guides = [*self.guides, *([band.restored] if band.restored is not None else [])]
         mask = counted(_both(self.valid, band.valid), band.image.shape)
-        y = np.empty_like(band.image)
-        regression.high_pass(band.image, SMOOTHING, mask, y)
+        trials, share = self._trials(band, mask)
+        out = self._composed(band, trials)
+        if band.restored is not None and share.min() < ENOUGH:
+            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
+            side = self.factor * CELL[self.factor]
+            known, network = trust.repeat(side, 0).repeat(side, 1), band.restored.image
+            out = np.where(known == 1, out, network + known * (out - network))
+        return out
+
+    def _all(self, band: CoarseBand) -> list[Guide]:
+        """Return all guides of a band."""
+        return [*self.guides, *([] if band.restored is None else [band.restored])]
+
+    def _trials(self, band: CoarseBand, mask: Float32) -> tuple[list[Trial], Float32]:
+        """Regress a band for every blur that is tried; also return the share of pixels that count in each window."""
+        guides = self._all(band)
+        count = len(guides) + 2 * (len(guides) - len(self.guides))
         floor = NOISE_POWER / (1e4 * self.scale) ** 2
-        cell, count = CELL[self.factor], len(guides) + 2 * (len(guides) - len(self.guides))
+        cell = CELL[self.factor]
+        y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
+        regression.high_pass(band.image, SMOOTHING, mask, y)
         cells = y.shape[0] // cell, y.shape[1] // cell
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
         averaged, window = np.empty_like(sums), _window(cell)
         trials = []
-        passed = np.empty((count, *y.shape), np.float32)
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
             seen = self._regressors(guides, variance, mask, passed)
@@ -138,28 +172,27 @@ class Regression:
                 regression.smooth(one, window, smoothed)
             weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
             regression.solve(averaged, count, RIDGE, floor, weights, misfit)
-            trials.append((1 / (misfit + np.float32(floor / 10)), weights, seen))
-        share = averaged[-1] / np.float32(cell**2)
-        total = sum((trust for trust, _, _ in trials[1:]), trials[0][0])
-        rest, mean = band.image.copy(), np.zeros_like(weights)
-        taps = linear_taps(cell)
-        for trust, weights, seen in trials:
-            weights *= trust / total
+            trials.append(Trial(np.reciprocal(misfit + np.float32(floor / 10)), weights, seen))
+        return trials, averaged[-1] / np.float32(cell**2)
+
+    def _composed(self, band: CoarseBand, trials: Sequence[Trial]) -> Float32:
+        """Average the trials: what their regressions leave of the band, interpolated, and the guides' detail."""
+        cell = CELL[self.factor]
+        total = np.sum([trial.trust for trial in trials], axis=0)
+        rest, mean, taps = band.image.copy(), np.zeros_like(trials[0].weights), linear_taps(cell)
+        for trial in trials:
+            weights = trial.weights * (trial.trust / total)
             mean += weights
             np.negative(weights, out=weights)
-            for weight, image in zip(weights, seen, strict=True):
+            for weight, image in zip(weights, trial.seen, strict=True):
                 regression.add_detail(weight, image, taps, cell, rest)
-        out = np.empty([n * self.factor for n in y.shape], np.float32)
+        out = np.empty([n * self.factor for n in rest.shape], np.float32)
         kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
-        step = self.factor * cell
-        taps = linear_taps(step)
-        for weight, guide in zip(mean, guides, strict=False):  # weights of the slopes come last, and are left out
-            regression.add_detail(weight, guide.image, taps, step, out)
-        if band.restored is not None and share.min() < ENOUGH:
-            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
-            known = trust.repeat(step, 0).repeat(step, 1)
-            network = band.restored.image
-            out = np.where(known == 1, out, network + known * (out - network))
+        side = self.factor * cell
+        taps = linear_taps(side)
+        # weights of the slopes come last, and are left out
+        for weight, guide in zip(mean, self._all(band), strict=False):
+            regression.add_detail(weight, guide.image, taps, side, out)
         return out
 
     def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
