@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import shift
 
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
@@ -62,6 +65,20 @@ def test_tiles_leave_no_trace(ds: xr.Dataset, tile: int) -> None:
     xr.testing.assert_equal(part.s2sr.upsample(tile=tile), part.s2sr.upsample())
 
 
+def moved(ds: xr.Dataset) -> xr.Dataset:
+    """Return the scene with its coarse bands a quarter of their pixels lower and further to the right."""
+    out = ds.copy(deep=True)
+    for band in COARSE:
+        image = shift(ds[band].values.astype(float), 0.25, order=5, mode="nearest")
+        out[band] = ds[band].copy(data=image.round().astype(ds[band].dtype))
+    return out
+
+
+def test_bands_that_are_off_are_registered(ds: xr.Dataset, scene: tuple[xr.Dataset, xr.Dataset]) -> None:
+    network, adapted = (errors(moved(ds).s2sr.upsample(adapt=adapt), scene[1]) for adapt in (False, True))
+    assert np.mean([adapted[band] / network[band] for band in BY_GSD[20]]) < 0.65
+
+
 def holed(ds: xr.Dataset) -> xr.Dataset:
     """Nodata in a 10 m band, a 20 m band and a 60 m band, and a saturated pixel."""
     ds = ds.copy(deep=True)
@@ -72,17 +89,16 @@ def holed(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-@pytest.mark.parametrize("name", ["whole", "holed"])
-def test_lazy_is_eager(ds: xr.Dataset, name: str) -> None:
-    part = part_of(holed(ds) if name == "holed" else ds)
+@pytest.mark.parametrize("change", [lambda ds: ds, holed, lambda ds: holed(moved(ds))], ids=["whole", "holed", "moved"])
+def test_lazy_is_eager(ds: xr.Dataset, change: Callable[[xr.Dataset], xr.Dataset]) -> None:
+    part = part_of(change(ds))
     eager = part.s2sr.upsample()
     lazy = part.chunk(x=66, y=90, x_20m=35, y_20m=50).s2sr.upsample(chunks=72)
     assert lazy.B11.chunks == ((66, 66), (60, 60))
     corner = {"x": slice(50, 60), "y": slice(10, 60)}
     xr.testing.assert_equal(lazy.isel(corner).compute(), eager.isel(corner))
     xr.testing.assert_equal(lazy.compute(), eager)
-    if name == "holed":
-        xr.testing.assert_equal(part.s2sr.upsample(tile=60), eager)
+    xr.testing.assert_equal(part.s2sr.upsample(tile=60), eager)
 
 
 def test_holes_stay_where_they_are_and_change_little_around_them(ds: xr.Dataset, sr: xr.Dataset) -> None:
