@@ -18,6 +18,8 @@ from scenes import FINE, RED_EDGE, SIXTY, TWELVE, cube, native
 import xr_s2sr
 from xr_s2sr.errors import BandError, GridError, InputError, S2SRWarning
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 CUBIC = {"model": "bicubic"}
 COARSE = (*RED_EDGE, *SIXTY)
 

@@ -15,6 +15,8 @@ import xr_s2sr
 from xr_s2sr import S2SRError, S2SRWarning
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError, RadiometryError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 Change = Callable[[xr.Dataset], Any]
 
 

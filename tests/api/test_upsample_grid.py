@@ -15,6 +15,8 @@ from scenes import FINE, LEFT, RED_EDGE, TOP, TWELVE, native
 from xr_s2sr import S2SRWarning
 from xr_s2sr.errors import GridError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
 CUBIC = {"model": "bicubic"}
 

@@ -12,6 +12,8 @@ from scenes import FINE, RED_EDGE, TWELVE, native
 
 from xr_s2sr import S2SRWarning
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
 CUBIC = {"model": "bicubic"}
 

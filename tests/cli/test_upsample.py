@@ -25,6 +25,11 @@ from xr_s2sr.cli import main
 from xr_s2sr.cli.messages import in_terms_of_options
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small(small_defaults: None) -> None:
+    """Small networks by default: what a command computes is what `upsample` computes."""
+
+
 @pytest.fixture(scope="module")
 def zarr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic scene as a Zarr."""
@@ -254,25 +259,28 @@ def place(band: xr.DataArray) -> dict[str, Any]:
     return {"height": band.shape[0], "width": band.shape[1], "transform": transform(band)}
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene that takes a while."""
+    path = tmp_path_factory.mktemp("large") / "scene.zarr"
+    native((1200, 1200)).to_zarr(path, zarr_format=2)
+    return path
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_interrupted_it_leaves_nothing(name: str, code: int, tmp_path: Path) -> None:
+def test_interrupted_it_leaves_nothing(name: str, code: int, large: Path, tmp_path: Path) -> None:
     """Ctrl-C, kill, or a terminal that closes: the exit code of shells, and neither a result nor a leftover."""
-    source = tmp_path / "in"
-    source.mkdir()
-    native((1800, 1800)).to_zarr(source / "scene.zarr", zarr_format=2)
-    out = tmp_path / "out"
-    out.mkdir()
     # a job in the background of a shell ignores SIGINT, and so do its children
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     text = f"{listen}; import sys; from xr_s2sr.cli import main; sys.exit(main())"
-    arguments = ["upsample", str(source / "scene.zarr"), "-o", str(out / "sr.tif"), "--threads", "1", "--chunk", "300"]
+    arguments = ["upsample", str(large), "-o", str(tmp_path / "sr.tif"), "--threads", "1", "--chunk", "300"]
     run = subprocess.Popen([sys.executable, "-c", text, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
     started = time.monotonic()
-    while not any(out.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
+    while not any(tmp_path.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
         time.sleep(0.05)
     assert run.poll() is None
     run.send_signal(getattr(signal, name))
     _, err = run.communicate(timeout=120)
     assert run.returncode == code, err
-    assert not list(out.iterdir())
+    assert not list(tmp_path.iterdir())
