@@ -18,7 +18,7 @@ from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, model_list, prepare
+from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, merged, model_list, prepare
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
@@ -186,6 +186,7 @@ def upsample(
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)
+    runs = merged(runs) if options.margin is None else runs  # a margin is one model's
     turned = info.grid.y.dim in layout.turned, info.grid.x.dim in layout.turned
     warn_of_offset(native, info)
     warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None, turned=turned)
@@ -206,9 +207,9 @@ def upsample(
         if not runs:
             averaging.warn_of_fill_values(native, info, [band for band in info.bands if BANDS[band].is_fine])
     restored = {
-        band: assemble.restored_variable(native, info, target, band, arrays[band], run.provenance)
+        band: assemble.restored_variable(native, info, target, band, arrays[band], origin.provenance)
         for run in runs
-        for band in run.targets
+        for band, origin in run.origins.items()
     }
     errors = [
         error_variable(variable, info.bands[band].radiometry, arrays[uncertainty_of(band)], form)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import shift
 
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
@@ -52,6 +55,20 @@ def test_tiles_leave_no_trace(ds: xr.Dataset, sr: xr.Dataset, tile: int) -> None
     xr.testing.assert_equal(ds.s2sr.upsample(tile=tile), sr)
 
 
+def moved(ds: xr.Dataset) -> xr.Dataset:
+    """Return the scene with its coarse bands a quarter of their pixels lower and further to the right."""
+    out = ds.copy(deep=True)
+    for band in COARSE:
+        image = shift(ds[band].values.astype(float), 0.25, order=5, mode="nearest")
+        out[band] = ds[band].copy(data=image.round().astype(ds[band].dtype))
+    return out
+
+
+def test_bands_that_are_off_are_registered(ds: xr.Dataset, scene: tuple[xr.Dataset, xr.Dataset]) -> None:
+    network, adapted = (errors(moved(ds).s2sr.upsample(adapt=adapt), scene[1]) for adapt in (False, True))
+    assert np.mean([adapted[band] / network[band] for band in BY_GSD[20]]) < 0.65
+
+
 def holed(ds: xr.Dataset) -> xr.Dataset:
     """Nodata in a 10 m band, a 20 m band and a 60 m band, and a saturated pixel."""
     ds = ds.copy(deep=True)
@@ -62,9 +79,9 @@ def holed(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-@pytest.mark.parametrize("name", ["whole", "holed"])
-def test_lazy_is_eager(ds: xr.Dataset, name: str) -> None:
-    ds = holed(ds) if name == "holed" else ds
+@pytest.mark.parametrize("change", [lambda ds: ds, holed, lambda ds: holed(moved(ds))], ids=["whole", "holed", "moved"])
+def test_lazy_is_eager(ds: xr.Dataset, change: Callable[[xr.Dataset], xr.Dataset]) -> None:
+    ds = change(ds)
     eager = ds.s2sr.upsample()
     lazy = ds.chunk(x=132, y=90, x_20m=70, y_20m=100).s2sr.upsample(chunks=96)
     corner = {"x": slice(100, 130), "y": slice(90, 200)}

@@ -167,7 +167,7 @@ def test_argument(
     assert isinstance(caught.value, S2SRError)
 
 
-@pytest.mark.parametrize("said", [{"units": "DN"}, {"offset": "x"}, {"offset": np.nan}])
+@pytest.mark.parametrize("said", [{"units": "counts"}, {"offset": "x"}, {"offset": np.nan}])
 def test_argument_of_validate(scene: xr.Dataset, said: dict[str, Any]) -> None:
     """It raises on no data; but what was mistyped is told at once."""
     with pytest.raises(S2SRError, match=r"is unknown|is a str|is not finite"):

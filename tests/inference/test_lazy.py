@@ -580,7 +580,7 @@ def test_what_blended_windows_read() -> None:
 
 def test_a_guide_is_the_packaged_one_of_the_process_that_works(tmp_path: Path) -> None:
     """Its path is that of the machine where upsample() was called; another file under its name is refused."""
-    sixty, guide = models.load("s2sr-60m"), models.load(models.GUIDE)
+    sixty, guide = models.load("s2sr-60m"), models.load(models.DEFAULTS[20])
     elsewhere = replace(guide, path=tmp_path / guide.path.name)
     run = ModelRun(sixty, ("B01",), adapt=True, guide=ModelRun(elsewhere, ("B05",), adapt=True))
     for packaged in (True, False):

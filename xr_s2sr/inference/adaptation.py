@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
 from xr_s2sr.inference import kernels, regression
+from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
 from xr_s2sr.interpolation import cubic_taps, linear_taps
 from xr_s2sr.psf import observation_taps, psf_variance
 
@@ -32,12 +34,10 @@ SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 RIDGE, NOISE_POWER = 3e-3, 10.0
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
-TRIALS = {2: (0.75, 0.95, 1.2), 6: (0.7, 1.0, 1.4)}
+TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4
-#: Coarse pixels around an invalid one that count as invalid: what is filled in there reaches so far.
-SPREAD = 2
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Regression:
         ndarray of float32, shape (y * factor, x * factor)
         """
         guides = [*self.guides, *([band.restored] if band.restored is not None else [])]
-        mask = self._mask(band)
+        mask = counted(_both(self.valid, band.valid), band.image.shape)
         y = np.empty_like(band.image)
         regression.high_pass(band.image, SMOOTHING, mask, y)
         floor = NOISE_POWER / (1e4 * self.scale) ** 2
@@ -129,9 +129,10 @@ class Regression:
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
         averaged, window = np.empty_like(sums), _window(cell)
         trials = []
+        passed = np.empty((count, *y.shape), np.float32)
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
-            seen, passed = self._regressors(guides, variance, mask)
+            seen = self._regressors(guides, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
             for one, smoothed in zip(sums, averaged, strict=True):
                 regression.smooth(one, window, smoothed)
@@ -161,41 +162,31 @@ class Regression:
             out = np.where(known == 1, out, network + known * (out - network))
         return out
 
-    def _mask(self, band: CoarseBand) -> Float32:
-        """Return 1 for the pixels that count: valid, and not next to others."""
-        both = [own for own in (self.valid, band.valid) if own is not None]
-        if all(own.all() for own in both):
-            return np.ones(band.image.shape, np.float32)
-        invalid = np.pad(~np.logical_and.reduce(both), SPREAD)
-        for axis, n in enumerate(band.image.shape):
-            invalid = np.logical_or.reduce([np.take(invalid, range(k, k + n), axis) for k in range(2 * SPREAD + 1)])
-        return (~invalid).astype(np.float32)
+    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
+        """Return the guides as a sensor of this blur sees them, and slopes of the last; high-passes go to `passed`."""
+        shared = len(self.guides)
+        seen = []
+        for k in range(shared):
+            image, high = self._shared(k, variance)
+            np.multiply(high, mask, out=passed[k])
+            seen.append(image)
+        for guide in guides[shared:]:
+            image, *slopes = np.empty((3, *mask.shape), np.float32)
+            self._observe(guide, variance, mask, image, passed[shared])
+            seen += [image, *slopes]
+            for axis, slope in enumerate(slopes):
+                regression.slope(image, axis, slope)
+                regression.high_pass(slope, SMOOTHING, mask, passed[shared + 1 + axis])
+        return seen
 
-    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return the guides as a sensor of this blur sees them, and slopes of the last one; then their high-passes."""
-        own = len(guides) - len(self.guides)
-        count = len(guides) + 2 * own
-        seen, passed = (np.empty((count, *mask.shape), np.float32) for _ in range(2))
-        for k, guide in enumerate(guides):
-            if k < len(self.guides):
-                seen[k], passed[k] = self._shared(k, variance, mask)
-            else:
-                self._observe(guide, variance, mask, seen[k], passed[k])
-        for axis in range(2 * own):
-            slope = seen[len(guides) + axis]
-            regression.slope(seen[len(guides) - 1], axis, slope)
-            regression.high_pass(slope, SMOOTHING, mask, passed[len(guides) + axis])
-        return seen, passed
-
-    def _shared(self, k: int, variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return a guide that several bands of one blur share."""
+    def _shared(self, k: int, variance: float) -> tuple[Float32, Float32]:
+        """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
         key = k, variance
         if key not in self._seen:
-            seen, passed = np.empty((2, *mask.shape), np.float32)
-            self._observe(self.guides[k], variance, np.ones_like(mask), seen, passed)
+            seen, passed = np.empty((2, *(n // self.factor for n in self.guides[k].image.shape)), np.float32)
+            self._observe(self.guides[k], variance, np.ones_like(seen), seen, passed)
             self._seen[key] = seen, passed
-        seen, passed = self._seen[key]
-        return seen, passed * mask
+        return self._seen[key]
 
     def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
         taps = observation_taps(self.factor, variance - guide.variance)
@@ -206,6 +197,49 @@ class Regression:
 def guide_of(image: Float32, mtf: float) -> Guide:
     """Return an image as a guide, blurred as its MTF at the Nyquist frequency of pixels of 10 m says."""
     return Guide(image, psf_variance(mtf))
+
+
+def adapted(
+    pixels: WindowPixels, restored: Float32, targets: Sequence[str], *, learned: bool, middle: Sequence[Guide] = ()
+) -> Float32:
+    """Regress the bands that a network restored on the guides and on its result.
+
+    Parameters
+    ----------
+    pixels : WindowPixels
+        Of the 10 m bands and the targets. Of a target that is not among them, the result stays.
+    restored : ndarray of float32, shape (planes, y, x)
+        By the targets; what follows them is left as it is.
+    targets : sequence of str
+    learned : bool
+        False where interpolation takes the place of the network: it has no detail to be a guide.
+    middle : sequence of Guide
+        Restored 20 m bands, for 60 m bands. If there are none, those among the targets are taken.
+
+    Returns
+    -------
+    ndarray of float32, shape (planes, y, x)
+    """
+    guides = [guide_of(pixels.images[band], pixels.mtf[band]) for band in pixels.fine]
+    seen, out = list(pixels.fine), restored.copy()
+    for factor in sorted({BANDS[target].factor for target in targets}):
+        if factor > 2 and middle:
+            guides += middle
+            seen += pixels.coarse(2)
+        step = Regression(factor, pixels.scale, tuple(guides), pixels.valid_blocks(seen, factor))
+        for k, target in enumerate(targets):
+            if BANDS[target].factor == factor and target in pixels.images:
+                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
+                valid = pixels.valid_blocks([target], factor)
+                out[k] = step.restore(CoarseBand(pixels.images[target], pixels.mtf[target], network, valid))
+                if factor == 2 and not middle:
+                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
+                    seen.append(target)
+    return out
+
+
+def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return other if one is None else one if other is None else one & other
 
 
 def _window(cell: int) -> Float32:

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.scene.radiometry import Radiometry, Units, resolve_radiometry
+from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units, resolve_radiometry
 
 #: DN added by processing baselines from 04.00 on (RADIO_ADD_OFFSET, BOA_ADD_OFFSET), and which those are.
 BASELINE_OFFSET, FIRST_BASELINE = -1000.0, 4.0
@@ -29,6 +29,9 @@ DATES = ("time", "t", "date", "datetime")
 BASELINE_KEYS = ("s2:processing_baseline", "processing_baseline", "processing:version")
 #: Says whether Earth Search has taken the offset off; known to be wrong at times, so nothing follows from either.
 EARTH_SEARCH = "earthsearch:boa_offset_applied"
+#: Coordinate that products are opened with: DN to add, date by date where several are joined, as xarray then keeps the
+#: attributes of the first.
+DN_OFFSET = "dn_offset"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ def radiometric_state(
         dated: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
     else:
         radiometry = resolve_radiometry(da, units, offset)
+        if offset is None:
+            _check_one_offset(da, radiometry)
         dated = None if offset is not None else by_baseline(da, radiometry)
     if dated is None:
         return radiometry, None
@@ -114,6 +119,24 @@ def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> D
             f'offset = offset.sel({dim}=ds["{dim}"])'
         )
     return DateOffsets(dim, tuple(float(value) * radiometry.scale for value in offset.values))
+
+
+def _check_one_offset(da: xr.DataArray, radiometry: Radiometry) -> None:
+    """Refuse DN of products with several offsets, of which the attributes tell one.
+
+    Raises
+    ------
+    RadiometryError
+    """
+    told = da.coords.get(DN_OFFSET)
+    if told is None or told.ndim != 1 or radiometry.scale != UNITS["dn"] or len({*told.values.tolist()}) == 1:
+        return
+    listed = ", ".join(f"{value:g}" for value in np.unique(told.values))
+    raise RadiometryError(
+        f"{da.name!r} joins products whose DN have the offsets {listed}, and its attributes tell one; "
+        f"expected one value a date: upsample(offset=ds.{DN_OFFSET}). Or open them as reflectance: "
+        'xr.open_mfdataset(..., engine="s2sr", mask_and_scale=True)'
+    )
 
 
 def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:
