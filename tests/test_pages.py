@@ -115,7 +115,8 @@ class World:
             write_geotiff(self.files / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=described)
         root = write_product(self.files, Product(with_offset(ds)))
         zipped(root, self.files / "S2B_MSIL2A_20230823T095559_N0509_R122_T34UCF_20230823T124759.zip")
-        root.rename(self.files / "S2B_MSIL2A_20230823T095559_N0509_R122_T33UVR_20230823T124759.SAFE")
+        root = root.rename(self.files / "S2B_MSIL2A_20230823T095559_N0509_R122_T33UVR_20230823T124759.SAFE")
+        copytree(root, self.files / "products" / root.name)
         (self.files / "runs" / "net20").mkdir(parents=True)
         for name in ("my.onnx", "runs/net20/s2sr-20m.onnx"):
             copyfile(xr_s2sr.models.packaged()["s2sr-20m-fast"], self.files / name)
@@ -134,7 +135,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 def world(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Put the world in place of the real one, and go to where its files are."""
     import rioxarray
+    from xarray.backends import list_engines
 
+    from xr_s2sr.io.xarray_backend import S2SRBackend
+
+    list_engines().setdefault("s2sr", S2SRBackend())  # where the package is not installed
     monkeypatch.chdir(copytree(made.files, tmp_path / "here"))
     for name, module in made.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
