@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copytree
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -39,7 +39,8 @@ pytestmark = [
     pytest.mark.skipif(not DOCS.is_dir(), reason="the documentation is not there"),
     pytest.mark.filterwarnings("ignore:The 'shapely.ops:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Dataset has no geotransform"),
-    pytest.mark.filterwarnings("ignore:Matplotlib is currently using agg"),
+    # the masks of a product, which readers are told of as well
+    pytest.mark.filterwarnings("ignore:left out, as they are not bands:xr_s2sr.errors.S2SRWarning"),
 ]
 
 
@@ -69,21 +70,24 @@ class SatpyScene(dict[str, xr.DataArray]):
 class World:
     """What lies outside of the pages, small."""
 
-    def __init__(self, folder: Path, scene: xr.Dataset) -> None:
-        self.folder, self.scene = folder, scene.rio.write_crs(32633)
+    def __init__(self, folder: Path) -> None:
+        self.scene, self.truth = xr_s2sr.tutorial.synthetic_scene(SIDE)
+        self.items, self.files = folder / "items", folder / "files"
+        self.files.mkdir()
 
-    @property
-    def items(self) -> list[Any]:
-        """Of Earth Search's Collection 1: DN with an offset, under common names."""
+    def synthetic_scene(self, *args: Any, **kwargs: Any) -> tuple[xr.Dataset, xr.Dataset]:
+        return self.scene.copy(), self.truth.copy()
+
+    def search(self) -> list[Any]:
+        """Find an item of Earth Search's Collection 1: DN with an offset, under common names."""
         pytest.importorskip("odc.stac", reason="odc-stac is not installed")
         classes = self.scene.B05.copy(data=self.scene.B05.values.astype("uint8") % 11 + 1)
-        shifted = with_offset(self.scene).assign(SCL=classes.drop_attrs())
-        folder = self.folder / "items"
-        return [stac_item(folder, shifted, "2024-06-01T10:00:00Z", COMMON | {"SCL": "scl"})]
+        shifted = with_offset(self.scene.rio.write_crs(32633)).assign(SCL=classes.drop_attrs())
+        return [stac_item(self.items, shifted, "2024-06-01T10:00:00Z", COMMON | {"SCL": "scl"})]
 
     def modules(self) -> dict[str, ModuleType]:
         """Clients of services, and a reader that few have installed."""
-        collection = SimpleNamespace(item_collection=lambda: self.items)
+        collection = SimpleNamespace(item_collection=self.search)
         client = SimpleNamespace(open=lambda url, **how: SimpleNamespace(search=lambda **query: collection))
         percent = {
             str(name): (da.where(da > 0) * 0.01).rename({da.dims[0]: "y", da.dims[1]: "x"}).assign_attrs(units="%")
@@ -101,37 +105,45 @@ class World:
         return made
 
     def write(self) -> None:
-        """Write the files that the pages name, into the working directory."""
-        ds = self.scene
-        product(ds).to_zarr("product.zarr", zarr_format=2)
+        """Write the files that the pages name."""
+        ds = self.scene.rio.write_crs(32633)
+        product(ds).to_zarr(self.files / "product.zarr", zarr_format=2)
         every = at_10_m(ds)
-        write_geotiff(Path("all_bands.tif"), *every.data_vars.values(), descriptions=tuple(every), crs=32633)
+        write_geotiff(self.files / "all_bands.tif", *every.data_vars.values(), descriptions=tuple(every), crs=32633)
         for gsd, bands in GDAL_ORDER.items():
-            write_geotiff(Path(f"{gsd}.tif"), *(ds[b] for b in bands), descriptions=tuple(map(gdal_description, bands)))
-        root = write_product(self.folder, Product(with_offset(ds)))
-        zipped(root, Path("S2B_MSIL2A_20230823T095559_N0509_R122_T34UCF_20230823T124759.zip"))
-        root.rename("S2B_MSIL2A_20230823T095559_N0509_R122_T33UVR_20230823T124759.SAFE")
-        Path("runs/net20").mkdir(parents=True)
+            described = tuple(map(gdal_description, bands))
+            write_geotiff(self.files / f"{gsd}.tif", *(ds[b] for b in bands), descriptions=described)
+        root = write_product(self.files, Product(with_offset(ds)))
+        zipped(root, self.files / "S2B_MSIL2A_20230823T095559_N0509_R122_T34UCF_20230823T124759.zip")
+        root = root.rename(self.files / "S2B_MSIL2A_20230823T095559_N0509_R122_T33UVR_20230823T124759.SAFE")
+        copytree(root, self.files / "products" / root.name)
+        (self.files / "runs" / "net20").mkdir(parents=True)
         for name in ("my.onnx", "runs/net20/s2sr-20m.onnx"):
-            copyfile(xr_s2sr.models.packaged()["s2sr-20m-fast"], name)
-        copyfile(ROOT / "tests" / "fixtures" / "dsen2_keras.h5", "s2_032_lr_1e-04.hdf5")
+            copyfile(xr_s2sr.models.packaged()["s2sr-20m-fast"], self.files / name)
+        copyfile(ROOT / "tests" / "fixtures" / "dsen2_keras.h5", self.files / "s2_032_lr_1e-04.hdf5")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    world = World(tmp_path_factory.mktemp("world"))
+    world.write()
+    return world
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """Put the world in place of the real one."""
+def world(made: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Put the world in place of the real one, and go to where its files are."""
     import rioxarray
+    from xarray.backends import list_engines
 
-    pytest.importorskip("zarr", reason="zarr is not installed")
-    small = xr_s2sr.tutorial.synthetic_scene(SIDE)
-    (tmp_path / "here").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    world = World(tmp_path / "elsewhere", small[0])
-    world.write()
-    for name, module in world.modules().items():
+    from xr_s2sr.io.xarray_backend import S2SRBackend
+
+    list_engines().setdefault("s2sr", S2SRBackend())  # where the package is not installed
+    monkeypatch.chdir(copytree(made.files, tmp_path / "here"))
+    for name, module in made.modules().items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(xr_s2sr.tutorial, "synthetic_scene", lambda *args, **kwargs: tuple(x.copy() for x in small))
+    monkeypatch.setattr(xr_s2sr.tutorial, "synthetic_scene", made.synthetic_scene)
     opened, dataset = rioxarray.open_rasterio, xr.open_dataset
 
     def rasterio(path: Any, **how: Any) -> Any:
@@ -139,18 +151,18 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         return opened(f"{said[1]}.tif" if said else path, **how)
 
     def earth_engine(path: Any, **how: Any) -> Any:
-        cube = at_10_m(world.scene).expand_dims(time=[0, 1])
+        cube = at_10_m(made.scene).expand_dims(time=[0, 1])
         return cube if str(path).startswith("ee://") else dataset(path, **how)
 
     monkeypatch.setattr(rioxarray, "open_rasterio", rasterio)
     monkeypatch.setattr(xr, "open_dataset", earth_engine)
-    return world
+    return made
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.stem)
 def test_blocks_run_as_typed(page: Path, world: World) -> None:
     """`ds` is the reader's scene; all else the page says itself."""
-    typed: dict[str, Any] = {"__name__": "__main__", "ds": world.scene}
+    typed: dict[str, Any] = {"__name__": "__main__", "ds": world.scene.copy()}
     for mark, cell, code in blocks(page):
         if mark or (cell and page.stem not in WITH_CELLS):
             continue
