@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc"
         )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out, arguments.stac, options.sources(arguments, ds))
+        save(sr, out, arguments.stac, options.sources(arguments, ds), arguments.threads)
     seconds = time.perf_counter() - started
     rows, cols = placed[0].shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"
