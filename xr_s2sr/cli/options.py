@@ -11,7 +11,7 @@ import xarray as xr
 from xr_s2sr import arguments, tutorial
 from xr_s2sr.io.inputs import inputs
 from xr_s2sr.io.open_any import open_any
-from xr_s2sr.io.subset import subset
+from xr_s2sr.io.subset import by_blocks, subset
 from xr_s2sr.scene.radiometry import UNITS
 
 #: What ``add_subparsers`` returns; each command adds its parser to it.
@@ -109,11 +109,12 @@ def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | N
     bbox : tuple of float, optional
         minx, miny, maxx, maxy in the scene's CRS.
     chunks : int, optional
-        Side of dask chunks in 10 m pixels.
+        Side of dask chunks in 10 m pixels, brought to whole blocks of the files.
     """
     if name == DEMO:
         return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
-    return open_any(Path(name), bbox=bbox, chunks=chunks)
+    ds = open_any(Path(name), bbox=bbox)
+    return ds if chunks is None else by_blocks(ds, chunks)
 
 
 def sources(given: argparse.Namespace, ds: xr.Dataset) -> set[Path]:
