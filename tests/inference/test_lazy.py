@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import shutil
 import threading
@@ -25,7 +26,7 @@ from toy_models import CARD_20, save
 import xr_s2sr
 from xr_s2sr import S2SRWarning, models
 from xr_s2sr.errors import ArgumentTypeError, EngineError, InputError, ModelError, RadiometryError
-from xr_s2sr.inference import engine
+from xr_s2sr.inference import engine, lazy, region
 from xr_s2sr.inference.chunks import run_here
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import ModelRun
@@ -141,6 +142,29 @@ def test_hundreds_of_dates_stay_lazy(idle: None) -> None:
     assert sr.chunks["time"] == (1,) * 200
     own = [key for key in tasks(sr[["B05", "B06"]]) if str(key[0]).startswith("xr_s2sr-restore")]
     assert len(own) == 200 * 4  # one a date and chunk
+
+
+def test_a_continent_is_planned_row_by_row(idle: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a chunk reads is worked out for rows and columns of chunks; no tiling is tried; the collector runs again."""
+    cut, seen = lazy._blocks, []
+    monkeypatch.setattr(lazy, "_blocks", lambda *given: seen.append(gc.isenabled()) or cut(*given))
+    monkeypatch.setattr(region, "balanced_plan", None)
+    sr = virtual(12 * 720, 720).s2sr.upsample(["B11"], adapt=False)
+    assert len([key for key in tasks(sr) if str(key[0]).startswith("xr_s2sr-restore")]) == 12 * 12
+    assert len(seen) <= 2 * 12 * 2  # rows and columns, two resolutions
+    assert not any(seen)
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("wanted", [(0, 7), (3, 4), (4, 4), (5, 30), (29, 30), (0, 30)])
+def test_blocks_that_hold_what_is_wanted(wanted: tuple[int, int]) -> None:
+    """An empty block among them, as dask allows, and an empty part."""
+    bounds = lazy._bounds((4, 0, 6, 5, 15))
+    pixels = np.arange(30)
+    found = lazy._blocks(Span(*wanted), bounds)
+    parts = [pixels[bounds[k].slice][part] for k, part in found]
+    np.testing.assert_array_equal(np.concatenate([[], *parts]), pixels[slice(*wanted)])
+    assert all(map(len, parts))
 
 
 def contents(value: Any) -> Iterator[Any]:

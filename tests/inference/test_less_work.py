@@ -257,6 +257,29 @@ def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free:
     assert memory.largest_window(48, threads) == expected
 
 
+@pytest.mark.parametrize(
+    ("processors", "free", "expected"),
+    [
+        (2, 64 * 10**9, 1176**2),  # a tile of 1080 pixels: blocks wait beside it
+        (4, 6_400_000_000, 1_000_000),  # a quarter, for as many tasks as processors
+        (64, 2_000_000_000, 816**2),  # the usual window in any case
+        (2, None, 816**2),
+    ],
+)
+def test_the_largest_window_of_a_task(
+    monkeypatch: pytest.MonkeyPatch, processors: int, free: int | None, expected: int
+) -> None:
+    from xr_s2sr import models
+    from xr_s2sr.planning import ModelRun
+
+    monkeypatch.setattr(memory, "available_memory", lambda: free)
+    monkeypatch.setattr(region, "processors", lambda: processors)
+    options = RunOptions(None, None, "cpu", None)
+    spec = region.RegionSpec(ModelRun(models.load("s2sr-20m"), RED_EDGE), {}, (), options)
+    assert spec.plan((6, 6)).margin == 48
+    assert spec.largest(None) == expected
+
+
 def test_standard_errors_count_in_the_largest_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of six bands: the errors take 24 bytes a pixel, and the copy of both outputs 48."""
     from xr_s2sr import models

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import rioxarray
 import xarray as xr
 from eopf_products import product
 from holders import at_10_m, stacked
-from scenes import FINE, native
+from rasterio._env import get_gdal_config
+from scenes import FINE, LEFT, TOP, centres, native
 
 import xr_s2sr
 from xr_s2sr import replacing
@@ -426,6 +428,69 @@ def test_a_part_cut_short_is_not_put_in_place(
         save(sr, out)
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def grown(sr: xr.Dataset, index: np.ndarray) -> xr.Dataset:
+    """A larger scene, of pixels of a smaller one."""
+    n = len(index)
+    return sr.isel(y=index, x=index).assign_coords(y=centres(10, n, TOP, -1), x=centres(10, n, LEFT, 1))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("lost", ["size", "end"])
+def test_a_block_that_was_not_written_is_seen(sr: xr.Dataset, level: int, lost: str, tmp_path: Path) -> None:
+    """Zeros in the middle of a file: over the size before a block, or over its end and what repeats that."""
+    out = tmp_path / "sr.tif"
+    to_cog(grown(sr, np.arange(720) % 120), out)
+    readable.check(out)
+    with rasterio.open(out, **({"overview_level": 0} if level else {})) as file:
+        assert level or len(file.overviews(1))
+        start, size = (int(file.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    with out.open("r+b") as raw:
+        raw.seek(start - 4 if lost == "size" else start + size - 300)
+        raw.write(bytes(4 if lost == "size" else 304))
+    with pytest.raises(OSError, match="truncated: block 0, 0 of band 1 is missing"):
+        readable.check(out)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_what_is_written_first_is_smaller_than_the_result(
+    sr: xr.Dataset, lazy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks that cut through its blocks included; and GDAL compresses the result on all processors."""
+    copy, seen = rasterio.shutil.copy, []
+
+    def watched(source: Path, out: Path, **options: Any) -> None:
+        copy(source, out, **options)
+        seen.append((source.stat().st_size, out.stat().st_size, options["num_threads"]))
+
+    monkeypatch.delenv("GDAL_NUM_THREADS", raising=False)
+    monkeypatch.setattr(rasterio.shutil, "copy", watched)
+    smooth = grown(sr, np.arange(1200) // 10)
+    to_cog(smooth.chunk(y=500, x=700) if lazy else smooth, tmp_path / "sr.tif")
+    [(first, result, threads)] = seen
+    assert first < 1.1 * result < 0.5 * smooth.nbytes
+    assert threads == "all_cpus"
+
+
+@pytest.mark.parametrize("own", [None, "3"])
+def test_gdal_has_one_thread_for_each_of_dasks(
+    sr: xr.Dataset, own: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the user says otherwise."""
+    if own is None:
+        monkeypatch.delenv("GDAL_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("GDAL_NUM_THREADS", own)
+    seen = set()
+
+    def look(block: np.ndarray) -> np.ndarray:
+        seen.add(get_gdal_config("GDAL_NUM_THREADS"))
+        return block
+
+    watched = dask.map_blocks(look, sr.B11.chunk(y=60).data, dtype="uint16", meta=np.empty((0, 0), "uint16"))
+    to_cog(sr.assign(B11=(("y", "x"), watched)), tmp_path / "sr.tif")
+    assert {str(value) for value in seen} == {"1" if own is None else own}
 
 
 @pytest.mark.parametrize("exchange", [True, False])

@@ -14,7 +14,7 @@ from xr_s2sr.bands import resolve
 from xr_s2sr.errors import InputError
 from xr_s2sr.io.inputs import inputs
 from xr_s2sr.io.open_any import open_any
-from xr_s2sr.io.subset import subset
+from xr_s2sr.io.subset import by_blocks, subset
 from xr_s2sr.scene.radiometry import UNITS
 
 #: What ``add_subparsers`` returns; each command adds its parser to it.
@@ -123,7 +123,7 @@ def open_scene(
     bbox : tuple of float, optional
         minx, miny, maxx, maxy in the scene's CRS.
     chunks : int, optional
-        Side of dask chunks in 10 m pixels.
+        Side of dask chunks in 10 m pixels, brought to whole blocks of the files.
     time : str, optional
         How the one date begins that is wanted, as 2024-06-01T10:00:00.
     nodata : float, optional
@@ -132,7 +132,8 @@ def open_scene(
     if name == DEMO:
         ds = subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
     else:
-        ds = open_any(name, bbox=bbox, chunks=chunks)
+        ds = open_any(name, bbox=bbox)
+        ds = ds if chunks is None else by_blocks(ds, chunks)
     if time is not None:
         ds = _one_date(ds, time, name)
     return ds if nodata is None else _with_nodata(ds, nodata)

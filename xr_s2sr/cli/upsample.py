@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             "choose one date: --time 2024-06-01"
         )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
-        save(sr, out, arguments.stac, options.sources(arguments, ds))
+        save(sr, out, arguments.stac, options.sources(arguments, ds), arguments.threads)
     seconds = time.perf_counter() - started
     rows, cols = placed[0].shape[-2:]
     size = f"{rows} x {cols} pixels of {arguments.resolution} m"

@@ -8,9 +8,12 @@ once. Blocks of the input may have any shape: nothing is rechunked but leading d
 
 from __future__ import annotations
 
+import gc
 import math
 import operator
-from collections.abc import Hashable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -145,6 +148,19 @@ def rechunked(sr: xr.Dataset, dims: Sequence[Hashable], side: int, turned: tuple
 STORED = ("chunks", "preferred_chunks", "chunksizes", "shards", "contiguous", "original_shape", "source")
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """In the block, Python does not look for circles: a graph has none, and looking takes half of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@_uncollected()
 def _graph(
     spec: RegionSpec,
     info: SceneInfo,
@@ -161,7 +177,7 @@ def _graph(
     run, options = spec.run, spec.options
     domain = run.domain(info, covered)
     groups = [spec.bands[bands[0]] for bands in spec.groups]
-    whole = spec.plan((len(domain[0]), len(domain[1])))
+    whole = spec.usual_plan((len(domain[0]), len(domain[1])))
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
@@ -183,18 +199,19 @@ def _graph(
         tasks[weights] = weights_of(run.model)
     names = [[inputs[band].name for band in bands] for bands in spec.groups]
     lattices = [[_bounds(inputs[bands[0]].chunks[axis]) for axis in (-2, -1)] for bands in spec.groups]
+    # worked out once for each row and column of chunks, not for each chunk
+    down, across = (
+        [[_blocks(span, bounds[axis]) for (span, _), bounds in zip(part.cuts, lattices, strict=True)] for part in parts]
+        for axis, parts in enumerate((rows, cols))
+    )
     for (i, row), (j, col) in product(enumerate(rows), enumerate(cols)):
-        parts = [
-            (g, _blocks(row.cuts[g][0], down), _blocks(col.cuts[g][0], across))
-            for g, (down, across) in enumerate(lattices)
-        ]
         for index in np.ndindex(*lead):
             pieces = []
-            for g, down, across in parts:
-                for (y, ys), (x, xs) in product(down, across):
+            for g, (ys, xs) in enumerate(zip(down[i], across[j], strict=True)):
+                for (y, own_rows), (x, own_cols) in product(ys, xs):
                     blocks = [(array, *index, y, x) for array in names[g]]
-                    cuts[(cut, *index, i, j, g, y, x)] = (cut_blocks, blocks, ys, xs)
-                pieces.append([[(cut, *index, i, j, g, y, x) for x, _ in across] for y, _ in down])
+                    cuts[(cut, *index, i, j, g, y, x)] = (cut_blocks, blocks, own_rows, own_cols)
+                pieces.append([[(cut, *index, i, j, g, y, x) for x, _ in xs] for y, _ in ys])
             tasks[(name, *index, i, j)] = (restore_chunk, spec, (row, col), index, weights, pieces)
 
     source = HighLevelGraph.merge(*(array.dask for array in inputs.values()))
@@ -234,5 +251,7 @@ def _bounds(sizes: Sequence[int]) -> list[Span]:
 
 def _blocks(wanted: Span, bounds: Sequence[Span]) -> list[tuple[int, slice]]:
     """Return the blocks along an axis that hold some of the pixels wanted, and the part of each."""
-    parts = ((k, wanted.clip(block).shift(-block.start)) for k, block in enumerate(bounds))
+    first = bisect_right(bounds, wanted.start, key=lambda block: block.stop)
+    last = bisect_left(bounds, wanted.stop, key=lambda block: block.start)
+    parts = ((k, wanted.clip(bounds[k]).shift(-bounds[k].start)) for k in range(first, last))
     return [(k, part.slice) for k, part in parts if len(part)]

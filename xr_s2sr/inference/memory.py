@@ -20,6 +20,8 @@ BYTES_PER_ERROR = 12
 SHARE = 4
 #: Largest side of a tile that is chosen: from here on, more memory would save little of the margin.
 LARGEST = 1440
+#: The same in a task of dask, beside which blocks wait for others.
+LARGEST_OF_TASK = 1080
 
 MEMINFO = Path("/proc/meminfo")
 #: The control groups of this process, and where they are.
@@ -78,7 +80,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def largest_window(margin: int, threads: int, errors: int = 0) -> int:
+def largest_window(margin: int, threads: int, errors: int = 0, side: int = LARGEST) -> int:
     """Return the pixels of the largest window, its margin included, of which each thread may have one at once.
 
     For packaged networks, whose need is known.
@@ -88,8 +90,10 @@ def largest_window(margin: int, threads: int, errors: int = 0) -> int:
     margin, threads : int
     errors : int
         Number of bands whose standard errors the network gives besides.
+    side : int
+        Largest side of a tile.
     """
-    most = (ceil_to_cell(LARGEST) + 2 * margin) ** 2
+    most = (ceil_to_cell(side) + 2 * margin) ** 2
     free = available_memory()
     if free is None:
         return usual_window(margin)

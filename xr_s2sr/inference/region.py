@@ -20,7 +20,7 @@ from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
-from xr_s2sr.inference.memory import largest_window, usual_window
+from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
 from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
@@ -95,22 +95,34 @@ class RegionSpec:
         largest : int, optional
             Pixels of a window that memory allows, if the tile is to be chosen; by default those of a usual one.
         """
-        tile, halo, margin = self.options.tile, self.halo, self.options.margin
-        plan = replace(make_plan(shape, tile or TILE, halo, margin, reach), look=self.look)
-        if tile is not None or plan.overlap:  # what is blended depends on the tile
+        plan = self.usual_plan(shape, reach)
+        if self.options.tile is not None or plan.overlap:  # what is blended depends on the tile
             return plan
-        widest = make_plan(shape, TILE, halo, margin, FILL_REACH).margin
+        widest = self.usual_plan(shape).margin
         chosen = balanced_plan(shape, widest, self.options.threads or 1, largest or usual_window(widest))
         return replace(plan, tile=chosen.tile)
 
+    def usual_plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
+        """Lay windows of the usual size over a domain, of any size: nothing is tried."""
+        plan = make_plan(shape, self.options.tile or TILE, self.halo, self.options.margin, reach)
+        return replace(plan, look=self.look)
+
     def largest(self, runner: Runner) -> int | None:
-        """Return the pixels of the largest window that the memory of the runner's device holds, where that is known."""
+        """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
+
+        As many tasks that are told no number of threads are taken to run at once as there are processors; where
+        memory is too short for that, they have windows of the usual size all the same.
+        """
         if isinstance(runner, CudaRunner):
             return runner.largest
         known = self.run.model.path is None or is_packaged(self.run.model)
         margin = self.plan((CELL, CELL)).margin
         errors = len(self.run.model.card.targets) if self.run.uncertainty else 0
-        return largest_window(margin, self.options.threads or 1, errors) if known else None
+        if not known:
+            return None
+        if self.options.threads:
+            return largest_window(margin, self.options.threads, errors)
+        return max(usual_window(margin), largest_window(margin, processors(), errors, LARGEST_OF_TASK))
 
 
 @dataclass(frozen=True)
@@ -281,6 +293,5 @@ def restore_region(
         helper = open_runner(run.guide, spec.options)
         guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
     task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
-    if largest is None and isinstance(runner, CudaRunner):
-        largest = runner.largest
+    largest = spec.largest(runner) if largest is None else largest
     execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)

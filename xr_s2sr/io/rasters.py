@@ -12,6 +12,7 @@ import rioxarray
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
+from xarray.backends.locks import SerializableLock
 from xarray.core import indexing
 
 from xr_s2sr.errors import DependencyError, InputError, ProductError
@@ -48,7 +49,8 @@ def open_image(path: str) -> xr.DataArray:
     """Open a GeoTIFF or JPEG 2000 file of one band, on (y, x), with coordinates, CRS and tags; no pixel is read.
 
     Only the driver that the file's name calls for may open it. GDAL by itself goes by the content, and a VRT that calls
-    itself .jp2 or .tif would read any other file, or an address.
+    itself .jp2 or .tif would read any other file, or an address. Several files are read at once: each has its own lock,
+    where rioxarray has one for all.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def _open(path: str) -> xr.DataArray:
     check_plain(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
-        image = rioxarray.open_rasterio(path, cache=False, driver=driver)
+        image = rioxarray.open_rasterio(path, cache=False, lock=SerializableLock(), driver=driver)
     except OSError as error:
         raise unreadable(path, error) from error
     if not isinstance(image, xr.DataArray):
@@ -155,7 +157,9 @@ def lazy_variable(
     """
     pixels: Any = indexing.LazilyIndexedArray(_Pixels(image, path, detectors))
     kept = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(pixels))  # type: ignore[no-untyped-call]
-    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref", "source": path})
+    blocks = [image.encoding["preferred_chunks"][dim] for dim in image.dims]
+    stored = {"source": path, "preferred_chunks": dict(zip(dims, blocks, strict=True))}
+    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref", **stored})
 
 
 def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +23,11 @@ def write_lock(array: xr.DataArray) -> Any:
 def awaited() -> Iterator[None]:
     """In the block, dask's threads come from a pool that ends with it: after an error no task runs on and writes.
 
-    Another scheduler that is chosen, such as a cluster's, or a pool of the user's, stays.
+    Another scheduler that is chosen, such as a cluster's, or a pool of the user's, stays. GDAL reads and writes in the
+    thread that asks for it, unless the environment variable GDAL_NUM_THREADS says otherwise: dask's are enough.
     """
     import dask
+    import rasterio
     from dask import threaded
     from dask.base import get_scheduler
     from dask.system import CPU_COUNT
@@ -32,9 +35,10 @@ def awaited() -> Iterator[None]:
     if get_scheduler() not in (None, threaded.get) or dask.config.get("pool", None) is not None:
         yield
         return
+    one_thread = {} if "GDAL_NUM_THREADS" in os.environ else {"GDAL_NUM_THREADS": 1}
     pool = ThreadPoolExecutor(dask.config.get("num_workers", None) or CPU_COUNT)
     try:
-        with dask.config.set(pool=pool):
+        with dask.config.set(pool=pool), rasterio.Env(**one_thread):
             yield
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -144,3 +144,25 @@ def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
     factors = {axis.dim: band.factor for band in info.bands.values() for axis in (band.grid.y, band.grid.x)}
     return ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in ds.dims})
+
+
+def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
+    """Back a scene by dask in chunks of about one side, of whole blocks of its files: no block is decoded twice.
+
+    Parameters
+    ----------
+    ds : Dataset
+        In native form, opened without chunks.
+    side : int
+        Of a chunk, in 10 m pixels.
+    """
+    chunks = {}
+    for band in inspect_scene(ds).bands.values():
+        for axis in (band.grid.y, band.grid.x):
+            stored = {
+                v.encoding.get("preferred_chunks", {}).get(axis.dim, 1) for v in ds.values() if axis.dim in v.dims
+            }
+            block, wanted = math.lcm(*stored), max(1, side // band.factor)
+            # blocks of several sizes, or very large ones: each would be read whole
+            chunks[axis.dim] = max(1, round(wanted / block)) * block if block <= 2 * wanted else wanted
+    return ds.chunk(chunks)

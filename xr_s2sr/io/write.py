@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -33,9 +34,8 @@ from xr_s2sr.scene.radiometry import number_in, resolve_radiometry
 from xr_s2sr.scene.result_grid import KEPT_ENCODING
 from xr_s2sr.targets import Kind, check_name
 
-#: Profile in which pixels are written first: not compressed, since chunks cut through the file's blocks, which are
-#: written often.
-PLAIN = {"tiled": True, "blockxsize": 512, "blockysize": 512, "interleave": "band", "bigtiff": "if_safer"}
+#: Profile in which pixels are written first. Blocks are small, as chunks cut through them, and such are written twice.
+ASIDE = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "band", "bigtiff": "if_safer"}
 
 #: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
 CACHE = 256 * 2**20
@@ -60,8 +60,9 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     """Write the bands of a Dataset as cloud-optimised GeoTIFF, with overviews: one file, or a file each.
 
     Of dask arrays, chunk after chunk of all bands is computed and written, so that the network runs once for each and
-    memory stays that of some chunks. The pixels go to temporary files beside `path` first, which take their
-    uncompressed size on disk; `path` itself appears, or is replaced, when all is complete.
+    memory stays that of some chunks. The pixels go to a temporary file beside `path` first, lightly compressed; `path`
+    itself appears, or is replaced, when all is complete. Of the threads that compress, there is one for each
+    processor, or what the environment variable GDAL_NUM_THREADS says.
 
     Parameters
     ----------
@@ -121,8 +122,10 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
     return _to_cog(bands, out, compress, stac, read_from(bands))
 
 
-def _to_cog(ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources: Iterable[Path]) -> Path:
-    """See :func:`to_cog`; `sources` are the files that are read."""
+def _to_cog(
+    ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources: Iterable[Path], threads: int | None = None
+) -> Path:
+    """See :func:`to_cog`; `sources` are the files that are read, `threads` those that compress."""
     import rasterio
     from rasterio.shutil import copy
 
@@ -139,6 +142,7 @@ def _to_cog(ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources
     item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
     warn_without_crs(ds)
     beside = None if item is None else f"{name}.json"
+    packed = {"compress": lossless, "predictor": "no" if lossless == "none" else "yes"}
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
     if beside is not None:
@@ -156,15 +160,15 @@ def _to_cog(ds: xr.Dataset, path: Path, compress: str, stac: bool | str, sources
         aside = part / ".plain"  # no variable's name begins with a dot
         aside.mkdir()
         plain = {name: aside / f"{name or 'all'}.plain.tif" for name in stacks}
-        _write(stacks, plain)
+        compressing = str(threads or os.environ.get("GDAL_NUM_THREADS", "all_cpus"))
+        _write(stacks, plain, compressing)
         for name, file in plain.items():
             _describe(ds, file)
-            predictor = "no" if lossless == "none" else "yes"
+            readable.check_tiff(file)
             classes = name and not resolve(name.removesuffix(UNCERTAINTY)) and ds[name].dtype.kind != "f"
             overviews = {"overview_resampling": "nearest"} if classes else {}
             cog = part / f"{name or 'all'}.tif"
-            copy(file, cog, driver="COG", compress=lossless, predictor=predictor, bigtiff="if_safer", **overviews)
-            readable.check_copy(file, cog)
+            copy(file, cog, driver="COG", bigtiff="if_safer", num_threads=compressing, **packed, **overviews)
             file.unlink()
         aside.rmdir()
         if item is not None and beside is not None:
@@ -185,7 +189,13 @@ def form_of(out: Path) -> Kind:
     return "zarr" if suffix == ".zarr" else "file" if suffix in (*TIFF, ".nc") else "folder"
 
 
-def save(sr: xr.Dataset, out: Path, stac: bool | str = False, sources: Iterable[Path] = ()) -> None:
+def save(
+    sr: xr.Dataset,
+    out: Path,
+    stac: bool | str = False,
+    sources: Iterable[Path] = (),
+    threads: int | None = None,
+) -> None:
     """Write a result in the form that the suffix asks for; what was there is replaced when all is written.
 
     Parameters
@@ -196,10 +206,12 @@ def save(sr: xr.Dataset, out: Path, stac: bool | str = False, sources: Iterable[
         As in :func:`to_cog`.
     sources : iterable of Path
         The files and folders that were read; none of them is replaced.
+    threads : int, optional
+        Those that compress a GeoTIFF, when all is computed; by default one for each processor.
     """
     suffix, sources = out.suffix.lower(), {*sources, *read_from(sr)}
     if suffix not in (".zarr", ".nc"):
-        _to_cog(sr, out, LOSSLESS[0], stac, sources)
+        _to_cog(sr, out, LOSSLESS[0], stac, sources, threads)
         return
     check_writer(out, suffix)
     sr = georeferenced(sr).copy()
@@ -215,18 +227,40 @@ def save(sr: xr.Dataset, out: Path, stac: bool | str = False, sources: Iterable[
         sr.to_zarr(part / "all.zarr")
 
 
-def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path]) -> None:
+def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path], threads: str) -> None:
     """Write all stacks in one pass over their blocks."""
     if all(stack.chunks is None for stack in stacks.values()):
         for name, stack in stacks.items():
-            stack.rio.to_raster(files[name], **PLAIN)
+            stack.rio.to_raster(files[name], num_threads=threads, **ASIDE, **quick(stack.dtype))
         return
     later = []
     with shared_tasks_kept():
         for name, stack in stacks.items():
             lock = None if stack.chunks is None else write_lock(stack)
-            later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **PLAIN))
+            later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **ASIDE, **quick(stack.dtype)))
     compute_all([task for task in later if task is not None])
+
+
+def quick(dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return how pixels are compressed that are read once: little smaller than a result, at the cost of a copy."""
+    method = {"compress": "zstd", "zstd_level": 1} if has_zstd() else {"compress": "deflate", "zlevel": 1}
+    return {**method, "predictor": 3 if dtype.kind == "f" else 2}
+
+
+@lru_cache(maxsize=1)
+def has_zstd() -> bool:
+    """Tell whether this GDAL was built with Zstandard."""
+    import rasterio
+
+    place = rasterio.Affine(1, 0, 1, 0, -1, 1)  # without one there is a warning
+    try:
+        with rasterio.MemoryFile() as file:
+            file.open(
+                driver="GTiff", width=1, height=1, count=1, dtype="uint8", compress="zstd", transform=place
+            ).close()
+    except rasterio.errors.RasterioError:
+        return False
+    return True
 
 
 def _describe(ds: xr.Dataset, file: Path) -> None:
