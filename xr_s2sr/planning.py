@@ -171,7 +171,7 @@ def prepare(
     wanted = wanted_bands(info, bands)
     passed = [band for band in wanted if BANDS[band].gsd <= resolution]
     runs = choose_models([band for band in wanted if band not in passed], given)
-    runs = [adapted(run, info, adapt) for run in runs]
+    runs = [adapted(run, info, adapt, runs) for run in runs]
     runs = require(info, runs, by_name=bands is not None, alone=not passed)
     left_out = info.left_out
     wanted = [band for band in wanted if band in passed or any(band in run.targets for run in runs)]
@@ -273,7 +273,7 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
-def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
+def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None, runs: Sequence[ModelRun]) -> ModelRun:
     """Return a run with the adaptive step, and the run that its guides come from, if it is to have one.
 
     Parameters
@@ -282,12 +282,15 @@ def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
     info : SceneInfo
     adapt : bool, optional
         By default, what the model's card says.
+    runs : sequence of ModelRun
+        All runs of the call: of packaged models for 20 m bands, the one that is among them makes the guides.
     """
     if not (run.model.card.adapt if adapt is None else adapt) or run.targets == (CIRRUS,):
         return run
     run = replace(run, adapt=True)
     middle = tuple(band for band in BY_GSD[20] if band in info.variables)
-    model = models.load(models.DEFAULTS[20])
+    asked = [own.model for own in runs if own.model.card.gsd == 20 and models.is_packaged(own.model)]
+    model = asked[0] if asked else models.load(models.DEFAULTS[20])
     able = all(band in info.variables or band in model.card.optional for band in model.card.bands)
     only_60 = all(BANDS[band].gsd == 60 for band in run.model.card.targets)
     return replace(run, guide=ModelRun(model, middle, adapt=True)) if only_60 and middle and able else run

@@ -136,6 +136,21 @@ def test_a_single_60_m_band_is_that_of_all(ds: xr.Dataset, sr: xr.Dataset) -> No
     xr.testing.assert_equal(ds.s2sr.upsample("B09").B09, sr.B09)
 
 
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_bands_are_the_same_alone_and_with_others(ds: xr.Dataset, first: int) -> None:
+    """Also where the scene begins inside of a pixel of 60 m: regressions lie on the lattice of the CRS."""
+    part = ds.isel(x=slice(first, None), x_20m=slice(first // 2, None), y=slice(0, 132), y_20m=slice(0, 66))
+    part = part.isel(x=slice(0, 150), x_20m=slice(0, 75), x_60m=slice(0, 26), y_60m=slice(0, 22))
+    models = ["s2sr-20m-fast", "s2sr-60m"]
+    both = part.s2sr.upsample(["B05", "B11", "B09"], model=models, uncertainty=True)
+    alone = part.s2sr.upsample(["B05"], model="s2sr-20m-fast", uncertainty=True)
+    for name in ("B05", "B05_uncertainty"):
+        xr.testing.assert_identical(both[name], alone[name])
+    lazy = part.chunk(x=90, y=90, x_20m=45, y_20m=45, x_60m=15, y_60m=15)
+    lazily = lazy.s2sr.upsample(["B05", "B11", "B09"], model=models, uncertainty=True, chunks=72)
+    xr.testing.assert_equal(lazily.compute(), both)
+
+
 def test_a_single_20_m_band_needs_no_other(ds: xr.Dataset) -> None:
     alone = ds[["B02", "B03", "B04", "B08", "B11"]]
     assert alone.s2sr.upsample().B11.attrs["s2sr_missing_inputs"] == "B05 B06 B07 B8A B12"
