@@ -6,7 +6,8 @@ from xr_s2sr import models
 
 #: By name: the version, and the SHA-256 of the file.
 WEIGHTS = {
-    "s2sr-20m": ("0.3.0", "41ff7b53a1b028907507d8ffda3c817a2fa47c331fa71baa81709804f9ac7331"),
+    "s2sr-20m": ("0.4.0", "d89e05ea335bd0dedf7bfb2dfd2e269aa3dff37e5d9dbbf47f5d73af5d5c3d34"),
+    "s2sr-20m-accurate": ("0.3.0", "7a65d267e64c62966ac7785bbc8c4efd9ab6e9285f7e529d32336b1858447f93"),
     "s2sr-20m-fast": ("0.3.0", "cb072e6fd416a00fceee6751064fd8e99f33ca1b30c0fae907b4bedc57adaf02"),
     "s2sr-60m": ("0.3.0", "1ce0778fff9498ac6322fb4c2c6115e3bc870d3a7d2b568287d157118a382ee2"),
 }
