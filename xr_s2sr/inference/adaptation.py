@@ -27,7 +27,7 @@ Float32 = NDArray[np.float32]
 #: that windows, which start on multiples of that, share them.
 CELL = {2: 3, 6: 1}
 #: Radius of the window of a regression, in cells of so many pixels; its weights fall linearly along both axes.
-WINDOW = {3: 1, 1: 5}
+WINDOW = {3: 1, 1: 4}
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 #: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2.
@@ -102,8 +102,10 @@ def reach(factor: int, mtfs: Sequence[float]) -> int:
     widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[factor][0] * min(mtfs)))) - factor
     seen = -(-widest // 2 // factor)
     cell, smoothed = CELL[factor], len(SMOOTHING) // 2
-    # weights are interpolated between cells; cubic interpolation reaches two pixels, slopes one more than the high-pass
-    return factor * (2 + cell * (WINDOW[cell] + 2) - 1 + max(smoothed + 1 + seen, SPREAD))
+    # of a window: its cells, one more for weights that are interpolated between cells, and the rest of the last one
+    window = cell * (WINDOW[cell] + 2) - 1 if cell > 1 else WINDOW[cell]
+    # cubic interpolation reaches two pixels, slopes one more than the high-pass
+    return factor * (2 + window + max(smoothed + 1 + seen, SPREAD))
 
 
 @dataclass
