@@ -34,6 +34,7 @@ def test_speed_settings_change_nothing(scene: xr.Dataset, said: dict[str, Any]) 
     xr.testing.assert_identical(slow.s2sr.upsample(bands, **said), slow.s2sr.upsample(bands))
 
 
+@pytest.mark.usefixtures("packaged_defaults")
 def test_small_margin_blends(scene: xr.Dataset) -> None:
     """Close to the seamless result, without a jump at the borders of the tiles."""
     whole, blended = scene.s2sr.upsample(["B05"]), scene.s2sr.upsample(["B05"], tile=24, margin=6)

@@ -117,6 +117,7 @@ def test_extents_that_differ(fine: tuple[int, ...], half: tuple[int, ...], sixth
         xr.testing.assert_equal(sr[band].drop_vars("spatial_ref"), full[band].drop_vars("spatial_ref"))
 
 
+@pytest.mark.usefixtures("packaged_defaults")
 @pytest.mark.parametrize(
     "cut",
     [
