@@ -6,12 +6,15 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 from holders import at_10_m, same_pixels, stacked
 from scenes import LEFT, RED_EDGE, SIXTY, TOP, TWELVE, enlarged, native
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 import xr_s2sr
 from xr_s2sr.errors import S2SRWarning
@@ -144,6 +147,67 @@ def test_crs_index_of_xproj(cube: xr.Dataset) -> None:
     sr = ds.s2sr.upsample("B05", **CUBIC)
     assert type(sr.xindexes["spatial_ref"]) is type(ds.xindexes["spatial_ref"])
     assert sr.proj.crs.to_epsg() == 32632
+
+
+def test_an_index_that_computes_its_coordinates(cube: xr.Dataset) -> None:
+    """As rasterix's RasterIndex, which is made of these, and as xproj's: kept, on the 10 m grid of the result."""
+    indexes = pytest.importorskip("xarray.indexes")
+    if not hasattr(indexes, "CoordinateTransformIndex"):
+        pytest.skip("this xarray has no CoordinateTransformIndex")
+    from xarray.core.coordinate_transform import CoordinateTransform
+
+    class Axis(CoordinateTransform):
+        """first + step * position, along one dimension."""
+
+        def __init__(self, dim: str, size: int, first: float, step: float) -> None:
+            super().__init__([dim], {dim: size}, np.float64)
+            self.dim, self.first, self.step = dim, first, step
+
+        def forward(self, dim_positions: dict[str, Any]) -> dict[Any, Any]:
+            return {self.dim: self.first + self.step * np.asarray(dim_positions[self.dim])}
+
+        def reverse(self, coord_labels: dict[Any, Any]) -> dict[str, Any]:
+            return {self.dim: (np.asarray(coord_labels[self.dim]) - self.first) / self.step}
+
+        def equals(self, other: Any, exclude: Any = None) -> bool:
+            return isinstance(other, Axis) and vars(other) == vars(self)
+
+    ds = cube.drop_vars(["y", "x"])
+    for dim, first, step in (("y", TOP - 5, -10), ("x", LEFT + 5, 10)):
+        index = indexes.CoordinateTransformIndex(Axis(dim, cube.sizes[dim], first, step))
+        ds = ds.assign_coords(xr.Coordinates.from_xindex(index))
+    np.testing.assert_array_equal(ds.x, cube.x)
+    sr = ds.s2sr.upsample("B05", **CUBIC)
+    assert all(type(sr.xindexes[dim]) is indexes.CoordinateTransformIndex for dim in ("y", "x"))
+    same_pixels(sr, cube.s2sr.upsample("B05", **CUBIC))
+
+
+class Remote(BackendArray):
+    """Pixels that are elsewhere, as those of lazycogs or async-tiff; it counts what is asked for."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.read = pixels, 0
+        self.shape, self.dtype = pixels.shape, pixels.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._part)
+
+    def _part(self, key: tuple[Any, ...]) -> np.ndarray:
+        part: np.ndarray = self.pixels[key]
+        self.read += part.size
+        return part
+
+
+def test_arrays_that_are_read_when_they_are_used(cube: xr.Dataset) -> None:
+    """(time, band, y, x) over a backend of its own, neither numpy nor dask: nothing is read by looking."""
+    plain = stacked(cube)
+    remote = Remote(plain.values)
+    lazy = plain.copy(data=indexing.LazilyIndexedArray(remote))
+    assert lazy.s2sr.bands["B05"] == "B05"
+    assert remote.read == 0
+    sr = lazy.s2sr.upsample("B05", **CUBIC)
+    xr.testing.assert_identical(sr, plain.s2sr.upsample("B05", **CUBIC))
+    assert remote.read > 0
 
 
 def test_raster_index_of_rasterix(cube: xr.Dataset) -> None:

@@ -226,3 +226,23 @@ def test_one_grid_mapping_per_resolution(scene: xr.Dataset, tmp_path: Path) -> N
     back = load(tmp_path / "sr.nc", "netcdf4")
     assert back.B11.rio.transform() == HERE
     xr.testing.assert_equal(back, sr)
+
+
+def test_shards_of_zarr_3(tmp_path: Path) -> None:
+    """A chunk of dask for a shard; read back, and taken as a scene."""
+    pytest.importorskip("dask", reason="dask is not installed")
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    ds = native((72, 60), bands=[*FINE, *RED_EDGE])
+    shards = {
+        name: {"shards": da.shape, "chunks": tuple(n // 6 for n in da.shape)} for name, da in ds.data_vars.items()
+    }
+    ds.to_zarr(tmp_path / "scene.zarr", encoding=shards, zarr_format=3, consolidated=False)
+    scene = xr.open_zarr(tmp_path / "scene.zarr", decode_coords="all", consolidated=False)
+    sr = scene.s2sr.upsample("B05", chunks=36, **CUBIC)
+    assert sr.B05.chunks == ((36, 36), (30, 30))
+    encoding = {"B05": {"shards": (36, 30), "chunks": (18, 15)}}
+    sr.to_zarr(tmp_path / "sr.zarr", encoding=encoding, zarr_format=3, consolidated=False)
+    assert zarr.open(tmp_path / "sr.zarr")["B05"].shards == (36, 30)
+    np.testing.assert_array_equal(load(tmp_path / "sr.zarr", "zarr").B05, ds.s2sr.upsample("B05", **CUBIC).B05)
+    sr.to_zarr(tmp_path / "plain.zarr", zarr_format=3, consolidated=False)  # the input's shards do not bind the result
+    assert zarr.open(tmp_path / "plain.zarr")["B05"].shards is None

@@ -73,6 +73,27 @@ def test_one_file(sr: xr.Dataset, tmp_path: Path) -> None:
     assert item.properties["gsd"] == 10
 
 
+def test_bands_in_the_way_of_stac_1_1(sr: xr.Dataset, tmp_path: Path) -> None:
+    """The same once more: readers of 1.1 look for bands, older ones for eo:bands and raster:bands."""
+    sr.s2sr.to_cog(tmp_path / "sr.tif", stac=True)
+    told = json.loads((tmp_path / "sr.json").read_text())
+    assert told["stac_version"] == "1.1.0"
+    bands = {band["name"]: band for band in told["assets"]["data"]["bands"]}
+    assert list(bands) == list(sr.data_vars)
+    assert bands["B05"] == {
+        "name": "B05",
+        "description": f"restored from 20 m by {sr.B05.attrs['s2sr_model']}",
+        "data_type": "uint16",
+        "nodata": 0,
+        "eo:common_name": "rededge071",
+        "eo:center_wavelength": 0.7041,
+        "raster:spatial_resolution": 10,
+        "raster:scale": 1e-4,
+        "raster:offset": -0.1,
+    }
+    assert bands["B8A"]["eo:common_name"] == "nir08"
+
+
 def test_extensions(sr: xr.Dataset, tmp_path: Path) -> None:
     """By pystac's own classes for them."""
     from pystac.extensions.eo import EOExtension

@@ -233,6 +233,21 @@ def test_geozarr_without_coordinates(scene: xr.Dataset, told: str) -> None:
     np.testing.assert_array_equal(fine.b05, expected.b05)
 
 
+@pytest.mark.parametrize("told", ["level", "group"])
+def test_geozarr_from_disk(scene: xr.Dataset, told: str, tmp_path: Path) -> None:
+    """As a Zarr of format 3 on disk: opened by its path alone, or node by node; and a part of it."""
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    path = tmp_path / "S2A_MSIL2A_20240601T100559_N0511_R022_T32TPP.zarr"
+    geozarr(scene, told).to_zarr(path, zarr_format=3, consolidated=False)
+    ds = xr_s2sr.open(path)
+    expected = product(scene).s2sr.upsample("B05", **CUBIC)
+    same_pixels(ds.s2sr.upsample("B05", **CUBIC), expected)
+    assert ds.s2sr.validate().info.crs == "EPSG:32632"
+    part = xr_s2sr.open(path, bbox=(LEFT + 120, TOP - 240, LEFT + 360, TOP - 60), chunks=12)
+    assert part.b05.chunks == ((6, 3), (6, 6))
+    np.testing.assert_array_equal(part.b05, scene.B05[3:12, 6:18])
+
+
 def test_geozarr_node_by_node(scene: xr.Dataset) -> None:
     """Groups opened one by one, and combined; a node registration names the centres themselves."""
     given = geozarr(scene)

@@ -31,6 +31,11 @@ COMMON_NAMES = {
     "B07": "rededge", "B08": "nir", "B8A": "nir08", "B09": "nir09", "B10": "cirrus", "B11": "swir16", "B12": "swir22",
 }  # fmt: skip
 
+#: The names that version 2 of that extension gives these three, by their wavelength.
+_RED_EDGE = {
+    round(BANDS[band].wavelength / 1000, 4): f"rededge0{name}" for band, name in (("B05", 71), ("B06", 75), ("B07", 78))
+}
+
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
 #: Bytes of a file that could be an item.
@@ -77,7 +82,9 @@ def item_text(
     for key, stack in stacks.items():
         names = list(stack.attrs["long_name"])
         title = ", ".join(names)
-        extra = {**_projection(stack), "eo:bands": [_eo_band(ds, n) for n in names], "raster:bands": _raster(ds, stack)}
+        eo, raster = [_eo_band(ds, n) for n in names], _raster(ds, stack)
+        both = [_common_band(*pair) for pair in zip(eo, raster, strict=True)]
+        extra = {**_projection(stack), "bands": both, "eo:bands": eo, "raster:bands": raster}
         item.add_asset(
             key or "data",
             pystac.Asset(f"./{files[key]}", title, media_type=COG, roles=["data"], extra_fields=extra),
@@ -244,6 +251,16 @@ def _eo_band(ds: xr.Dataset, name: str) -> dict[str, Any]:
     elif isinstance(attrs.get("long_name"), str):
         about["description"] = attrs["long_name"]
     return about
+
+
+def _common_band(eo: dict[str, Any], raster: dict[str, Any]) -> dict[str, Any]:
+    """Return one band in the way of STAC 1.1: what its core does not name has the prefix of an extension."""
+    core = {"name", "description", "data_type", "nodata"}
+    told = {f"eo:{key}" if key not in core else key: value for key, value in eo.items()}
+    told |= {f"raster:{key}" if key not in core else key: value for key, value in raster.items()}
+    if finer := _RED_EDGE.get(eo.get("center_wavelength", 0)):
+        told["eo:common_name"] = finer
+    return told
 
 
 def _raster(ds: xr.Dataset, stack: xr.DataArray) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from xr_s2sr.models.card import CARD_KEY, Model, ModelCard
 from xr_s2sr.models.download import fetch
+from xr_s2sr.models.mlm import stac_item
 from xr_s2sr.models.published import PUBLISHED
 from xr_s2sr.models.registry import BICUBIC, DEFAULTS, bicubic, is_packaged, load, packaged
 
@@ -22,4 +23,5 @@ __all__ = [
     "is_packaged",
     "load",
     "packaged",
+    "stac_item",
 ]
