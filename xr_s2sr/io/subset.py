@@ -140,7 +140,7 @@ def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
     if find_spec("dask") is None:
         raise DependencyError('computing in chunks needs dask, which is not installed: pip install "xr_s2sr[dask]"')
     if isinstance(chunks, Mapping):
-        return chunked(ds, chunks, info)
+        return ds.chunk(chunks)
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
     factors = {axis.dim: band.factor for band in info.bands.values() for axis in (band.grid.y, band.grid.x)}
     return ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in ds.dims})
