@@ -10,7 +10,9 @@ import sphinx_autosummary_accessors
 
 import xr_s2sr  # registers the accessor, so that autosummary finds it
 
-sys.path.insert(0, str(Path(__file__).parent))  # for notebooks.py
+sys.path.insert(0, str(Path(__file__).parent))  # for notebooks.py and other_pages.py
+
+import other_pages
 
 project = "xr_s2sr"
 author = "The xr_s2sr developers"
@@ -20,6 +22,7 @@ release = version = xr_s2sr.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_autosummary_accessors",
     "myst_nb",
@@ -28,6 +31,9 @@ extensions = [
 ]
 templates_path = ["_templates", sphinx_autosummary_accessors.templates_path]
 exclude_patterns = ["_build", "_notebooks", "jupyter_execute"]
+
+# inventories of our own: building needs no network
+intersphinx_mapping = other_pages.write(Path(__file__).parent / "_build" / "inventories")
 
 # a bar would end up in the pages; the kernels inherit this
 os.environ["TQDM_DISABLE"] = "1"

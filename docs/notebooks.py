@@ -17,6 +17,8 @@ TUTORIALS, NOTEBOOKS = DOCS / "tutorials", DOCS / "_notebooks"
 #: Tag of cells that serve the page alone.
 PAGE_ONLY = "remove-cell"
 
+#: What a page says it needs.
+NEEDS = re.compile(r'pip install "(xr_s2sr\[[\w,]+\])"')
 _DOWNLOAD = re.compile(r" *\{download\}`[^`]*`\.?")
 _PAGE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")
 _ROLE = re.compile(r"\{\w+\}`~?(?:xr_s2sr\.)?([^`<]+)`")
@@ -30,13 +32,22 @@ def pages() -> list[Path]:
 def notebook(page: Path) -> nbformat.NotebookNode:
     """Make the notebook of a page: no cells that only the page needs, no links that lead nowhere outside of it.
 
+    Its first cell installs what the page says that it needs.
+
     Parameters
     ----------
     page : Path
         MyST Markdown with code cells.
     """
-    read = read_myst_markdown_notebook(page.read_text(encoding="utf-8"), path=page)
-    cells = [cell for cell in read.cells if PAGE_ONLY not in cell.metadata.get("tags", [])]
+    text = page.read_text(encoding="utf-8")
+    needs = NEEDS.search(text)
+    if needs is None:
+        raise ValueError(
+            f'{page.name} does not say what it needs; expected pip install "xr_s2sr[tutorials]" in its text'
+        )
+    read = read_myst_markdown_notebook(text, path=page)
+    cells = [nbformat.v4.new_code_cell(f'%pip install -q "{needs[1]}"')]
+    cells += [cell for cell in read.cells if PAGE_ONLY not in cell.metadata.get("tags", [])]
     for number, cell in enumerate(cells):
         cell.id = f"{page.stem}-{number}"  # else they are drawn by lot, and each build gives other files
         cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}

@@ -9,11 +9,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scenes import DIMS, FINE, GSD, LEFT, TOP, TWELVE, centres, enlarged
 
 VALID, MISSING, SATURATED = 0, 1, 2
+
+
+def examples(number: int) -> int:
+    """How many examples a slow test draws: of the profile "thorough", as many times more as of any test."""
+    return number * settings.default.max_examples // 100
 
 
 @dataclass(frozen=True)

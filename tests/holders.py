@@ -75,7 +75,7 @@ def stac_items(folder: Path, scene: xr.Dataset, dates: Sequence[str]) -> list[py
 
 
 def stac_item(
-    folder: Path, ds: xr.Dataset, when: str = "2024-06-01T10:00:00Z", names: dict[str, str] | None = None
+    folder: Path, ds: xr.Dataset, when: str = "2021-06-01T10:00:00Z", names: dict[str, str] | None = None
 ) -> pystac.Item:
     """An item over one GeoTIFF a band, each in its native pixels; assets under band ids or other names."""
     folder.mkdir(exist_ok=True)

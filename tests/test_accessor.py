@@ -16,6 +16,8 @@ import xarray as xr
 import xr_s2sr
 from xr_s2sr.accessor import S2SRAccessor
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 FUNCTIONS = [
     xr_s2sr.upsample,
     xr_s2sr.validate,

@@ -15,6 +15,8 @@ from xr_s2sr import BANDS, S2SRError
 from xr_s2sr.bands import BY_GSD, by_convention, resolve, resolve_requested
 from xr_s2sr.errors import BandError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 # wavelengths rounded as GDAL prints them; STAC common names; Digital Earth Australia; others
 ALIASES = {
     "B01": "443 coastal nbart_coastal_aerosol aerosol coastal_aerosol",

@@ -16,6 +16,8 @@ from scenes import LEFT, RED_EDGE, SIXTY, TOP, TWELVE, enlarged, native
 import xr_s2sr
 from xr_s2sr.errors import S2SRWarning
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 CUBIC = {"model": "bicubic"}
 
 

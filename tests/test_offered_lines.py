@@ -13,10 +13,12 @@ import rioxarray
 import xarray as xr
 from eopf_products import product
 from holders import at_10_m, stac_item, stacked, write_geotiff
-from scenes import FINE, RED_EDGE, SIXTY, TWELVE, native
+from scenes import FINE, RED_EDGE, SIXTY, TWELVE, cube, native
 
 import xr_s2sr
 from xr_s2sr.errors import BandError, GridError, InputError, S2SRWarning
+
+pytestmark = pytest.mark.usefixtures("small_defaults")
 
 CUBIC = {"model": "bicubic"}
 COARSE = (*RED_EDGE, *SIXTY)
@@ -318,3 +320,13 @@ def test_what_is_no_band_is_no_reason_to_warn(scene: xr.Dataset) -> None:
     sr = cube.assign(**others, fine=cube.B02, flat=cube.B02 * 0 + 5).s2sr.upsample(["B05", "B06"], **CUBIC)
     assert list(sr) == ["B05", "B06"]
     assert set(cube.assign(**others, fine=cube.B02).s2sr.upsample(**CUBIC)) == {*cube, *others, "fine"}
+
+
+def test_offsets_by_date_where_nothing_says_them() -> None:
+    ds = cube()
+    with pytest.warns(S2SRWarning, match="nothing says the offset") as said:
+        ds.s2sr.upsample("B05", **CUBIC)
+    line = line_of(str(said[0].message), r"upsample\(offset=xr.where\(.*\)$")
+    sr = eval(f"ds.s2sr.{line}", {"xr": xr, "np": np, "ds": ds})
+    known = cube(["02.14", "04.00", "05.09"]).s2sr.upsample()
+    np.testing.assert_array_equal(sr.B05, known.B05)

@@ -1,7 +1,7 @@
 """Whatever scene a user holds: lazy is eager bit for bit, so is the scene stored the other way round, masks are exact,
 and what is far from a hole is untouched.
 
-The suite draws 200 scenes; 5000 with ``python -m pytest tests/test_property.py --hypothesis-profile=thorough``.
+The suite draws 60 scenes; 3000 with ``python -m pytest tests/test_property.py --hypothesis-profile=thorough``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from drawn_scenes import MISSING, SATURATED, VALID, Drawn, cuts, scenes
+from drawn_scenes import MISSING, SATURATED, VALID, Drawn, cuts, examples, scenes
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def far_pixels(drawn: Drawn, band: str) -> NDArray[np.bool_]:
     "ignore:the bands' extents differ", "ignore:taken as nodata", "ignore:a chunk is darker than scenes are"
 )
 @settings(
-    max_examples=max(200, settings.default.max_examples),
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(drawn=scenes(), data=st.data())

@@ -15,6 +15,7 @@ from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
 from xr_s2sr.inference.engine import release_sessions
+from xr_s2sr.io.open_any import open_any as open
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.write import to_cog
 from xr_s2sr.layouts.combine import combine
@@ -36,6 +37,7 @@ __all__ = [
     "evaluate",
     "importers",
     "models",
+    "open",
     "open_safe",
     "plot",
     "quality",

@@ -18,13 +18,13 @@ from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, model_list, prepare
+from xr_s2sr.planning import DEVICES, PRECISIONS, Device, Precision, RunOptions, merged, model_list, prepare
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.omissions import warn_of_omissions, warn_of_projection, warn_of_uncovered
+from xr_s2sr.scene.omissions import warn_of_offset, warn_of_omissions, warn_of_projection, warn_of_uncovered
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result_grid import result_grid
@@ -67,7 +67,7 @@ def upsample(
         Bands at their native resolutions, each resolution on dims of its own, with pixel-centre coordinates in
         metres; any leading dims (time, ...). Names may be ids (B05, b5), STAC common names (swir16) and so on.
         Bands that a load at 10 m repeated onto the 10 m grid (nearest neighbour) are recognised. A DataArray has its
-        bands along a dimension, a DataTree one node a resolution.
+        bands along a dimension, a DataTree one node per resolution.
     bands : str or iterable of str, optional
         Bands to return, by any alias; nothing else comes back. By default every 20 m and 60 m band that `ds`
         holds, and all its variables on the 10 m grid as they are; bands whose model lacks an input, such as B01
@@ -99,7 +99,8 @@ def upsample(
         The unit of the pixel values, where the metadata do not give it or are wrong.
     offset : float or DataArray, optional
         Added to the values before scaling, in their unit: -1000 for DN of processing baseline 04.00 and later. A
-        DataArray has one value a date. By default what attributes, encoding or the items' processing baseline say.
+        DataArray has one value per date. By default what attributes, encoding or the items' processing baseline say;
+        where nothing does and the date makes one likely, a warning asks.
     uncertainty : bool or "uint16"
         Give the standard error of every restored band too, in its own unit: B05_uncertainty and so on, float32 and NaN
         where the band is nodata or saturated; with "uint16" in steps of 0.1 DN, 0 there, and ``scale_factor`` in the
@@ -185,7 +186,9 @@ def upsample(
     target = result_grid(native, info, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
     runs = with_uncertainty(runs, form)
+    runs = merged(runs) if options.margin is None else runs  # a margin is one model's
     turned = info.grid.y.dim in layout.turned, info.grid.x.dim in layout.turned
+    warn_of_offset(native, info)
     warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None, turned=turned)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
@@ -204,9 +207,9 @@ def upsample(
         if not runs:
             averaging.warn_of_fill_values(native, info, [band for band in info.bands if BANDS[band].is_fine])
     restored = {
-        band: assemble.restored_variable(native, info, target, band, arrays[band], run.provenance)
+        band: assemble.restored_variable(native, info, target, band, arrays[band], origin.provenance)
         for run in runs
-        for band in run.targets
+        for band, origin in run.origins.items()
     }
     errors = [
         error_variable(variable, info.bands[band].radiometry, arrays[uncertainty_of(band)], form)

@@ -140,8 +140,10 @@ UNCERTAINTY = "_uncertainty"
 
 _BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
 _BY_ALIAS |= {alias.replace("nbart", "nbar"): band for alias, band in _BY_ALIAS.items() if alias.startswith("nbart")}
-# B2, b02, B02_10m, B8A, b8a-20m, "B4, central wavelength 665 nm" (GDAL)
-_ID = re.compile(r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:[ _-]?(?P<gsd>[1-6]0)m)?(?:, central wavelength .*)?$")
+# B2, b02, B02_10m, B8A, b8a-20m, B02_L2A (satpy), "B4, central wavelength 665 nm" (GDAL)
+_ID = re.compile(
+    r"b0*(?P<number>[1-9]|1[0-2])(?P<a>a?)(?:_l[12][ac])?(?:[ _-]?(?P<gsd>[1-6]0)m)?(?:, central wavelength .*)?$"
+)
 
 
 def resolve(name: object) -> str | None:

@@ -18,7 +18,7 @@ from xr_s2sr.scene import plausibility
 from xr_s2sr.scene.extent import common_extent, whole_pixels
 from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.uncertainty import ErrorForm
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.spans import CELL, Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
@@ -60,6 +60,8 @@ class ModelRun:
         Follow the network by the adaptive step (:mod:`xr_s2sr.inference.adaptation`).
     guide : ModelRun, optional
         Restores the 20 m bands that guide the adaptive step of 60 m bands.
+    passed : tuple of str
+        Ids of the bands that `guide` restores and that are wanted too.
     """
 
     model: Model
@@ -69,11 +71,18 @@ class ModelRun:
     uncertainty: ErrorForm | None = None
     adapt: bool = False
     guide: ModelRun | None = None
+    passed: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The targets, then their standard errors if wanted."""
-        return (*self.targets, *(map(uncertainty_of, self.targets) if self.uncertainty else ()))
+        """The bands that are restored, then their standard errors if wanted."""
+        return (*self.origins, *(map(uncertainty_of, self.origins) if self.uncertainty else ()))
+
+    @property
+    def origins(self) -> dict[str, ModelRun]:
+        """The run that restores each band: this one, or its guide."""
+        own = dict.fromkeys(self.targets, self)
+        return own if self.guide is None else own | dict.fromkeys(self.passed, self.guide)
 
     @property
     def bands(self) -> set[str]:
@@ -99,9 +108,17 @@ class ModelRun:
         return origin
 
     def domain(self, info: SceneInfo, covered: Extent) -> Extent:
-        """Return the smallest rectangle around an extent that holds whole pixels of every band that is read."""
+        """Return the smallest rectangle around an extent that holds whole pixels of every band that is read.
+
+        The adaptive step solves its regressions by cells of 60 m. These lie where the pixels of 60 m bands do, so that
+        a part of a scene, or a part of its bands, is restored as the whole is.
+        """
         f = self.factor
         anchor = next(band.start for band in info.bands.values() if band.id in self.bands and band.factor == f)
+        if self.adapt and f < CELL:
+            lattice = info.grid.lattice(CELL)
+            if lattice is not None and all((a - b) % f == 0 for a, b in zip(anchor, lattice, strict=True)):
+                f, anchor = CELL, lattice
         rows, cols = (
             Span((s.start - a) // f * f + a, -((a - s.stop) // f) * f + a) for s, a in zip(covered, anchor, strict=True)
         )
@@ -154,7 +171,7 @@ def prepare(
     wanted = wanted_bands(info, bands)
     passed = [band for band in wanted if BANDS[band].gsd <= resolution]
     runs = choose_models([band for band in wanted if band not in passed], given)
-    runs = [adapted(run, info, adapt) for run in runs]
+    runs = [adapted(run, info, adapt, runs) for run in runs]
     runs = require(info, runs, by_name=bands is not None, alone=not passed)
     left_out = info.left_out
     wanted = [band for band in wanted if band in passed or any(band in run.targets for run in runs)]
@@ -256,7 +273,7 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
-def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
+def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None, runs: Sequence[ModelRun]) -> ModelRun:
     """Return a run with the adaptive step, and the run that its guides come from, if it is to have one.
 
     Parameters
@@ -265,15 +282,31 @@ def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None) -> ModelRun:
     info : SceneInfo
     adapt : bool, optional
         By default, what the model's card says.
+    runs : sequence of ModelRun
+        All runs of the call: of packaged models for 20 m bands, the one that is among them makes the guides.
     """
     if not (run.model.card.adapt if adapt is None else adapt) or run.targets == (CIRRUS,):
         return run
     run = replace(run, adapt=True)
     middle = tuple(band for band in BY_GSD[20] if band in info.variables)
-    model = models.load(models.GUIDE)
+    asked = [own.model for own in runs if own.model.card.gsd == 20 and models.is_packaged(own.model)]
+    model = asked[0] if asked else models.load(models.DEFAULTS[20])
     able = all(band in info.variables or band in model.card.optional for band in model.card.bands)
     only_60 = all(BANDS[band].gsd == 60 for band in run.model.card.targets)
     return replace(run, guide=ModelRun(model, middle, adapt=True)) if only_60 and middle and able else run
+
+
+def merged(runs: Sequence[ModelRun]) -> list[ModelRun]:
+    """Return the runs without those that another one makes on its way: the 20 m bands that guide the 60 m ones."""
+    out = list(runs)
+    for run in runs:
+        if run.guide is None:
+            continue
+        for other in [own for own in out if own.adapt and own.model == run.guide.model]:
+            guide = replace(other, targets=run.guide.targets)
+            out[out.index(run)] = replace(run, guide=guide, passed=other.targets)
+            out.remove(other)
+    return out
 
 
 def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True) -> list[ModelRun]:

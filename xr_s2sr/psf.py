@@ -44,6 +44,24 @@ def degraded_mtf(mtf: float, sigma: float, factor: int) -> float:
     return mtf_of((psf_variance(mtf) + sigma**2 + block_variance(factor)) / factor**2)
 
 
+def sigma_between(factor: int, mtf: float, fine: float) -> float:
+    """Return the width of the Gaussian by which a fine band, before it is averaged, is blurred as the coarse one is.
+
+    Parameters
+    ----------
+    factor : int
+        Pixel size of the coarse band over that of the fine one.
+    mtf, fine : float
+        Of the coarse and of the fine band, each at the Nyquist frequency of its own pixels.
+
+    Returns
+    -------
+    float
+        In fine pixels; 0 where the mean blurs enough.
+    """
+    return math.sqrt(max(0.0, factor**2 * psf_variance(mtf) - psf_variance(fine) - block_variance(factor)))
+
+
 def observation_taps(factor: int, variance: float) -> NDArray[np.float32]:
     """Return weights that blur fine pixels and average `factor` of them, along one axis.
 

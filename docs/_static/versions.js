@@ -3,12 +3,13 @@ const pages = new URL(document.documentElement.dataset.content_root, location.hr
 const site = new URL("..", pages);
 
 async function offerVersions() {
-  const answer = await fetch(new URL("versions.json", site)).catch(() => null); // none beside pages built at home
+  const place = pages.pathname.split("/").at(-2);
+  if (!/^(main|\d+(\.\d+)*)$/.test(place)) return; // built at home: there are no others
+  const answer = await fetch(new URL("versions.json", site)).catch(() => null);
   if (!answer?.ok) return;
-  const own = pages.pathname.split("/").at(-2);
   const choice = document.querySelector(".version-note select");
   for (const version of await answer.json()) {
-    choice.add(new Option(version === "main" ? "main (in development)" : version, version, false, version === own));
+    choice.add(new Option(version === "main" ? "main (in development)" : version, version, false, version === place));
   }
   choice.parentElement.hidden = false;
   choice.addEventListener("change", async () => {

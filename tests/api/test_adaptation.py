@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import shift
 
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
@@ -47,9 +50,33 @@ def test_it_is_the_default_of_packaged_models_and_pays(
         assert sr[band].dtype == ds[band].dtype
 
 
+def part_of(ds: xr.Dataset) -> xr.Dataset:
+    """132 x 120 pixels, with something of each of the holes below."""
+    rows, cols = (72, 204), (36, 156)
+    pieces = {}
+    for suffix, factor in (("", 1), ("_20m", 2), ("_60m", 6)):
+        pieces |= {dim + suffix: slice(a // factor, b // factor) for dim, (a, b) in (("y", rows), ("x", cols))}
+    return ds.isel(pieces)
+
+
 @pytest.mark.parametrize("tile", [60, 102])
-def test_tiles_leave_no_trace(ds: xr.Dataset, sr: xr.Dataset, tile: int) -> None:
-    xr.testing.assert_equal(ds.s2sr.upsample(tile=tile), sr)
+def test_tiles_leave_no_trace(ds: xr.Dataset, tile: int) -> None:
+    part = part_of(ds)
+    xr.testing.assert_equal(part.s2sr.upsample(tile=tile), part.s2sr.upsample())
+
+
+def moved(ds: xr.Dataset) -> xr.Dataset:
+    """Return the scene with its coarse bands a quarter of their pixels lower and further to the right."""
+    out = ds.copy(deep=True)
+    for band in COARSE:
+        image = shift(ds[band].values.astype(float), 0.25, order=5, mode="nearest")
+        out[band] = ds[band].copy(data=image.round().astype(ds[band].dtype))
+    return out
+
+
+def test_bands_that_are_off_are_registered(ds: xr.Dataset, scene: tuple[xr.Dataset, xr.Dataset]) -> None:
+    network, adapted = (errors(moved(ds).s2sr.upsample(adapt=adapt), scene[1]) for adapt in (False, True))
+    assert np.mean([adapted[band] / network[band] for band in BY_GSD[20]]) < 0.65
 
 
 def holed(ds: xr.Dataset) -> xr.Dataset:
@@ -62,15 +89,16 @@ def holed(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-@pytest.mark.parametrize("name", ["whole", "holed"])
-def test_lazy_is_eager(ds: xr.Dataset, name: str) -> None:
-    ds = holed(ds) if name == "holed" else ds
-    eager = ds.s2sr.upsample()
-    lazy = ds.chunk(x=132, y=90, x_20m=70, y_20m=100).s2sr.upsample(chunks=96)
-    corner = {"x": slice(100, 130), "y": slice(90, 200)}
+@pytest.mark.parametrize("change", [lambda ds: ds, holed, lambda ds: holed(moved(ds))], ids=["whole", "holed", "moved"])
+def test_lazy_is_eager(ds: xr.Dataset, change: Callable[[xr.Dataset], xr.Dataset]) -> None:
+    part = part_of(change(ds))
+    eager = part.s2sr.upsample()
+    lazy = part.chunk(x=66, y=90, x_20m=35, y_20m=50).s2sr.upsample(chunks=72)
+    assert lazy.B11.chunks == ((66, 66), (60, 60))
+    corner = {"x": slice(50, 60), "y": slice(10, 60)}
     xr.testing.assert_equal(lazy.isel(corner).compute(), eager.isel(corner))
     xr.testing.assert_equal(lazy.compute(), eager)
-    xr.testing.assert_equal(ds.s2sr.upsample(tile=60), eager)
+    xr.testing.assert_equal(part.s2sr.upsample(tile=60), eager)
 
 
 def test_holes_stay_where_they_are_and_change_little_around_them(ds: xr.Dataset, sr: xr.Dataset) -> None:
@@ -108,6 +136,21 @@ def test_a_single_60_m_band_is_that_of_all(ds: xr.Dataset, sr: xr.Dataset) -> No
     xr.testing.assert_equal(ds.s2sr.upsample("B09").B09, sr.B09)
 
 
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_bands_are_the_same_alone_and_with_others(ds: xr.Dataset, first: int) -> None:
+    """Also where the scene begins inside of a pixel of 60 m: regressions lie on the lattice of the CRS."""
+    part = ds.isel(x=slice(first, None), x_20m=slice(first // 2, None), y=slice(0, 132), y_20m=slice(0, 66))
+    part = part.isel(x=slice(0, 150), x_20m=slice(0, 75), x_60m=slice(0, 26), y_60m=slice(0, 22))
+    models = ["s2sr-20m-fast", "s2sr-60m"]
+    both = part.s2sr.upsample(["B05", "B11", "B09"], model=models, uncertainty=True)
+    alone = part.s2sr.upsample(["B05"], model="s2sr-20m-fast", uncertainty=True)
+    for name in ("B05", "B05_uncertainty"):
+        xr.testing.assert_identical(both[name], alone[name])
+    lazy = part.chunk(x=90, y=90, x_20m=45, y_20m=45, x_60m=15, y_60m=15)
+    lazily = lazy.s2sr.upsample(["B05", "B11", "B09"], model=models, uncertainty=True, chunks=72)
+    xr.testing.assert_equal(lazily.compute(), both)
+
+
 def test_a_single_20_m_band_needs_no_other(ds: xr.Dataset) -> None:
     alone = ds[["B02", "B03", "B04", "B08", "B11"]]
     assert alone.s2sr.upsample().B11.attrs["s2sr_missing_inputs"] == "B05 B06 B07 B8A B12"
@@ -134,7 +177,7 @@ def test_interpolation_followed_by_it_is_the_regression_alone(
 
 
 def test_the_blur_that_it_assumes(ds: xr.Dataset, sr: xr.Dataset) -> None:
-    sharper = ds.s2sr.upsample(mtf={"swir16": 0.4})
+    sharper = ds.s2sr.upsample(["B11", "B12"], mtf={"swir16": 0.4})
     assert not np.array_equal(sharper.B11, sr.B11)
     xr.testing.assert_equal(sharper.B12, sr.B12)
     with pytest.raises(

@@ -15,6 +15,8 @@ import xr_s2sr
 from xr_s2sr import S2SRError, S2SRWarning
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, ModelError, RadiometryError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 Change = Callable[[xr.Dataset], Any]
 
 
@@ -167,7 +169,7 @@ def test_argument(
     assert isinstance(caught.value, S2SRError)
 
 
-@pytest.mark.parametrize("said", [{"units": "DN"}, {"offset": "x"}, {"offset": np.nan}])
+@pytest.mark.parametrize("said", [{"units": "counts"}, {"offset": "x"}, {"offset": np.nan}])
 def test_argument_of_validate(scene: xr.Dataset, said: dict[str, Any]) -> None:
     """It raises on no data; but what was mistyped is told at once."""
     with pytest.raises(S2SRError, match=r"is unknown|is a str|is not finite"):

@@ -16,6 +16,8 @@ from toy_models import CARD_20, CARD_60, save, with_errors
 from xr_s2sr import S2SRWarning
 from xr_s2sr.errors import GridError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 ROWS, COLS = ("y", "y_20m", "y_60m"), ("x", "x_20m", "x_60m")
 FLIPS = [ROWS, COLS, ROWS + COLS]
 #: Extent of `native()`.
@@ -50,9 +52,8 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [with_errors(save(folder / f"plain-{name}", card), folder / name) for name, card in cards.items()]
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.parametrize("resolution", [10, 20])
-@pytest.mark.parametrize("dims", FLIPS)
+@pytest.mark.parametrize(("dims", "resolution", "lazy"), [(ROWS, 10, True), (COLS, 20, False), (ROWS + COLS, 20, True)])
+@pytest.mark.usefixtures("packaged_defaults")
 def test_packaged_networks(dims: tuple[str, ...], resolution: int, lazy: bool) -> None:
     ds = spoil(native())
     ds["classes"] = ds.B02.astype("uint8")  # at 20 m, one pixel of each four

@@ -17,6 +17,8 @@ from xr_s2sr.errors import ArgumentTypeError, InputError, RadiometryError, S2SRE
 from xr_s2sr.io.stac import acquired
 from xr_s2sr.scene.crs import read_crs
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 CUBIC: dict[str, Any] = {"model": "bicubic"}
 HUGE = pytest.param(10**5000, id="huge")  # Python does not even write it
 

@@ -12,6 +12,8 @@ from scenes import FINE, GSD, RED_EDGE, SIXTY, TIMES, TWELVE, as_float, cube, na
 import xr_s2sr
 from xr_s2sr.errors import GridError, InputError, ModelError, S2SRWarning
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 CUBIC = {"model": "bicubic"}
 
 

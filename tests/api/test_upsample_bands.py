@@ -14,6 +14,8 @@ from xr_s2sr import S2SRWarning, models
 from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.quality import bicubic
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
 CUBIC = {"model": "bicubic"}
 
@@ -158,6 +160,7 @@ def test_missing(scene: xr.Dataset, missing: list[str], asked: Any, message: str
         scene.drop_vars(missing).s2sr.upsample(asked)
 
 
+@pytest.mark.usefixtures("packaged_defaults")
 @pytest.mark.parametrize("missing", [["B11"], ["B06", "B12"], [b for b in RED_EDGE if b != "B11"], list(RED_EDGE)])
 def test_any_20_m_band_may_be_missing(scene: xr.Dataset, missing: list[str]) -> None:
     """The network sees planes of 0 in their place; results say what was missing."""

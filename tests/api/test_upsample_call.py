@@ -13,6 +13,8 @@ import xarray as xr
 import xr_s2sr
 from xr_s2sr.errors import GridError
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
 CUBIC = {"model": "bicubic"}
 

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import FINE, GSD, RED_EDGE, SIXTY, TWELVE, coarsened, enlarged, native
 
+pytestmark = pytest.mark.usefixtures("small_defaults")
+
 #: Bicubic interpolation: exact, quick, and the same code around it as with a network.
 CUBIC = {"model": "bicubic"}
 

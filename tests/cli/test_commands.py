@@ -24,6 +24,7 @@ def test_demo_writes_scores_and_files(tmp_path: Path, capsys: pytest.CaptureFixt
     table = {line.split()[0]: line.split() for line in said.splitlines() if line.startswith("B")}
     assert list(table) == ["B01", "B05", "B06", "B07", "B8A", "B09", "B11", "B12"]
     assert all(float(row[4]) < float(row[3]) for row in table.values())
+    assert "xr-s2sr upsample YOUR.SAFE -o sr.tif" in said.partition("next, with a scene of yours:")[2]
     with rioxarray.open_rasterio(tmp_path / "out" / "sr.tif") as tif:
         assert tif.shape == (12, 240, 240)
         assert tif.rio.crs == "EPSG:32633"

@@ -22,6 +22,12 @@ from scenes import FINE, RED_EDGE, native
 
 import xr_s2sr
 from xr_s2sr.cli import main
+from xr_s2sr.cli.messages import in_terms_of_options
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small(small_defaults: None) -> None:
+    """Small networks by default: what a command computes is what `upsample` computes."""
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,7 @@ def test_refusals_are_one_line(zarr: Path, tmp_path: Path, capsys: pytest.Captur
         ([str(zarr), "--bands", "B13"], "'B13' is not a Sentinel-2 band"),
         ([str(zarr), "-o", str(tmp_path / "no" / "sr.tif")], "make it: mkdir -p"),
         ([str(zarr), "-o", str(zarr)], "is the input"),
-        ([str(zarr), "--units", "percent", "-o", str(tmp_path / "sr.tif")], "upsample(units='dn')"),
+        ([str(zarr), "--units", "percent", "-o", str(tmp_path / "sr.tif")], ": --units dn\n"),
     ):
         assert main(["upsample", *arguments]) == 1
         err = capsys.readouterr().err
@@ -135,6 +141,73 @@ def test_several_dates_go_to_zarr(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["upsample", str(tmp_path / "in.nc"), *option]) == 0
     with xr.open_zarr(tmp_path / "sr.zarr") as back:
         assert back.B11.sizes["time"] == 2
+
+
+def test_one_of_several_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = np.array(["2024-06-01T10:00:31", "2024-06-11T10:00:31"], "M8[ns]")
+    ds = native((60, 60), lead={"time": days}).assign_coords(note=("time", [1, 2]))
+    ds.to_netcdf(tmp_path / "in.nc")
+    line = ["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.tif"), "--model", "bicubic"]
+    assert main(line) == 1
+    assert "Or choose one date: --time 2024-06-01\n" in capsys.readouterr().err
+    for wrong, found in (("2024-06", 2), ("2023", 0)):
+        assert main([*line, "--time", wrong]) == 1
+        said = capsys.readouterr().err
+        assert f"holds {found} dates that begin with {wrong}; expected one of 2024-06-01T10:00:31, 2024-06-11T1" in said
+    assert main([*line, "--time", "2024-06-11T10:00:31Z", "--stac"]) == 0
+    expected = ds.isel(time=1).s2sr.upsample(model="bicubic")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        np.testing.assert_array_equal(file.read(), expected.to_array())
+    assert '"datetime": "2024-06-11T10:00:31Z"' in (tmp_path / "sr.json").read_text()
+    assert main(["info", str(tmp_path / "in.nc"), "--time", "2024-06-01"]) == 0
+    assert "time: 2024-06-01T10:00:31Z" in capsys.readouterr().out
+    native((60, 60)).to_netcdf(tmp_path / "one.nc")
+    assert main(["info", str(tmp_path / "one.nc"), "--time", "2024"]) == 1
+    assert "one.nc says of no date when it was; leave --time out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_a_value_that_means_no_data(dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = native((60, 60), dtype=dtype)
+    ds.B05.values[4, 5] = ds.B02.values[20, 30] = -9999
+    ds.to_netcdf(tmp_path / "in.nc")
+    line = ["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.zarr"), "--model", "bicubic", "--units", "DN"]
+    assert main([*line, "--nodata", "-9999"]) == 0
+    with xr.open_zarr(tmp_path / "sr.zarr") as back:
+        gone = np.argwhere(np.isnan(back.B05.values)).tolist()
+    assert gone == [[8, 10], [8, 11], [9, 10], [9, 11], [20, 30]]
+    if dtype == "int16":
+        assert main([*line, "--nodata", "0.5"]) == 1
+        assert "--nodata 0.5 is no value of 'B02', which is int16; expected one of it" in capsys.readouterr().err
+
+
+def test_warnings_are_one_line_in_terms_of_options(tmp_path: Path) -> None:
+    """As a shell shows them, without the place in the program."""
+    ds = native((60, 60))
+    ds.assign(SCL=(("y_20m", "x_20m"), np.ones((30, 30), "uint8"))).to_netcdf(tmp_path / "in.nc")
+    line = [str(tmp_path / "in.nc"), "-o", str(tmp_path / "sr.tif"), "--model", "bicubic"]
+    run = subprocess.run([sys.executable, "-m", "xr_s2sr.cli", "upsample", *line], capture_output=True, text=True)
+    assert run.returncode == 0
+    ours = [row for row in run.stderr.splitlines() if "left out" in row]
+    assert ours == [
+        "xr-s2sr: warning: left out, as they are not bands and not on the 10 m grid: SCL. Bring them along by nearest "
+        "neighbour with --keep all, or drop them first"
+    ]
+    assert "S2SRWarning" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("python", "shell"),
+    [
+        ('upsample(units="dn", offset=-1000)', "--units dn --offset -1000"),
+        ("upsample(adapt=False), or", "--no-adapt, or"),
+        ("(and 3 more: see ds.s2sr.validate())", "(and 3 more: see xr-s2sr info)"),
+        ("upsample(tile=360)", "upsample(tile=360)"),  # no option
+        ('upsample(offset=xr.DataArray([...], dims="time"))', 'upsample(offset=xr.DataArray([...], dims="time"))'),
+    ],
+)
+def test_the_terms_of_options(python: str, shell: str) -> None:
+    assert in_terms_of_options(python) == shell
 
 
 @pytest.mark.filterwarnings("ignore:left out, as:xr_s2sr.S2SRWarning")
@@ -186,25 +259,28 @@ def place(band: xr.DataArray) -> dict[str, Any]:
     return {"height": band.shape[0], "width": band.shape[1], "transform": transform(band)}
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene that takes a while."""
+    path = tmp_path_factory.mktemp("large") / "scene.zarr"
+    native((1200, 1200)).to_zarr(path, zarr_format=2)
+    return path
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for a child there")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_interrupted_it_leaves_nothing(name: str, code: int, tmp_path: Path) -> None:
+def test_interrupted_it_leaves_nothing(name: str, code: int, large: Path, tmp_path: Path) -> None:
     """Ctrl-C, kill, or a terminal that closes: the exit code of shells, and neither a result nor a leftover."""
-    source = tmp_path / "in"
-    source.mkdir()
-    native((1800, 1800)).to_zarr(source / "scene.zarr", zarr_format=2)
-    out = tmp_path / "out"
-    out.mkdir()
     # a job in the background of a shell ignores SIGINT, and so do its children
     listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     text = f"{listen}; import sys; from xr_s2sr.cli import main; sys.exit(main())"
-    arguments = ["upsample", str(source / "scene.zarr"), "-o", str(out / "sr.tif"), "--threads", "1", "--chunk", "300"]
+    arguments = ["upsample", str(large), "-o", str(tmp_path / "sr.tif"), "--threads", "1", "--chunk", "300"]
     run = subprocess.Popen([sys.executable, "-c", text, *arguments], env={**os.environ}, stderr=subprocess.PIPE)
     started = time.monotonic()
-    while not any(out.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
+    while not any(tmp_path.rglob("*.plain.tif")) and run.poll() is None and time.monotonic() - started < 120:
         time.sleep(0.05)
     assert run.poll() is None
     run.send_signal(getattr(signal, name))
     _, err = run.communicate(timeout=120)
     assert run.returncode == code, err
-    assert not list(out.iterdir())
+    assert not list(tmp_path.iterdir())

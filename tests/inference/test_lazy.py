@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rioxarray
 import xarray as xr
+from drawn_scenes import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenes import DIMS, FINE, GSD, LEFT, RED_EDGE, SIXTY, TOP, TWELVE, as_float, centres, crop, native, spoil
@@ -250,7 +251,7 @@ def cropped(ds: xr.Dataset, draw: Callable[[Any], Any]) -> xr.Dataset:
 
 
 @pytest.mark.filterwarnings("ignore:the bands' extents differ")
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_chunking(scene: xr.Dataset, toys: list[Path], data: st.DataObject) -> None:
     ds = spoil(scene, seed=data.draw(st.integers(0, 3))) if data.draw(st.booleans()) else scene
@@ -269,7 +270,7 @@ def test_every_chunking(scene: xr.Dataset, toys: list[Path], data: st.DataObject
 
 
 @pytest.mark.filterwarnings("ignore:the bands' extents differ")
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_chunking_blended(scene: xr.Dataset, blind: list[Path], toys: list[Path], data: st.DataObject) -> None:
     ds = cropped(spoil(scene, seed=2), data.draw)
@@ -604,7 +605,7 @@ def test_what_blended_windows_read() -> None:
 
 def test_a_guide_is_the_packaged_one_of_the_process_that_works(tmp_path: Path) -> None:
     """Its path is that of the machine where upsample() was called; another file under its name is refused."""
-    sixty, guide = models.load("s2sr-60m"), models.load(models.GUIDE)
+    sixty, guide = models.load("s2sr-60m"), models.load(models.DEFAULTS[20])
     elsewhere = replace(guide, path=tmp_path / guide.path.name)
     run = ModelRun(sixty, ("B01",), adapt=True, guide=ModelRun(elsewhere, ("B05",), adapt=True))
     for packaged in (True, False):

@@ -224,6 +224,74 @@ def test_files_in_the_names_of_digital_earth_australia(folder: Path, scene: xr.D
         open_any(folder)
 
 
+@pytest.mark.parametrize("form", ["R{}m", "{}m", "r{}M"])
+def test_a_folder_for_each_pixel_size(form: str, tmp_path: Path, scene: xr.Dataset) -> None:
+    """As products have them: the coarser copies lie beside the native bands of their folder."""
+    for gsd in (10, 20, 60):
+        sub = tmp_path / form.format(gsd)
+        sub.mkdir()
+        for band in (band for band in TWELVE if gsd >= GSD[band]):
+            pixels = scene[band] if gsd == GSD[band] else xr.full_like(scene.B05 if gsd == 20 else scene.B01, 7)
+            write_tif(sub / f"T33UVR_20200101T100000_{band}_{gsd}m.tif", pixels, scene, gsd)
+    (tmp_path / "other").mkdir()
+    write_tif(tmp_path / "other" / "B05.tif", scene.B05, scene, 20)  # of another scene
+    assert_scene(open_any(tmp_path), scene)
+    twin = tmp_path / "B05.tif"
+    write_tif(twin, scene.B05, scene, 20)
+    with pytest.raises(InputError, match=r"T33UVR_20200101T100000_B05_20m.tif and B05.tif|B05.tif and T33UVR_2020"):
+        open_any(tmp_path)
+
+
+# one GeoTIFF of several bands
+
+
+def write_stack(path: Path, scene: xr.Dataset, names: tuple[str, ...] = TWELVE, said: Any = None) -> Path:
+    """All bands at 10 m, coarser pixels repeated."""
+    bands = [scene[band].values.repeat(GSD[band] // 10, 0).repeat(GSD[band] // 10, 1) for band in names]
+    left, top = corner(scene)
+    place = {"crs": f"EPSG:{EPSG}", "transform": Affine(10, 0, left, 0, -10, top), "nodata": 0}
+    rows, cols = bands[0].shape
+    with rasterio.open(path, "w", "GTiff", width=cols, height=rows, count=len(names), dtype="uint16", **place) as file:
+        file.write(np.stack(bands))
+        file.scales, file.offsets = [1e-4] * len(names), [-0.1] * len(names)
+        file.descriptions = names if said is None else said
+    return path
+
+
+def test_one_geotiff_of_all_bands(tmp_path: Path, scene: xr.Dataset) -> None:
+    path = write_stack(tmp_path / "all.tif", scene)
+    ds = open_any(path)
+    assert list(ds.data_vars) == list(TWELVE)
+    expected = scene.s2sr.upsample(["B05", "B01"], offset=-1000, model="bicubic")
+    for chunks in (None, 30):
+        sr = open_any(path, chunks=chunks).s2sr.upsample(["B05", "B01"], model="bicubic")
+        for band in ("B05", "B01"):
+            assert (sr[band].chunks is None) == (chunks is None)
+            np.testing.assert_array_equal(sr[band], expected[band])
+    assert sr.rio.crs.to_epsg() == EPSG
+    left, top = corner(scene)
+    part = open_any(path, "B05", (left + 100, top - 200, left + 300, top - 130))
+    assert list(part.data_vars) == [band for band in TWELVE if band in (*FINE, "B05")]
+    np.testing.assert_array_equal(part.B02, scene.B02[12:24, 6:30])
+
+
+def test_geotiffs_whose_bands_are_not_named(tmp_path: Path, scene: xr.Dataset) -> None:
+    path = write_stack(tmp_path / "all.tif", scene, ("B02", "B03"), (None, None))
+    with pytest.raises(InputError, match=r'holds 2 bands, which are not described; .*assign_coords\(band=\["B02", "B0'):
+        open_any(path)
+    write_stack(path, scene, ("B02", "B03"), ("first", "second"))
+    with pytest.raises(InputError, match=r"holds 2 bands, which are described as 'first', 'second'; expected"):
+        open_any(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ProductError, match=r"all.tif cannot be read: .*; expected a whole raster file"):
+        open_any(path)
+    path.unlink()
+    write_stack(path, scene)
+    path.with_suffix(".tif.msk").write_text("<VRTDataset/>")
+    with pytest.raises(ProductError, match=r"all.tif.msk is not a TIFF, and could name any other file"):
+        open_any(path)
+
+
 # other kinds, and a part of each
 
 
@@ -281,11 +349,11 @@ def test_eopf_zarr(tmp_path: Path, scene: xr.Dataset) -> None:
 
 
 def test_no_scene(tmp_path: Path) -> None:
-    (tmp_path / "scene.tif").write_bytes(b"")
+    (tmp_path / "scene.png").write_bytes(b"")
     with pytest.raises(
-        InputError, match=r"scene.tif is not a scene that can be read; expected a SAFE folder or .zip, a .nc"
+        InputError, match=r"scene.png is not a scene that can be read; expected a SAFE folder or .zip, a .nc"
     ):
-        open_any(tmp_path / "scene.tif")
+        open_any(tmp_path / "scene.png")
     with pytest.raises(InputError, match=r"none.zarr does not exist; expected a SAFE folder"):
         open_any(tmp_path / "none.zarr")
 

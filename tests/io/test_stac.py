@@ -100,7 +100,7 @@ def test_extensions(sr: xr.Dataset, tmp_path: Path) -> None:
 def test_provenance(sr: xr.Dataset, tmp_path: Path) -> None:
     sr.s2sr.to_cog(tmp_path / "sr.tif", stac=True)
     told = read(tmp_path / "sr.json").properties
-    twenty, sixty = models.load("s2sr-20m"), models.load("s2sr-60m")
+    twenty, sixty = (models.load(models.DEFAULTS[gsd]) for gsd in (20, 60))
     assert told["processing:software"] == {
         "xr_s2sr": xr_s2sr.__version__,
         **{m.card.name: f"{m.card.version} (sha256 {m.sha256})" for m in (sixty, twenty)},

@@ -258,6 +258,28 @@ def test_provenance_is_in_the_tags(tmp_path: Path) -> None:
         assert file.tags(1)["s2sr_model"].startswith("s2sr-20m")
 
 
+def test_programs_show_it_well(tmp_path: Path) -> None:
+    """Colours by band, whatever their order; statistics without what is invalid; overviews that mix no classes."""
+    ds = native((1056, 540), bands=FINE)
+    ds.B03.values[:, :200] = 0
+    ds.B08.values[:] = 0  # nothing valid
+    ds["SCL"] = (("y", "x"), np.where(np.indices((1056, 540)).sum(0) % 2, 3, 9).astype("uint8"))
+    to_cog(ds[["B02", "B03", "B04", "B08"]], tmp_path / "sr.tif")
+    with rasterio.open(tmp_path / "sr.tif") as file:
+        assert [colour.name for colour in file.colorinterp] == ["blue", "green", "red", "undefined"]
+        assert file.overviews(1)
+        green = file.tags(2)
+        valid = ds.B03.values[:, 200:].astype(float)
+        expected = {"MINIMUM": valid.min(), "MAXIMUM": valid.max(), "MEAN": valid.mean(), "STDDEV": valid.std()}
+        assert {key: float(green[f"STATISTICS_{key}"]) for key in expected} == pytest.approx(expected)
+        assert "STATISTICS_APPROXIMATE" not in green
+        assert "STATISTICS_MEAN" not in file.tags(4)
+    assert [path.name for path in tmp_path.iterdir()] == ["sr.tif"]  # statistics are in the file
+    to_cog(ds[["B02", "SCL"]], tmp_path / "each")
+    with rasterio.open(tmp_path / "each" / "SCL.tif", overview_level=0) as file:
+        assert {*np.unique(file.read(1))} <= {3, 9}
+
+
 @pytest.mark.parametrize("name", ["sr.zarr", "sr.nc", "sr.tif", "sr"])
 @pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
 def test_what_was_there_is_replaced_whole(sr: xr.Dataset, name: str, tmp_path: Path) -> None:

@@ -261,6 +261,37 @@ def test_geozarr_that_tells_no_place(scene: xr.Dataset, wrong: Any) -> None:
     assert "has no coordinate along 'x'" in str(given.s2sr.validate())
 
 
+# -- xarray-eopf, op_mode="native": the tree as one Dataset ------------------------------------------------------------
+
+
+def flattened(tree: xr.DataTree, above: str = "measurements_") -> xr.Dataset:
+    """Names of nodes before those of variables and dims, as far as they tell siblings apart (flatten_datatree)."""
+    prefixes = {
+        "/measurements/reflectance": above,
+        "/quality/mask": "quality_mask_",
+        "/conditions/mask/detector_footprint": "conditions_mask_detector_",
+        "/conditions/mask/l2a_classification": "conditions_mask_l2a_",
+    }
+    parts = []
+    for node in tree.subtree:
+        if node.parent is not None and (prefix := prefixes.get(node.parent.path)) is not None:
+            ds = node.to_dataset()
+            parts.append(ds.rename({name: f"{prefix}{node.name}_{name}" for name in ds.variables}))
+    return xr.merge(parts, compat="override", join="exact")
+
+
+@pytest.mark.parametrize("above", ["measurements_", "measurements_reflectance_", ""])
+def test_the_names_of_the_native_mode(scene: xr.Dataset, above: str) -> None:
+    tree = product(scene)
+    ds = flattened(tree, above)
+    assert f"{above}r20m_b05" in ds
+    assert ds.s2sr.bands["B8A"] == "b8a"
+    report = ds.s2sr.validate()
+    assert report
+    assert "CRS: EPSG:32632" in str(report)
+    xr.testing.assert_identical(ds.s2sr.upsample(**CUBIC), tree.s2sr.upsample(**CUBIC))
+
+
 def test_no_bands() -> None:
     tree = xr.DataTree.from_dict({"/a/b": xr.Dataset({"t2m": 1.0})})
     with pytest.raises(

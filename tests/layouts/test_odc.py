@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 CUBIC = {"model": "bicubic"}
-WHEN = ("2024-06-01T10:00:00Z", "2024-06-11T10:00:00Z")
+WHEN = ("2021-06-01T10:00:00Z", "2021-06-11T10:00:00Z")
 
 
 @pytest.fixture(scope="module")

@@ -181,7 +181,7 @@ def scene() -> xr.Dataset:
 
 @pytest.fixture(scope="module")
 def items(scene: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return stac_items(tmp_path_factory.mktemp("stac"), scene, ("2024-06-01T10:00:00Z", "2024-06-11T10:00:00Z"))
+    return stac_items(tmp_path_factory.mktemp("stac"), scene, ("2021-06-01T10:00:00Z", "2021-06-11T10:00:00Z"))
 
 
 @pytest.mark.filterwarnings("ignore:The 'shapely.ops:DeprecationWarning")

@@ -70,6 +70,18 @@ def test_the_bands_of_a_scene(scn: dict[str, xr.DataArray], scene: xr.Dataset) -
     assert sr.rio.crs.to_epsg() == 32632
 
 
+def test_the_names_of_level_2a(scn: dict[str, xr.DataArray], scene: xr.Dataset) -> None:
+    """B05_L2A, but for B8A; at several pixel sizes, of which the native one counts."""
+    named = [da.assign_attrs(name=band if band == "B8A" else f"{band}_L2A") for band, da in scn.items()]
+    fine = scn["B02"].assign_attrs(name="B02_L2A")
+    coarse = fine.coarsen(y=2, x=2).mean(keep_attrs=True).rename("array-B02-20")
+    sr = xr_s2sr.combine(*named, coarse).s2sr.upsample(["B05", "B01"], **CUBIC)
+    expected = scene.s2sr.upsample(["B05", "B01"], units="percent", **CUBIC)
+    assert list(sr.data_vars) == ["B05_L2A", "B01_L2A"]
+    for band in ("B05", "B01"):
+        np.testing.assert_array_equal(sr[f"{band}_L2A"], expected[band])
+
+
 def test_resampled_to_the_finest_area(scn: dict[str, xr.DataArray], scene: xr.Dataset) -> None:
     """scn.resample(resampler="native").to_xarray_dataset(): copies on the 10 m grid."""
     ds = at_10_m(scene).assign_attrs(area=scn["B02"].attrs["area"]).assign_coords(crs=scn["B02"].crs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -65,6 +66,53 @@ def test_band(ds: xr.Dataset, sr: xr.Dataset, band: str) -> None:
     assert figure.axes[2].get_ylabel() == f"reflectance in {band}"
     np.testing.assert_allclose(before.get_extent(), [399.96, 400.56, 5599.44, 5600.04])
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("easting [km]", "northing [km]")
+
+
+def test_without_a_result_it_is_restored_first(ds: xr.Dataset, sr: xr.Dataset) -> None:
+    scaled = ds.map(lambda v: v.astype("float32"), keep_attrs=True)
+    restored = scaled.s2sr.upsample(["B11"], units="dn")
+    expected = pictures(scaled.s2sr.plot(restored, "B11", units="dn"))
+    for shown, other in zip(pictures(scaled.s2sr.plot(bands="B11", units="dn")), expected, strict=True):
+        np.testing.assert_array_equal(shown.get_array().filled(np.nan), other.get_array().filled(np.nan))
+    true_colour = ds.s2sr.plot(composite="true colour")  # no network: these are native in both
+    before, after = pictures(true_colour)
+    np.testing.assert_array_equal(before.get_array(), after.get_array())
+    assert xr_s2sr.plot.swipe(ds, composite="true colour").html == (
+        xr_s2sr.plot.swipe(ds, sr, composite="true colour").html
+    )
+
+
+def test_without_a_result_it_restores_no_more_than_can_be_seen(ds: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xr_s2sr.plot.view.LARGEST", 48)
+    monkeypatch.setattr("xr_s2sr.plot.view.upsample", lambda *args, **kwargs: pytest.fail("restored"))
+    with pytest.raises(
+        GridError, match=r"the scene has 60 x 60 pixels at 10 m; expected at most 48 a side without a r"
+    ):
+        ds.s2sr.plot()
+    with pytest.raises(GridError, match=r"the leading dimensions .* in the scene; expected one date"):
+        ds.expand_dims(time=[0, 1]).s2sr.plot()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_jupyter_shows_a_figure_once(
+    ds: xr.Dataset, sr: xr.Dataset, inline: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inline backend shows what is open when a cell ends; what the cell returns, IPython shows besides."""
+    display = pytest.importorskip("IPython.display")
+    shown: list[object] = []
+    monkeypatch.setattr(display, "display", shown.append)
+    backend = "module://matplotlib_inline.backend_inline" if inline else "agg"
+    monkeypatch.setattr(matplotlib.pyplot, "get_backend", lambda: backend)
+    figure = ds.s2sr.plot(sr, "B11")
+    assert hasattr(figure, "_ipython_display_") == inline
+    assert matplotlib.pyplot.get_fignums() == [figure.number]  # which is what it shows at the end of the cell
+    if inline:
+        figure._ipython_display_()
+        assert not shown
+        matplotlib.pyplot.close(figure)
+        figure._ipython_display_()  # in a later cell
+        assert [image.format for image in shown] == ["png"]
+    assert pickle.loads(pickle.dumps(figure)).axes
 
 
 def test_composite_has_one_stretch_by_band(ds: xr.Dataset, sr: xr.Dataset) -> None:

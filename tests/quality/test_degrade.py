@@ -77,6 +77,20 @@ def test_what_is_no_band_is_left_out() -> None:
     assert "SCL" not in ds.s2sr.degrade(2)
 
 
+@pytest.mark.parametrize("protocol", ["sensor", "paper", "mtf"])
+def test_the_cirrus_band_is_left_out(protocol: str) -> None:
+    """It is not restored, so that there is nothing to score: the rest is as if it were not there."""
+    ds = native((72, 72))
+    for name in ("B10", "cirrus"):
+        # invalid, and covering less: neither matters
+        ten = (DIMS[60], np.zeros((12, 12), np.uint16))
+        xr.testing.assert_identical(
+            ds.assign({name: ten}).s2sr.degrade(2, protocol=protocol), ds.s2sr.degrade(2, protocol=protocol)
+        )
+    with pytest.raises(BandError, match="no Sentinel-2 band"):
+        ds[["B01"]].rename(B01="B10").s2sr.degrade(2, protocol=protocol)
+
+
 def with_attrs(ds: xr.Dataset, **attrs: object) -> xr.Dataset:
     for da in ds.data_vars.values():
         da.attrs.update(attrs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import xarray as xr
 from scenes import RED_EDGE, TIMES, TWELVE, cube, native
 
 import xr_s2sr
-from xr_s2sr.errors import ArgumentTypeError, RadiometryError
+from xr_s2sr.errors import ArgumentTypeError, RadiometryError, S2SRWarning
 from xr_s2sr.scene.offsets import EARTH_SEARCH, radiometric_state
 
 
@@ -224,3 +225,42 @@ def test_what_compares_dates_wants_one_offset() -> None:
     same = ds.isel(time=[1, 2])
     assert same.s2sr.degrade(2).sizes["time"] == 2
     assert xr_s2sr.consistency(same.s2sr.upsample(["B05"]), same)["rmse"].size
+
+
+# -- an offset that nothing says -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ds", "warns"),
+    [
+        (native().assign_coords(time=np.datetime64("2022-01-25", "ns")), True),
+        (native().assign_coords(time=np.datetime64("2022-01-24", "ns")), False),
+        (native().assign_coords(t=np.datetime64("2024-06-01", "ns")), True),
+        (native(), False),
+        (native(dtype="float32", scale=1e-4).assign_coords(time=np.datetime64("2024-06-01", "ns")), False),
+        (cube(["02.14", "04.00", "05.09"]), False),
+        (cube(), True),
+    ],
+    ids=["first day", "day before", "t", "no date", "reflectance", "baseline", "cube"],
+)
+def test_an_offset_that_nothing_says_is_warned_of_once(ds: xr.Dataset, warns: bool) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", S2SRWarning)
+        ds.s2sr.upsample(model="bicubic")
+    about = [str(w.message) for w in said if "nothing says the offset" in str(w.message)]
+    assert len(about) == warns
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", S2SRWarning)
+        ds.s2sr.upsample(model="bicubic", offset=0)
+
+
+def test_the_date_of_the_offset_is_said() -> None:
+    """And the metadata that say it end the warning."""
+    ds = native().assign_coords(time=np.datetime64("2024-06-01", "ns"))
+    with pytest.warns(
+        S2SRWarning, match=r"products of 2024-06-01 .*: upsample\(offset=-1000\) if .*offset=0\) if not$"
+    ):
+        ds.s2sr.upsample(model="bicubic")
+    for band in ds.data_vars.values():
+        band.attrs.update(scale_factor=1e-4, add_offset=-0.1)
+    ds.s2sr.upsample(model="bicubic")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,15 @@ import pytest
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.scenes import Scene, load_scenes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """PyTorch's threads wait for each other busily, which networks as small as these do not repay."""
+    with suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def test_a_page_becomes_a_notebook(page: Path, notebooks: Any) -> None:
     made = notebooks.notebook(page)
     nbformat.validate(made)
     kept = [code.strip() for options, code in cells(page) if "remove-cell" not in options]
-    assert [cell.source.strip() for cell in made.cells if cell.cell_type == "code"] == kept
+    first, *others = [cell.source.strip() for cell in made.cells if cell.cell_type == "code"]
+    assert others == kept
+    assert made.cells[0].source == first == f'%pip install -q "{notebooks.NEEDS.search(page.read_text())[1]}"'
     text = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
     assert text.startswith("# ")
     assert ".md" not in text  # a link to another page leads nowhere
@@ -68,6 +71,22 @@ def test_notebooks_are_written_for_every_page(notebooks: Any, tmp_path: Path, mo
     assert sorted(first) == sorted(f"{page.stem}.ipynb" for page in PAGES)
     notebooks.write()
     assert {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()} == first
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_needs_is_an_extra(page: Path, notebooks: Any) -> None:
+    """Said before its first cell, and by names that the package has."""
+    before = page.read_text(encoding="utf-8").split("```{code-cell}")[0]
+    extras = notebooks.NEEDS.search(before)[1].removeprefix("xr_s2sr[").removesuffix("]").split(",")
+    known = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "tutorials" in extras
+    assert {*extras} <= {*known["project"]["optional-dependencies"]}
+
+
+def test_a_page_that_does_not_say_what_it_needs(notebooks: Any, tmp_path: Path) -> None:
+    (tmp_path / "bare.md").write_text(PAGES[0].read_text(encoding="utf-8").replace("xr_s2sr[", "xr_s2sr "))
+    with pytest.raises(ValueError, match=r"bare.md does not say what it needs; expected pip install"):
+        notebooks.notebook(tmp_path / "bare.md")
 
 
 def test_links_become_text(notebooks: Any) -> None:

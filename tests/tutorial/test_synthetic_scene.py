@@ -8,7 +8,7 @@ import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 
-from xr_s2sr.bands import BANDS, BY_GSD
+from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, NOMINAL_MTF
 from xr_s2sr.errors import InputError, S2SRError
 from xr_s2sr.tutorial import synthetic_scene
 
@@ -124,9 +124,12 @@ def test_no_band_is_a_linear_function_of_the_others(scene: tuple[xr.Dataset, xr.
 def test_native_band_is_degraded_truth_and_noise(scene: tuple[xr.Dataset, xr.Dataset], band: str, noise: float) -> None:
     ds, truth = scene
     factor = ALL_BANDS[band] // 10
-    # The twin: scipy's Gaussian and a plain mean, on the rounded truth.
+    # The twin: scipy's Gaussian and a plain mean, on the rounded truth. Variances of blurs add up: what products have,
+    # less what the truth and the mean have.
     image = truth[band].values.astype(float)
-    blurred = gaussian_filter(image, factor / 2, mode="reflect") if factor > 1 else image
+    whole, fine = (-2 * np.log(mtf[band]) / np.pi**2 for mtf in (EFFECTIVE_MTF, NOMINAL_MTF))
+    sigma = np.sqrt(factor**2 * whole - fine - (factor**2 - 1) / 12)
+    blurred = gaussian_filter(image, sigma, mode="reflect") if factor > 1 else image
     n = SIZE // factor
     twin = blurred.reshape(n, factor, n, factor).mean((1, 3))
     # Beside the nodata corner the twin sees the zeros of the truth, which the scene must not.
@@ -136,6 +139,19 @@ def test_native_band_is_degraded_truth_and_noise(scene: tuple[xr.Dataset, xr.Dat
     assert inside.mean() > 0.85
     assert abs(error.mean()) < 4 * noise / np.sqrt(error.size)
     assert 0.9 * noise < error.std() < 1.1 * noise
+
+
+def test_scores_of_the_scene_are_those_of_its_truth(scene: tuple[xr.Dataset, xr.Dataset]) -> None:
+    """One scale up as at 10 m: the bands that gain most are the same, and gain as much."""
+    ds, truth = scene
+    rmse = ds.s2sr.evaluate(bands=BY_GSD[20])["rmse"]
+    one_up = (rmse.sel(model="xr_s2sr") / rmse.sel(model="bicubic")).to_series()
+    inner = {"x": slice(12, -12), "y": slice(12, -12)}
+    known = truth.where(ds.B02 > 0).isel(inner)
+    errors = [(ds.s2sr.upsample(BY_GSD[20], model=model) - known) ** 2 for model in (None, "bicubic")]
+    for band in BY_GSD[20]:
+        ratio = np.sqrt(float(errors[0][band].mean()) / float(errors[1][band].mean()))
+        assert 0.7 < one_up[band] / ratio < 1.5, band
 
 
 def test_nodata_does_not_bleed(scene: tuple[xr.Dataset, xr.Dataset]) -> None:

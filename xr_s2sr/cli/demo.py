@@ -22,6 +22,12 @@ from xr_s2sr.scene.validity import Validity, valid
 
 #: Where the files go by default; there, those of an earlier run are replaced.
 OUT = Path("xr-s2sr-demo")
+#: What to do with a scene of one's own.
+NEXT = """
+next, with a scene of yours:
+  xr-s2sr info YOUR.SAFE                  what it holds, and what its values are
+  xr-s2sr upsample YOUR.SAFE -o sr.tif    its bands at 10 m, for QGIS and the like
+  sr = xr_s2sr.open("YOUR.SAFE").s2sr.upsample()    the same in Python"""
 #: Rows of the picture: composites of bands of one resolution, and a single band.
 PICTURE = (("B12", "B8A", "B05"), ("B07", "B06", "B05"), ("B01",))
 
@@ -69,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     write_stack(sr, tif)
     write_picture(ds, sr, truth, png)
     print(f"\nwrote {tif} ({len(sr.data_vars)} bands) and {png} (native | 10 m | truth)")
+    print(NEXT)
     if worse:
         print(f"xr-s2sr: no better than bicubic: {', '.join(worse)}", file=sys.stderr)
     return 1 if worse else 0

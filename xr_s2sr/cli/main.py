@@ -13,6 +13,7 @@ from types import FrameType
 
 from xr_s2sr import __version__
 from xr_s2sr.cli import demo, evaluate, import_keras, info, models, train, upsample
+from xr_s2sr.cli.messages import in_terms_of_options, warnings_in_one_line
 from xr_s2sr.errors import S2SRError
 
 #: In the order of the help: what comes first when one is new. Each has ``add_parser(commands)`` and ``run(arguments)``.
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        with ended_by_signals():
+        with ended_by_signals(), warnings_in_one_line():
             code: int = arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return code
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (S2SRError, OSError) as error:
         if arguments.debug:
             raise
-        print(f"xr-s2sr: {error}", file=sys.stderr)
+        print(f"xr-s2sr: {in_terms_of_options(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print("xr-s2sr: interrupted", file=sys.stderr)

@@ -6,9 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
 import xarray as xr
 
 from xr_s2sr import arguments, tutorial
+from xr_s2sr.bands import resolve
+from xr_s2sr.errors import InputError
 from xr_s2sr.io.inputs import inputs
 from xr_s2sr.io.open_any import open_any
 from xr_s2sr.io.subset import by_blocks, subset
@@ -23,8 +26,9 @@ DEMO = "demo"
 
 def add_scene(parser: argparse.ArgumentParser) -> None:
     """Declare the scene that the command reads."""
-    forms = "a SAFE folder or .zip, a .nc, a .zarr, or a folder with a GeoTIFF or JP2 for each band"
+    forms = "a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF of all bands, or a folder with a GeoTIFF or JP2 for each"
     parser.add_argument("scene", metavar="IN", help=f'{forms}; or "{DEMO}"')
+    parser.add_argument("--time", metavar="DATE", help="of several dates the one that begins so, such as 2024-06-01")
 
 
 def add_bbox(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +64,11 @@ def add_threads(parser: argparse.ArgumentParser, text: str) -> None:
 
 def add_radiometry(parser: argparse.ArgumentParser) -> None:
     """Declare what the pixel values are."""
-    parser.add_argument("--units", choices=tuple(UNITS), help="of the pixels, if the metadata do not tell")
+    parser.add_argument(
+        "--units", type=str.lower, choices=tuple(UNITS), help="of the pixels, if the metadata do not tell"
+    )
     parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
+    parser.add_argument("--nodata", type=float, help="pixels of this value hold no data, if the metadata do not tell")
 
 
 def count(text: str) -> int:
@@ -99,7 +106,14 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | None = None) -> xr.Dataset:
+def open_scene(
+    name: str,
+    bbox: tuple[float, ...] | None = None,
+    chunks: int | None = None,
+    *,
+    time: str | None = None,
+    nodata: float | None = None,
+) -> xr.Dataset:
     """Open a scene on disk, or make the synthetic one.
 
     Parameters
@@ -110,11 +124,49 @@ def open_scene(name: str, bbox: tuple[float, ...] | None = None, chunks: int | N
         minx, miny, maxx, maxy in the scene's CRS.
     chunks : int, optional
         Side of dask chunks in 10 m pixels, brought to whole blocks of the files.
+    time : str, optional
+        How the one date begins that is wanted, as 2024-06-01T10:00:00.
+    nodata : float, optional
+        The value of pixels without data.
     """
     if name == DEMO:
-        return subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
-    ds = open_any(Path(name), bbox=bbox)
-    return ds if chunks is None else by_blocks(ds, chunks)
+        ds = subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
+    else:
+        ds = open_any(name, bbox=bbox)
+        ds = ds if chunks is None else by_blocks(ds, chunks)
+    if time is not None:
+        ds = _one_date(ds, time, name)
+    return ds if nodata is None else _with_nodata(ds, nodata)
+
+
+def _one_date(ds: xr.Dataset, time: str, name: str) -> xr.Dataset:
+    """Return the one date that begins with a text."""
+    if "time" not in ds.coords or ds["time"].dtype.kind != "M":
+        raise InputError(f"{name} says of no date when it was; leave --time out")
+    dates = [str(date)[:19] for date in ds["time"].values.reshape(-1)]
+    found = [k for k, date in enumerate(dates) if date.startswith(time.strip().rstrip("Z"))]
+    if len(found) != 1:
+        raise InputError(
+            f"{name} holds {len(found)} dates that begin with {time}; expected one of {', '.join(dates[:20])}: "
+            f"--time {dates[0]}"
+        )
+    return ds.isel(time=found[0]) if ds["time"].ndim else ds
+
+
+def _with_nodata(ds: xr.Dataset, nodata: float) -> xr.Dataset:
+    """Let bands of integers say which value means "no data"; make it NaN in those of floats."""
+    changed = {}
+    for name, da in ds.data_vars.items():
+        if not resolve(name):
+            continue
+        if da.dtype.kind == "f":
+            changed[name] = da.copy(deep=False, data=da.where(da != nodata).data)
+            continue
+        info = np.iinfo(da.dtype)
+        if not (nodata.is_integer() and info.min <= nodata <= info.max):
+            raise InputError(f"--nodata {nodata:g} is no value of {name!r}, which is {da.dtype}; expected one of it")
+        changed[name] = da.assign_attrs(_FillValue=int(nodata))
+    return ds.assign(changed)
 
 
 def sources(given: argparse.Namespace, ds: xr.Dataset) -> set[Path]:

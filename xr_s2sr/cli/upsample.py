@@ -82,7 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
-    ds = options.open_scene(arguments.scene, arguments.bbox, arguments.chunk)
+    ds = options.open_scene(
+        arguments.scene, arguments.bbox, arguments.chunk, time=arguments.time, nodata=arguments.nodata
+    )
     sr = xr_s2sr.upsample(
         ds,
         arguments.bands,
@@ -101,7 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
     if out.suffix not in (".zarr", ".nc") and (lead := placed[0].dims[:-2]):
         raise InputError(
             f"{scene} has the dimensions {', '.join(map(str, lead))} before rows and columns, which a GeoTIFF has not; "
-            f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc"
+            f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc. Or "
+            "choose one date: --time 2024-06-01"
         )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
         save(sr, out, arguments.stac, options.sources(arguments, ds), arguments.threads)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
 from xr_s2sr.inference import kernels, regression
+from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
 from xr_s2sr.interpolation import cubic_taps, linear_taps
 from xr_s2sr.psf import observation_taps, psf_variance
 
@@ -32,12 +34,10 @@ SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 RIDGE, NOISE_POWER = 3e-3, 10.0
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
-TRIALS = {2: (0.75, 0.95, 1.2), 6: (0.7, 1.0, 1.4)}
+TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4
-#: Coarse pixels around an invalid one that count as invalid: what is filled in there reaches so far.
-SPREAD = 2
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,25 @@ class CoarseBand:
     mtf: float
     restored: Guide | None = None
     valid: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Regressions of one band with guides that are seen with one blur.
+
+    Attributes
+    ----------
+    trust : ndarray of float32, shape (y, x)
+        Weight of this blur in each cell.
+    weights : ndarray of float32, shape (K, y, x)
+        Of the regressors.
+    seen : list of ndarray of float32
+        The regressors, on the grid of the band.
+    """
+
+    trust: Float32
+    weights: Float32
+    seen: list[Float32]
 
 
 def reach(factor: int, mtfs: Sequence[float]) -> int:
@@ -119,83 +138,88 @@ class Regression:
         -------
         ndarray of float32, shape (y * factor, x * factor)
         """
-        guides = [*self.guides, *([band.restored] if band.restored is not None else [])]
-        mask = self._mask(band)
-        y = np.empty_like(band.image)
-        regression.high_pass(band.image, SMOOTHING, mask, y)
+        mask = counted(_both(self.valid, band.valid), band.image.shape)
+        trials, share = self._trials(band, mask)
+        out = self._composed(band, trials)
+        if band.restored is not None and share.min() < ENOUGH:
+            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
+            side = self.factor * CELL[self.factor]
+            known, network = trust.repeat(side, 0).repeat(side, 1), band.restored.image
+            out = np.where(known == 1, out, network + known * (out - network))
+        return out
+
+    def _all(self, band: CoarseBand) -> list[Guide]:
+        """Return all guides of a band."""
+        return [*self.guides, *([] if band.restored is None else [band.restored])]
+
+    def _trials(self, band: CoarseBand, mask: Float32) -> tuple[list[Trial], Float32]:
+        """Regress a band for every blur that is tried; also return the share of pixels that count in each window."""
+        guides = self._all(band)
+        count = len(guides) + 2 * (len(guides) - len(self.guides))
         floor = NOISE_POWER / (1e4 * self.scale) ** 2
-        cell, count = CELL[self.factor], len(guides) + 2 * (len(guides) - len(self.guides))
+        cell = CELL[self.factor]
+        y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
+        regression.high_pass(band.image, SMOOTHING, mask, y)
         cells = y.shape[0] // cell, y.shape[1] // cell
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
         averaged, window = np.empty_like(sums), _window(cell)
         trials = []
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
-            seen, passed = self._regressors(guides, variance, mask)
+            seen = self._regressors(guides, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
             for one, smoothed in zip(sums, averaged, strict=True):
                 regression.smooth(one, window, smoothed)
             weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
             regression.solve(averaged, count, RIDGE, floor, weights, misfit)
-            trials.append((1 / (misfit + np.float32(floor / 10)), weights, seen))
-        share = averaged[-1] / np.float32(cell**2)
-        total = sum((trust for trust, _, _ in trials[1:]), trials[0][0])
-        rest, mean = band.image.copy(), np.zeros_like(weights)
-        taps = linear_taps(cell)
-        for trust, weights, seen in trials:
-            weights *= trust / total
+            trials.append(Trial(np.reciprocal(misfit + np.float32(floor / 10)), weights, seen))
+        return trials, averaged[-1] / np.float32(cell**2)
+
+    def _composed(self, band: CoarseBand, trials: Sequence[Trial]) -> Float32:
+        """Average the trials: what their regressions leave of the band, interpolated, and the guides' detail."""
+        cell = CELL[self.factor]
+        total = np.sum([trial.trust for trial in trials], axis=0)
+        rest, mean, taps = band.image.copy(), np.zeros_like(trials[0].weights), linear_taps(cell)
+        for trial in trials:
+            weights = trial.weights * (trial.trust / total)
             mean += weights
             np.negative(weights, out=weights)
-            for weight, image in zip(weights, seen, strict=True):
+            for weight, image in zip(weights, trial.seen, strict=True):
                 regression.add_detail(weight, image, taps, cell, rest)
-        out = np.empty([n * self.factor for n in y.shape], np.float32)
+        out = np.empty([n * self.factor for n in rest.shape], np.float32)
         kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
-        step = self.factor * cell
-        taps = linear_taps(step)
-        for weight, guide in zip(mean, guides, strict=False):  # weights of the slopes come last, and are left out
-            regression.add_detail(weight, guide.image, taps, step, out)
-        if band.restored is not None and share.min() < ENOUGH:
-            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
-            known = trust.repeat(step, 0).repeat(step, 1)
-            network = band.restored.image
-            out = np.where(known == 1, out, network + known * (out - network))
+        side = self.factor * cell
+        taps = linear_taps(side)
+        # weights of the slopes come last, and are left out
+        for weight, guide in zip(mean, self._all(band), strict=False):
+            regression.add_detail(weight, guide.image, taps, side, out)
         return out
 
-    def _mask(self, band: CoarseBand) -> Float32:
-        """Return 1 for the pixels that count: valid, and not next to others."""
-        both = [own for own in (self.valid, band.valid) if own is not None]
-        if all(own.all() for own in both):
-            return np.ones(band.image.shape, np.float32)
-        invalid = np.pad(~np.logical_and.reduce(both), SPREAD)
-        for axis, n in enumerate(band.image.shape):
-            invalid = np.logical_or.reduce([np.take(invalid, range(k, k + n), axis) for k in range(2 * SPREAD + 1)])
-        return (~invalid).astype(np.float32)
+    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
+        """Return the guides as a sensor of this blur sees them, and slopes of the last; high-passes go to `passed`."""
+        shared = len(self.guides)
+        seen = []
+        for k in range(shared):
+            image, high = self._shared(k, variance)
+            np.multiply(high, mask, out=passed[k])
+            seen.append(image)
+        for guide in guides[shared:]:
+            image, *slopes = np.empty((3, *mask.shape), np.float32)
+            self._observe(guide, variance, mask, image, passed[shared])
+            seen += [image, *slopes]
+            for axis, slope in enumerate(slopes):
+                regression.slope(image, axis, slope)
+                regression.high_pass(slope, SMOOTHING, mask, passed[shared + 1 + axis])
+        return seen
 
-    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return the guides as a sensor of this blur sees them, and slopes of the last one; then their high-passes."""
-        own = len(guides) - len(self.guides)
-        count = len(guides) + 2 * own
-        seen, passed = (np.empty((count, *mask.shape), np.float32) for _ in range(2))
-        for k, guide in enumerate(guides):
-            if k < len(self.guides):
-                seen[k], passed[k] = self._shared(k, variance, mask)
-            else:
-                self._observe(guide, variance, mask, seen[k], passed[k])
-        for axis in range(2 * own):
-            slope = seen[len(guides) + axis]
-            regression.slope(seen[len(guides) - 1], axis, slope)
-            regression.high_pass(slope, SMOOTHING, mask, passed[len(guides) + axis])
-        return seen, passed
-
-    def _shared(self, k: int, variance: float, mask: Float32) -> tuple[Float32, Float32]:
-        """Return a guide that several bands of one blur share."""
+    def _shared(self, k: int, variance: float) -> tuple[Float32, Float32]:
+        """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
         key = k, variance
         if key not in self._seen:
-            seen, passed = np.empty((2, *mask.shape), np.float32)
-            self._observe(self.guides[k], variance, np.ones_like(mask), seen, passed)
+            seen, passed = np.empty((2, *(n // self.factor for n in self.guides[k].image.shape)), np.float32)
+            self._observe(self.guides[k], variance, np.ones_like(seen), seen, passed)
             self._seen[key] = seen, passed
-        seen, passed = self._seen[key]
-        return seen, passed * mask
+        return self._seen[key]
 
     def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
         taps = observation_taps(self.factor, variance - guide.variance)
@@ -206,6 +230,49 @@ class Regression:
 def guide_of(image: Float32, mtf: float) -> Guide:
     """Return an image as a guide, blurred as its MTF at the Nyquist frequency of pixels of 10 m says."""
     return Guide(image, psf_variance(mtf))
+
+
+def adapted(
+    pixels: WindowPixels, restored: Float32, targets: Sequence[str], *, learned: bool, middle: Sequence[Guide] = ()
+) -> Float32:
+    """Regress the bands that a network restored on the guides and on its result.
+
+    Parameters
+    ----------
+    pixels : WindowPixels
+        Of the 10 m bands and the targets. Of a target that is not among them, the result stays.
+    restored : ndarray of float32, shape (planes, y, x)
+        By the targets; what follows them is left as it is.
+    targets : sequence of str
+    learned : bool
+        False where interpolation takes the place of the network: it has no detail to be a guide.
+    middle : sequence of Guide
+        Restored 20 m bands, for 60 m bands. If there are none, those among the targets are taken.
+
+    Returns
+    -------
+    ndarray of float32, shape (planes, y, x)
+    """
+    guides = [guide_of(pixels.images[band], pixels.mtf[band]) for band in pixels.fine]
+    seen, out = list(pixels.fine), restored.copy()
+    for factor in sorted({BANDS[target].factor for target in targets}):
+        if factor > 2 and middle:
+            guides += middle
+            seen += pixels.coarse(2)
+        step = Regression(factor, pixels.scale, tuple(guides), pixels.valid_blocks(seen, factor))
+        for k, target in enumerate(targets):
+            if BANDS[target].factor == factor and target in pixels.images:
+                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
+                valid = pixels.valid_blocks([target], factor)
+                out[k] = step.restore(CoarseBand(pixels.images[target], pixels.mtf[target], network, valid))
+                if factor == 2 and not middle:
+                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
+                    seen.append(target)
+    return out
+
+
+def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return other if one is None else one if other is None else one & other
 
 
 def _window(cell: int) -> Float32:

@@ -74,7 +74,11 @@ def restore(
     line = calling_line()
     for run in runs:
         # all that one run of the network gives, so that bands that are asked for apart share it
-        able = replace(run, targets=tuple(band for band in run.model.card.targets if band in run.bands))
+        able = replace(
+            run,
+            targets=tuple(band for band in run.model.card.targets if band in run.bands),
+            passed=run.guide.targets if run.guide and run.passed else (),
+        )
         inputs = {band: one_date(ds[info.bands[band].name]) for band in BANDS if band in run.bands}
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import Line
+from xr_s2sr.inference import registration
 from xr_s2sr.inference.adaptation import reach
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
@@ -65,6 +66,11 @@ class RegionSpec:
         """Pixels of 10 m that a value depends on, around its own: of the network, and of the adaptive step after it."""
         return self._halo(self.run)
 
+    @property
+    def look(self) -> int:
+        """Pixels of 10 m beyond what the network sees that decide by how much bands are off."""
+        return registration.look(BANDS[band].factor for band in self.run.bands) if self.run.adapt else 0
+
     def _halo(self, run: ModelRun) -> int | None:
         own = run.model.card.halo
         if not run.adapt or own is None:
@@ -98,7 +104,8 @@ class RegionSpec:
 
     def usual_plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
         """Lay windows of the usual size over a domain, of any size: nothing is tried."""
-        return make_plan(shape, self.options.tile or TILE, self.halo, self.options.margin, reach)
+        plan = make_plan(shape, self.options.tile or TILE, self.halo, self.options.margin, reach)
+        return replace(plan, look=self.look)
 
     def largest(self, runner: Runner) -> int | None:
         """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
@@ -200,6 +207,7 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBan
         corner = chunk.start - (chunk.start - whole.start) % CELL
         size = ceil_to_cell(chunk.stop - corner)
         read = Span(corner - plan.margin, corner + size + plan.margin)
+    read = Span(read.start - plan.look, read.stop + plan.look)
     if any(band.factor == 1 for band in groups):  # what decides whether a pixel belongs to an area of fill
         read = Span(read.start - REACH, read.stop + REACH)
     cuts = []
@@ -283,7 +291,7 @@ def restore_region(
     guide = None
     if run.guide is not None:
         helper = open_runner(run.guide, spec.options)
-        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, adapt=run.guide.adapt)
+        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
     task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     largest = spec.largest(runner) if largest is None else largest
     execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)

@@ -1,4 +1,4 @@
-"""The compiled loops of the adaptive step: guides as the sensor would see them, local regressions, and their detail.
+"""The compiled loops of the adaptive step: guides as the sensor would see them, local regressions, shifts and detail.
 
 All sums have a fixed order and reach a fixed way, so a pixel is the same in any window that holds its surroundings.
 Rows are handled as slices, which the compiler turns into vector instructions. Indices beyond an image are clamped: what
@@ -7,6 +7,7 @@ they give is part of the margin of a window, which is cut off.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,40 @@ def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
     ----------
     image : float32 array, shape (h * factor, w * factor)
     taps : float32 array, shape (factor + 2 n,)
-        Weights along both axes, n fine pixels beyond the coarse one on each side.
+        Weights along both axes, n fine pixels beyond the coarse one on each side; symmetric, of an even number.
     factor : int
     out : float32 array, shape (h, w)
     """
     height, width = image.shape
+    last = taps.shape[0] - 1
     n = (taps.shape[0] - factor) // 2
-    line = np.empty(width + 2 * n, np.float32)
+    line = np.empty(width, np.float32)
+    # every factor-th pixel of a line, replicated beyond its ends: what one weight meets lies side by side
+    reach = -(-n // factor)
+    phases = np.empty((factor, out.shape[1] + 2 * reach), np.float32)
     for i in range(out.shape[0]):
-        inner, target = line[n : n + width], out[i]
-        inner[:] = 0
-        for a in range(taps.shape[0]):
-            source, weight = image[min(max(i * factor + a - n, 0), height - 1)], taps[a]
+        line[:] = 0
+        for a in range(last // 2 + 1):
+            above = image[min(max(i * factor + a - n, 0), height - 1)]
+            below = image[min(max(i * factor + last - a - n, 0), height - 1)]
+            weight = taps[a]
             for x in range(width):
-                inner[x] += weight * source[x]
-        for x in range(n):
-            line[x] = inner[0]
-            line[n + width + x] = inner[width - 1]
+                line[x] += weight * (above[x] + below[x])
+        for k in range(factor):
+            phase = phases[k]
+            for j in range(out.shape[1]):
+                phase[reach + j] = line[j * factor + k]
+            for j in range(reach):
+                phase[j] = line[0]
+                phase[reach + out.shape[1] + j] = line[width - 1]
+        target = out[i]
         target[:] = 0
-        for a in range(taps.shape[0]):
+        for a in range(last // 2 + 1):
+            first, other = a - n + reach * factor, last - a - n + reach * factor
+            left, right = phases[first % factor, first // factor :], phases[other % factor, other // factor :]
             weight = taps[a]
             for j in range(target.shape[0]):
-                target[j] += weight * line[j * factor + a]
+                target[j] += weight * (left[j] + right[j])
 
 
 @jit
@@ -54,26 +67,29 @@ def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
     ----------
     image, out : float32 arrays, shape (h, w)
     taps : float32 array, shape (2 n + 1,)
-        Weights along both axes.
+        Weights along both axes; symmetric.
     """
     h, w = image.shape
     n = taps.shape[0] // 2
     line = np.empty(w + 2 * n, np.float32)
+    middle = taps[n]
     for i in range(h):
-        inner, target = line[n : n + w], out[i]
-        inner[:] = 0
-        for a in range(2 * n + 1):
-            row, weight = image[min(max(i + a - n, 0), h - 1)], taps[a]
+        inner, here, target = line[n : n + w], image[i], out[i]
+        for x in range(w):
+            inner[x] = middle * here[x]
+        for a in range(1, n + 1):
+            above, below, weight = image[max(i - a, 0)], image[min(i + a, h - 1)], taps[n + a]
             for x in range(w):
-                inner[x] += weight * row[x]
+                inner[x] += weight * (above[x] + below[x])
         for x in range(n):
             line[x] = inner[0]
             line[n + w + x] = inner[w - 1]
-        target[:] = 0
-        for a in range(2 * n + 1):
-            shifted, weight = line[a : a + w], taps[a]
+        for x in range(w):
+            target[x] = middle * inner[x]
+        for a in range(1, n + 1):
+            left, right, weight = line[n - a : n - a + w], line[n + a : n + a + w], taps[n + a]
             for x in range(w):
-                target[x] += weight * shifted[x]
+                target[x] += weight * (left[x] + right[x])
 
 
 @jit
@@ -116,6 +132,141 @@ def slope(image: Any, axis: int, out: Any) -> None:  # pragma: no cover
                 target[x] = half * (row[x + 1] - row[x - 1])
             target[0] = half * (row[min(1, w - 1)] - row[0])
             target[w - 1] = half * (row[w - 1] - row[max(w - 2, 0)])
+
+
+@jit
+def derivative(image: Any, axis: int, taps: Any, out: Any) -> None:  # pragma: no cover
+    """Differentiate an image along an axis.
+
+    Parameters
+    ----------
+    image, out : float32 arrays, shape (h, w)
+    axis : int
+    taps : float32 array, shape (n,)
+        Weights of the differences between the pixels k after and k before, for k from 1 on.
+    """
+    h, w = image.shape
+    for i in range(h):
+        target = out[i]
+        target[:] = 0
+        for k in range(1, taps.shape[0] + 1):
+            weight = taps[k - 1]
+            if axis == 0:
+                above, below = image[max(i - k, 0)], image[min(i + k, h - 1)]
+                for x in range(w):
+                    target[x] += weight * (below[x] - above[x])
+            else:
+                row = image[i]
+                for x in range(w):
+                    target[x] += weight * (row[min(x + k, w - 1)] - row[max(x - k, 0)])
+
+
+@jit
+def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float, out: Any) -> None:  # pragma: no cover
+    """Take out of a band and of its two slopes what guides explain of them; give the equations of a shift that is left.
+
+    Parameters
+    ----------
+    sums : float32 array, shape (P + 1, h, w)
+        Of :func:`moments`, with the guides and then the slopes as regressors, averaged over windows.
+    guides : int
+        Number of guides.
+    ridge : float
+        Added to the guides' squares: this share of their mean power, ...
+    floor : float
+        ... and this power for each pixel that counts.
+    noise : float
+        Power that is added to what the guides leave of the band, by which the equations are divided.
+    out : float32 array, shape (5, h, w)
+        Products of the slopes (0 0, 1 0, 1 1), and of both with the band.
+    """
+    _, h, w = out.shape
+    size = guides + 3  # the slopes and the band are what is left in the end
+    left = np.empty((size, size), np.float64)
+    least = 1e-3
+    for i in range(h):
+        for j in range(w):
+            number = max(sums[size * (size + 1) // 2, i, j], least)
+            power = 0.0
+            for row in range(size):
+                for col in range(row + 1):
+                    left[row, col] = sums[row * (row + 1) // 2 + col, i, j]
+                if row < guides:
+                    power += left[row, row]
+            for k in range(guides):
+                pivot = left[k, k] + ridge * power / guides + floor * number
+                for row in range(k + 1, size):
+                    share = left[row, k] / pivot
+                    for col in range(k + 1, row + 1):
+                        left[row, col] -= share * left[col, k]
+            trust = 1 / (max(left[size - 1, size - 1], 0.0) / number + noise)
+            out[0, i, j] = trust * left[guides, guides]
+            out[1, i, j] = trust * left[guides + 1, guides]
+            out[2, i, j] = trust * left[guides + 1, guides + 1]
+            out[3, i, j] = trust * left[size - 1, guides]
+            out[4, i, j] = trust * left[size - 1, guides + 1]
+
+
+@jit
+def displacements(equations: Any, least: float, most: float, out: Any) -> None:  # pragma: no cover
+    """Solve the equations of shifts.
+
+    Parameters
+    ----------
+    equations : float32 array, shape (5, h, w)
+        Of :func:`unexplained`, averaged over windows.
+    least, most : float
+        Shorter shifts are 0, longer ones are cut to `most`; between them they shrink, so that nothing jumps.
+    out : float32 array, shape (2, h, w)
+        Down and to the right: where in the band what belongs to a pixel is found.
+    """
+    _, h, w = out.shape
+    for i in range(h):
+        for j in range(w):
+            one, both, other = equations[0, i, j], equations[1, i, j], equations[2, i, j]
+            ridge = 1e-3 * (one + other) + 1e-9
+            one, other = one + ridge, other + ridge
+            determinant = one * other - both * both
+            down = -(other * equations[3, i, j] - both * equations[4, i, j]) / determinant
+            right = -(one * equations[4, i, j] - both * equations[3, i, j]) / determinant
+            square = down * down + right * right
+            kept = 0.0
+            if square > least * least:
+                kept = min(1 - least * least / square, most / math.sqrt(square))
+            out[0, i, j], out[1, i, j] = kept * down, kept * right
+
+
+@jit
+def resample(image: Any, down: Any, right: Any, out: Any) -> None:  # pragma: no cover
+    """Interpolate an image at displaced places: Lanczos' kernel of six pixels.
+
+    Parameters
+    ----------
+    image, down, right, out : float32 arrays, shape (h, w)
+    """
+    h, w = image.shape
+    along = np.empty((2, 6), np.float64)
+    for i in range(h):
+        for j in range(w):
+            if down[i, j] == 0 and right[i, j] == 0:
+                out[i, j] = image[i, j]
+                continue
+            places = (i + down[i, j], j + right[i, j])
+            for axis in range(2):
+                total = 0.0
+                for k in range(6):
+                    at = math.pi * (places[axis] - math.floor(places[axis]) + 2 - k)
+                    along[axis, k] = 1.0 if at == 0 else 3 * math.sin(at) * math.sin(at / 3) / (at * at)
+                    total += along[axis, k]
+                for k in range(6):
+                    along[axis, k] /= total
+            first, left = math.floor(places[0]) - 2, math.floor(places[1]) - 2
+            value = 0.0
+            for a in range(6):
+                row = min(max(first + a, 0), h - 1)
+                for b in range(6):
+                    value += along[0, a] * along[1, b] * image[row, min(max(left + b, 0), w - 1)]
+            out[i, j] = value
 
 
 @jit

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import kernels
-from xr_s2sr.inference.adaptation import CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.inference.adaptation import adapted, guide_of
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
+from xr_s2sr.inference.registration import look, registered
+from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import ModelCard
 from xr_s2sr.scene.pixel_codes import INVALID, VALID, any_invalid
@@ -29,7 +31,6 @@ FILL_REACH = 12
 FILL_REFLECTANCE = 0.1
 
 Codes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
 
@@ -60,6 +61,16 @@ class BandPixels:
         r, f = self.radiometry, self.factor
         row, col = rows.start // f - self.start[0], cols.start // f - self.start[1]
         return int(kernels.gather(self.array, row, col, r.scale / scale, r.offset / scale, r.validity, out, codes))
+
+    def inside(self, extent: Extent) -> Extent:
+        """Return which rows and columns of a rectangle, given in 10 m pixels, are here and need no mirroring."""
+        rows, cols = (
+            Span(span.start // self.factor, span.stop // self.factor)
+            .clip(Span(start, start + n))
+            .shift(-(span.start // self.factor))
+            for span, start, n in zip(extent, self.start, self.array.shape, strict=True)
+        )
+        return rows, cols
 
     def all_valid(self) -> bool:
         """Tell whether every pixel is valid."""
@@ -111,39 +122,82 @@ class Task:
         return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
 
     @property
-    def planes(self) -> tuple[str, ...]:
+    def own_planes(self) -> tuple[str, ...]:
         """Names of the planes that the runner gives, in its order."""
         return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
 
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the planes of the result: the runner's, then the guide's if they are wanted."""
+        guided = () if self.guide is None else self.guide.own_planes
+        return (*self.own_planes, *(guided if any(name in self.outputs for name in guided) else ()))
+
+    @property
+    def reads(self) -> set[str]:
+        """Bands whose pixels decide the result: the network's inputs, and what the adaptive step needs."""
+        wanted = {*self.card.bands}
+        if self.adapt:
+            wanted |= {*BY_GSD[10], *self.card.targets, *(self.guide.reads if self.guide else ())}
+        return wanted & {*self.pixels}
+
     def restore(self, window: Window) -> Float32:
-        """Return the network's output (planes, y, x) for a window, uncropped, in its own unit."""
-        inputs, invalid = {}, {}
+        """Return the planes (planes, y, x) of a window, uncropped, in the unit of the network."""
+        if not self.adapt:
+            return self._restored(self._gathered(window.read), window)
+        rows, cols = (Span(span.start - self.look, span.stop + self.look) for span in window.read)
+        return self._restored(registered(self._gathered((rows, cols))).within(self.look), window)
+
+    @property
+    def look(self) -> int:
+        """Pixels of 10 m beyond a window that are read as well, to see by how much bands are off."""
+        return look([BANDS[band].factor for band in self.reads]) if self.adapt else 0
+
+    def _gathered(self, extent: Extent) -> WindowPixels:
+        """Read a rectangle of every band, and fill the invalid pixels."""
+        images, invalid, own = {}, {}, {}
+        for band in self.reads:
+            pixels = self.pixels[band]
+            image = np.empty([len(span) // pixels.factor for span in extent], np.float32)
+            codes = np.empty(image.shape, np.uint8)
+            if pixels.gather(*extent, self.card.scale, image, codes):
+                reach = max(1, FILL_REACH // pixels.factor)
+                kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
+                invalid[band] = codes != VALID
+            images[band], own[band] = image, pixels.inside(extent)
+        return WindowPixels(images, invalid, {band: self.pixels[band].mtf for band in images}, self.card.scale, own)
+
+    def _restored(self, pixels: WindowPixels, window: Window) -> Float32:
+        """Run the network, and the adaptive step after it."""
+        inputs = {}
         for name, bands in self.card.inputs.items():
             factor = BANDS[bands[0]].factor
-            stack = np.empty((len(bands), *(len(span) // factor for span in window.read)), np.float32)
+            # the network learned that zeros are a missing band
+            stack = np.zeros((len(bands), *(len(span) // factor for span in window.read)), np.float32)
             for image, band in zip(stack, bands, strict=True):
-                if band not in self.pixels:
-                    image[:] = 0  # the network learned that zeros are a missing band
-                else:
-                    invalid[band] = self._gather(band, window, image)
+                if band in pixels.images:
+                    image[:] = pixels.images[band]
             inputs[name] = stack
         restored = self._run(inputs, window)
-        return self._adapted(inputs, invalid, restored, window) if self.adapt else restored
-
-    def _gather(self, band: str, window: Window, image: Float32) -> Mask | None:
-        """Read a band's part of a window, and fill its invalid pixels; return where these are, if there are any."""
-        codes = np.empty(image.shape, np.uint8)
-        if not self.pixels[band].gather(*window.read, self.card.scale, image, codes):
-            return None
-        reach = max(1, FILL_REACH // self.pixels[band].factor)
-        kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
-        invalid: Mask = codes != VALID
-        return invalid
+        if not self.adapt:
+            return restored
+        learned = not isinstance(self.runner, BicubicRunner)
+        if self.guide is None:
+            return adapted(pixels, restored, self.card.targets, learned=learned)
+        scale = self.guide.card.scale
+        guides = self.guide._restored(pixels.in_unit(scale), window)
+        guides *= np.float32(scale / self.card.scale)
+        middle = [
+            guide_of(image, EFFECTIVE_MTF[band])
+            for band, image in zip(self.guide.card.targets, guides, strict=False)
+            if band in self.pixels
+        ]
+        out = adapted(pixels, restored, self.card.targets, learned=learned, middle=middle)
+        return out if self.planes == self.own_planes else np.concatenate([out, guides])
 
     def _run(self, inputs: dict[str, Float32], window: Window) -> Float32:
         """Run the network, and check what it gives."""
         restored = self.runner.run(inputs)
-        expected = len(self.planes), *(len(span) for span in window.read)
+        expected = len(self.own_planes), *(len(span) for span in window.read)
         if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
             raise ModelError(
                 f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
@@ -160,49 +214,6 @@ class Task:
                 "expected standard errors above 0. Export it with a positive last operation, or leave uncertainty out"
             )
         return restored
-
-    def _adapted(
-        self, inputs: Mapping[str, Float32], invalid: dict[str, Mask | None], restored: Float32, window: Window
-    ) -> Float32:
-        """Regress each band on the guides and the network's result; return that in the place of the result."""
-        images = {
-            band: image
-            for name, bands in self.card.inputs.items()
-            for band, image in zip(bands, inputs[name], strict=True)
-        }
-        fine = [band for band in BY_GSD[10] if band in self.pixels]
-        for band in fine:
-            if band not in images:  # interpolation reads no guide
-                images[band] = np.empty([len(span) for span in window.read], np.float32)
-                invalid[band] = self._gather(band, window, images[band])
-        guides = [guide_of(images[band], self.pixels[band].mtf) for band in fine]
-        holes = {band: mask for band in fine if (mask := invalid[band]) is not None}
-        out, learned = restored.copy(), not isinstance(self.runner, BicubicRunner)
-        for factor in sorted({BANDS[target].factor for target in self.card.targets}):
-            if factor > 2 and self.guide is not None:
-                guides += self.guide.as_guides(window, self.card.scale)
-                holes |= {band: mask for band in BY_GSD[20] if (mask := invalid.get(band)) is not None}
-            step = Regression(factor, self.card.scale, tuple(guides), valid_blocks(holes, factor))
-            for k, target in enumerate(self.card.targets):
-                if BANDS[target].factor != factor or target not in self.pixels:
-                    continue
-                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
-                own = invalid[target]
-                known = None if own is None else ~own
-                out[k] = step.restore(CoarseBand(images[target], self.pixels[target].mtf, network, known))
-                if factor == 2 and self.guide is None:
-                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
-                    holes |= {} if own is None else {target: own}
-        return out
-
-    def as_guides(self, window: Window, scale: float) -> list[Guide]:
-        """Return the bands that this task restores as guides, in a unit of `scale`."""
-        restored = self.restore(window) * np.float32(self.card.scale / scale)
-        return [
-            guide_of(image, EFFECTIVE_MTF[band])
-            for band, image in zip(self.card.targets, restored, strict=False)
-            if band in self.pixels
-        ]
 
     def finish(self, restored: Float32, rows: Span, cols: Span, found: Mapping[str, Codes] | None = None) -> None:
         """Cast a restored rectangle of the domain (planes, y, x) into the outputs; `found` are its :meth:`codes`."""
@@ -252,25 +263,6 @@ class Task:
         return out
 
 
-def valid_blocks(holes: Mapping[str, Mask], factor: int) -> Mask | None:
-    """Return the coarse pixels over which no guide is invalid; None if no guide is invalid anywhere.
-
-    Parameters
-    ----------
-    holes : mapping of str to ndarray of bool, shape (y, x)
-        Invalid pixels of guides, by band.
-    factor : int
-        Coarse pixel over 10 m.
-    """
-    invalid: Mask | None = None
-    for band, mask in holes.items():
-        side = factor // BANDS[band].factor
-        h, w = (n // side for n in mask.shape)
-        blocks = np.asarray(mask.reshape(h, side, w, side).any(axis=(1, 3)))
-        invalid = blocks if invalid is None else invalid | blocks
-    return None if invalid is None else ~invalid
-
-
 def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, out: NDArray[Any]) -> None:
     """Bring network output into a variable's own unit and dtype."""
     gain, bias = scale / radiometry.scale, -radiometry.offset / radiometry.scale
@@ -286,5 +278,4 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
 
 def fill_reach(task: Task) -> int:
     """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
-    read = task.pixels if task.adapt else [band for band in task.pixels if band in task.card.bands]
-    return 0 if all(band in task.clean for band in read) else FILL_REACH
+    return 0 if task.reads <= task.clean else FILL_REACH

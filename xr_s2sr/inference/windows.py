@@ -81,12 +81,15 @@ class Plan:
         Pixels read beyond the tile on each side; a multiple of 6.
     overlap : int
         Pixels kept beyond the tile on each side, to be blended; 0 where the margin covers the halo.
+    look : int
+        Pixels beyond the margin that are read to register bands, and that the network does not see.
     """
 
     shape: tuple[int, int]
     tile: tuple[int, int]
     margin: int
     overlap: int = 0
+    look: int = 0
 
     @property
     def window_shape(self) -> tuple[int, int]:

@@ -1,67 +1,124 @@
-"""Scenes on disk, whatever their form, for the command line."""
+"""Scenes on disk, whatever their form: ``xr_s2sr.open``, and what the command line reads."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, by_convention, resolve
 from xr_s2sr.errors import GridError, InputError, S2SRError, warn
 from xr_s2sr.io.damaged import MALFORMED, guarded, unreadable
 from xr_s2sr.io.plain_files import check_plain
-from xr_s2sr.io.rasters import DIMS, axis_coords, check_mask_file, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.rasters import (
+    DIMS,
+    axis_coords,
+    check_mask_file,
+    lazy_variable,
+    open_image,
+    open_stack,
+    spatial_ref,
+)
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.safe_files import is_product
 from xr_s2sr.io.safe_metadata import identify
 from xr_s2sr.io.subset import subset
 from xr_s2sr.io.zarr_codecs import check_codecs
+from xr_s2sr.layouts.band_names import band_labels, split
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
 from xr_s2sr.scene.unknown import sounds_like_a_band
-from xr_s2sr.targets import check_path
 
-_EXPECTED = 'expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2 for each band, or "demo"'
+_EXPECTED = (
+    "expected a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF whose bands are described, or a folder of one GeoTIFF "
+    "or JP2 for each band"
+)
 _RASTERS = (".tif", ".tiff", ".jp2")
 _PART = re.compile(r"(?:^|[_.\- ])[bB]\d")
+#: Folders of a product's images by pixel size.
+_BY_GSD = re.compile(r"R?[126]0m", re.IGNORECASE)
 _MAJA = re.compile(r"_[FS]RE_B\d+A?$")
 
 
 def open_any(
-    path: Path,
+    path: str | PathLike[str],
     bands: str | Iterable[str] | None = None,
     bbox: Iterable[float] | None = None,
     chunks: int | Mapping[Any, Any] | None = None,
 ) -> xr.Dataset:
-    """Open a SAFE product, a NetCDF, a Zarr or a folder of files as a scene in native form; pixels are read when used.
+    """Open a scene on disk, in any of the forms that the command line takes; pixels are read when they are used.
 
     Parameters
     ----------
-    path : Path
+    path : str or path
+        A SAFE product (folder, ``.zip`` or ``MTD_MSIL2A.xml``, see :func:`open_safe`), a NetCDF (``.nc``), a Zarr
+        (``.zarr``, also one of EOPF), a GeoTIFF of several bands whose descriptions name them, or a folder of one
+        GeoTIFF or JP2 for each band, named by it, which may lie in folders R10m, R20m and R60m.
     bands, bbox, chunks
-        As in :func:`xr_s2sr.open_safe`.
+        As in :func:`open_safe`.
+
+    Returns
+    -------
+    Dataset
+        One variable for each band, with the values of the files. Bands of separate files lie on their native grids:
+        ``(y, x)``, ``(y_20m, x_20m)`` and ``(y_60m, x_60m)``.
+
+    Raises
+    ------
+    InputError
+        If `path` is none of these, does not exist, or is damaged (:class:`ProductError`, BandError and GridError are
+        of this kind).
+    ArgumentTypeError
+        If an argument is of the wrong type.
+    DependencyError
+        If the package is missing that reads the form, or `chunks` is given and dask is not installed.
+
+    See Also
+    --------
+    open_safe : SAFE products alone, with what their attributes mean.
+
+    Notes
+    -----
+    xarray knows the same as its engine "s2sr": ``xr.open_dataset(path, engine="s2sr")``.
+
+    Examples
+    --------
+    >>> ds = xr_s2sr.open("S2B_MSIL2A_20230823T095559_N0509_R122_T33UVR.SAFE")  # doctest: +SKIP
+    >>> sr = ds.s2sr.upsample()  # doctest: +SKIP
     """
-    kind = check_path(path).suffix.lower()
+    path = arguments.path("path", path, "S2B_MSIL2A_20230823T095559.SAFE")
+    kind = path.suffix.lower()
     if kind in (".nc", ".zarr"):
         ds = _open_dataset(path)
     elif is_product(path):
         return open_safe(path, bands, bbox, chunks)
     elif path.is_dir():
         ds = _open_folder(path)
+    elif kind in (".tif", ".tiff") and path.exists():
+        ds = _open_stack(path)
     else:
-        raise InputError(
-            f"{path} {'is not a scene that can be read' if path.exists() else 'does not exist'}; {_EXPECTED}"
-        )
+        raise _no_scene(path)
     return subset(ds, bands, bbox, chunks, str(path))
+
+
+def _no_scene(path: Path) -> InputError:
+    if re.match(r"\w+:/", str(path)) and not path.exists():
+        return InputError(
+            f"{path} is an address; expected a path on this computer. Open it by a library that reads addresses, such "
+            'as ds = xr.open_zarr("https://..."), or odc.stac.load for a STAC catalogue: ds.s2sr takes what they give'
+        )
+    return InputError(f"{path} {'is not a scene that can be read' if path.exists() else 'does not exist'}; {_EXPECTED}")
 
 
 def _open_dataset(path: Path) -> xr.Dataset:
     if not path.exists():
-        raise InputError(f"{path} does not exist; {_EXPECTED}")
+        raise _no_scene(path)
     check_plain(path)
     check_codecs(path)
     try:
@@ -78,13 +135,33 @@ def _open_dataset(path: Path) -> xr.Dataset:
         raise unreadable(path, error) from error
 
 
+def _open_stack(path: Path) -> xr.Dataset:
+    """Open the bands of one GeoTIFF, by their descriptions."""
+    beside = [file for file in path.parent.iterdir() if file.name.lower() == f"{path.name.lower()}.msk"]
+    for file in beside:
+        check_mask_file(file)
+    image = open_stack(str(path))
+    found = band_labels(image)
+    if found is None:
+        names = image.attrs.get("long_name", ())
+        said = f"described as {', '.join(map(repr, names))}" if any(names) else "not described"
+        raise InputError(
+            f"{path} holds {image.sizes['band']} bands, which are {said}; expected descriptions that name them, such "
+            "as B02, or a file for each band in a folder: xr_s2sr.open(folder). Name the bands yourself: ds = "
+            f'rioxarray.open_rasterio("{path.name}").assign_coords(band=["B02", "B03", ...])'
+        )
+    return guarded(split(image, *found), path)
+
+
 def _open_folder(path: Path) -> xr.Dataset:
     """Open the files that carry a band's name, each band at its native resolution where there are several."""
     named: dict[str, list[Path]] = {}
-    files = [file for file in path.iterdir() if file.suffix.lower() in _RASTERS]
+    entries = sorted(path.iterdir())
+    entries += sorted(file for sub in entries if _BY_GSD.fullmatch(sub.name) and sub.is_dir() for file in sub.iterdir())
+    files = [file for file in entries if file.suffix.lower() in _RASTERS]
     moved = next((f"mv {file} {file.with_stem('B12')}" for file in files if file.stem.lower() == "swir_2"), "")
     told = by_convention((file.stem for file in files), moved)
-    for file in sorted(path.iterdir()):
+    for file in entries:
         check_plain(file)
         if file.suffix.lower() == ".msk":
             check_mask_file(file)
@@ -92,7 +169,7 @@ def _open_folder(path: Path) -> xr.Dataset:
         if what is not None:
             named.setdefault(what, []).append(file)
     if not any(what in BANDS for what in named):
-        products = [p.name for p in sorted(path.iterdir()) if p.suffix.lower() in (".safe", ".zip")]
+        products = [p.name for p in entries if p.suffix.lower() in (".safe", ".zip")]
         hint = f". It holds {', '.join(products[:3])}: open that" if products else ""
         raise InputError(
             f"{path} holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif or T32TQM_B05_20m.jp2; "

@@ -61,15 +61,37 @@ def open_image(path: str) -> xr.DataArray:
     DependencyError
         If GDAL was built without the driver.
     """
+    image = _open(path)
+    if image.sizes["band"] != 1:
+        raise InputError(f"{path} holds several bands; expected a file for each band")
+    return image.isel(band=0, drop=True)
+
+
+def open_stack(path: str) -> xr.DataArray:
+    """Open a GeoTIFF of any number of bands, on (band, y, x), as :func:`open_image` does one.
+
+    Raises
+    ------
+    ProductError
+        If the driver cannot read the file, or it is none.
+    """
+    image = _open(path)
+    names = image.attrs.get("long_name")
+    if isinstance(names, str):  # of one band
+        image.attrs["long_name"] = (names,)
+    return image
+
+
+def _open(path: str) -> xr.DataArray:
     check_plain(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
         image = rioxarray.open_rasterio(path, cache=False, lock=SerializableLock(), driver=driver)
     except OSError as error:
         raise unreadable(path, error) from error
-    if not isinstance(image, xr.DataArray) or image.sizes["band"] != 1:
-        raise InputError(f"{path} holds several bands; expected a file for each band")
-    return image.isel(band=0, drop=True)
+    if not isinstance(image, xr.DataArray):
+        raise InputError(f"{path} holds several images; expected one of several bands")
+    return image
 
 
 def check_mask_file(path: Path) -> None:

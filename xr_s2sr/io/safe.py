@@ -20,6 +20,7 @@ from xr_s2sr.io.safe_metadata import Image, Product, read_product
 from xr_s2sr.io.subset import subset, wanted_bands
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import read_grid
+from xr_s2sr.scene.offsets import DN_OFFSET
 
 _COMPANIONS = {
     "SCL": "scene classification",
@@ -62,10 +63,11 @@ def open_safe(
     Dataset
         10 m bands on ``(y, x)``, 20 m bands on ``(y_20m, x_20m)``, 60 m bands on ``(y_60m, x_60m)``: the DN as they
         are in the files, with ``scale_factor`` and ``add_offset`` (reflectance = DN * scale_factor + add_offset) and
-        ``_FillValue`` 0 in the attributes. Scalar coordinates ``time`` (start of the datatake) and ``spatial_ref``;
-        attributes ``product``, ``level``, ``platform``, ``processing_baseline``, ``tile``, ``relative_orbit``,
-        ``orbit_direction`` and ``cloud_cover`` (percent). What the product has of SCL, CLD and SNW (cloud and snow
-        probability), AOT and WVP comes along at its finest resolution; no network sees it.
+        ``_FillValue`` 0 in the attributes. Scalar coordinates ``time`` (start of the datatake), ``spatial_ref`` and
+        ``dn_offset`` (DN to add: ``add_offset`` over ``scale_factor``); attributes ``product``, ``level``,
+        ``platform``, ``processing_baseline``, ``tile``, ``relative_orbit``, ``orbit_direction`` and ``cloud_cover``
+        (percent). What the product has of SCL, CLD and SNW (cloud and snow probability), AOT and WVP comes along at its
+        finest resolution; no network sees it.
 
     Raises
     ------
@@ -100,7 +102,11 @@ def open_safe(
     wanted = wanted_bands(product.bands, bands, files.root)
     _require(product, files, wanted, asked=bands is not None)
     variables = _variables(product, files, wanted)
-    ds = xr.Dataset(variables, _coords(product, variables.values()), product.attrs)
+    coords = _coords(product, variables.values())
+    offsets = {float(product.offsets[band]) for band in variables if band in BANDS}
+    if len(offsets) == 1:  # one for all bands, as far as is known of products
+        coords[DN_OFFSET] = xr.Variable((), offsets.pop(), {"long_name": "added to DN before they are scaled"})
+    ds = xr.Dataset(variables, coords, product.attrs)
     ds = georeference(ds, read_grid(ds[BY_GSD[10][0]], 10).transform)
     return subset(ds, None, bbox, chunks, files.root)
 

@@ -43,6 +43,12 @@ CACHE = 256 * 2**20
 #: Compressions of GDAL's COG driver that give back the same numbers.
 LOSSLESS = ("deflate", "zstd", "lzw", "lzma", "lerc", "lerc_deflate", "lerc_zstd", "packbits", "none")
 
+#: Blocks of a band that its statistics are made of, at most.
+SAMPLED = 16
+
+#: Bands that a program shows at first, in their colours.
+COLOURS = {"B04": "red", "B03": "green", "B02": "blue"}
+
 #: How the names of GeoTIFFs end.
 TIFF = (".tif", ".tiff")
 
@@ -96,8 +102,10 @@ def to_cog(ds: Scene, path: str | PathLike[str], *, compress: str = "deflate", s
 
     Notes
     -----
-    Bands carry their name, scale and offset, and where they come from as tags. On a dask cluster, workers write into
-    the temporary files, one at a time, so `path` must be on storage that all machines share.
+    Bands carry their name, scale, offset and approximate statistics, and where they come from as tags. Of a file with
+    B04, B03 and B02, these are what QGIS shows at first, as red, green and blue. Overviews of classes repeat pixels,
+    others are cubic. On a dask cluster, workers write into the temporary files, one at a time, so `path` must be on
+    storage that all machines share.
 
     Examples
     --------
@@ -157,8 +165,10 @@ def _to_cog(
         for name, file in plain.items():
             _describe(ds, file)
             readable.check_tiff(file)
+            classes = name and not resolve(name.removesuffix(UNCERTAINTY)) and ds[name].dtype.kind != "f"
+            overviews = {"overview_resampling": "nearest"} if classes else {}
             cog = part / f"{name or 'all'}.tif"
-            copy(file, cog, driver="COG", bigtiff="if_safer", num_threads=compressing, **packed)
+            copy(file, cog, driver="COG", bigtiff="if_safer", num_threads=compressing, **packed, **overviews)
             file.unlink()
         aside.rmdir()
         if item is not None and beside is not None:
@@ -254,8 +264,9 @@ def has_zstd() -> bool:
 
 
 def _describe(ds: xr.Dataset, file: Path) -> None:
-    """Tell each band's scale and offset, and where it comes from."""
+    """Tell each band's scale and offset, where it comes from, and what programs need to show it well."""
     import rasterio
+    from rasterio.enums import ColorInterp
 
     with rasterio.open(file, "r+") as out:
         attrs = [ds[name].attrs for name in out.descriptions]
@@ -263,6 +274,24 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
         out.offsets = [number_in(a.get("add_offset", 0.0)) for a in attrs]
         for k, provenance in enumerate(attrs, 1):
             out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
+            out.update_tags(k, **_statistics(out, k))
+        bands = [resolve(name) for name in out.descriptions]
+        if {*COLOURS} <= {*bands}:  # else the first three bands would be red, green and blue: B02, B03, B04
+            out.colorinterp = [ColorInterp[COLOURS.get(band or "", "undefined")] for band in bands]
+
+
+def _statistics(file: Any, k: int) -> dict[str, str]:
+    """Return GDAL's tags of a band's statistics, from some of its blocks; none if these hold no valid pixel."""
+    windows = [window for _, window in file.block_windows(k)]
+    step = math.ceil(len(windows) / SAMPLED)
+    pixels = [file.read(k, window=window, masked=True).compressed() for window in windows[::step]]
+    values = np.concatenate(pixels).astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return {}
+    found = {"MINIMUM": values.min(), "MAXIMUM": values.max(), "MEAN": values.mean(), "STDDEV": values.std()}
+    about = {"APPROXIMATE": "YES"} if step > 1 else {}
+    return {f"STATISTICS_{key}": str(value) for key, value in {**found, **about}.items()}
 
 
 def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:

@@ -80,7 +80,8 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
         scene = by_band(scene)
     if not isinstance(scene, xr.Dataset):
         raise ArgumentTypeError(
-            f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60)"
+            f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60). "
+            "Files are opened by xr_s2sr.open(path)"
         )
     scene = placed(with_mapping(scene.rename(described(scene))))
     groups: dict[tuple[Hashable, ...], list[Hashable]] = {}

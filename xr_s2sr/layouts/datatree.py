@@ -1,9 +1,12 @@
-"""DataTrees with one node a resolution, as EOPF Zarr products are opened: read, and given back with the result."""
+"""DataTrees with one node a resolution, as EOPF Zarr products are opened: read, and given back with the result.
+
+Also such trees as one Dataset, in which xarray-eopf puts the names of nodes before those of variables.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -17,6 +20,9 @@ from xr_s2sr.scene.crs import mappings
 from xr_s2sr.scene.grid import read_axis, spatial_dims
 from xr_s2sr.scene.result_grid import GRID_ATTRS
 
+#: A variable or dimension of xarray-eopf's ``op_mode="native"``: the nodes above that of its pixel size, and its name.
+_FLAT = re.compile(r"(?:(?P<above>.+)_)?(?P<node>r(?:10|20|60)m)_(?P<name>[^_].*)")
+
 
 def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
     """Return the sibling nodes that hold bands as one Dataset in native resolutions, and notes.
@@ -29,6 +35,25 @@ def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
     nodes = band_nodes(tree)
     ds, notes = merge([part for node in nodes.values() for part in parts(node_dataset(node))])
     return ds, [f"a DataTree: bands from {', '.join(sorted(nodes))}", *notes]
+
+
+def unflattened(ds: xr.Dataset) -> xr.DataTree | None:
+    """Return the tree of a Dataset with names such as "measurements_r10m_b02"; None for another Dataset."""
+    told = {name: found for name in (*ds.variables, *ds.dims) if (found := _FLAT.fullmatch(str(name)))}
+    names = [name for name in ds.data_vars if name in told]
+    if not any(resolve(told[name]["name"]) for name in names):
+        return None
+    nodes: dict[str, list[Hashable]] = {}
+    for name in names:
+        above = (told[name]["above"] or "measurements").replace("_", "/")
+        above += "/reflectance" if above == "measurements" else ""  # left out where it has no sibling
+        nodes.setdefault(f"/{above}/{told[name]['node']}", []).append(name)
+    return xr.DataTree.from_dict({path: _plainly_named(ds[listed], told) for path, listed in nodes.items()})
+
+
+def _plainly_named(part: xr.Dataset, told: Mapping[Hashable, re.Match[str]]) -> xr.Dataset:
+    """Return the variables of one node under their own names."""
+    return part.rename({key: told[key]["name"] for key in {*part.variables, *part.dims} if key in told})
 
 
 def band_nodes(tree: xr.DataTree) -> dict[str, xr.DataTree]:

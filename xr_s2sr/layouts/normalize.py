@@ -10,17 +10,19 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
+from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.combine import by_band
-from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node
+from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node, unflattened
 from xr_s2sr.layouts.orientation import north_up, turned_back
 from xr_s2sr.layouts.placed import placed
 from xr_s2sr.layouts.replicated import native_grids
@@ -90,8 +92,9 @@ def to_native(scene: Any) -> NativeForm:
     GridError
         If a dask array's native pixels cannot be placed.
     """
-    if isinstance(scene, xr.DataTree):
-        ds, notes = read_tree(scene)
+    tree = scene if isinstance(scene, xr.DataTree) else unflattened(scene) if isinstance(scene, xr.Dataset) else None
+    if tree is not None:
+        ds, notes = read_tree(tree)
         inner = from_dataset(ds)
         back = inner.restore_form
         return replace(inner, restore_form=lambda result: plain_dims(back(result)), notes=(*notes, *inner.notes))
@@ -101,8 +104,21 @@ def to_native(scene: Any) -> NativeForm:
         return from_dataset(scene)
     raise ArgumentTypeError(
         f"expected an xarray Dataset with one variable per band, not a {type(scene).__name__}; a DataArray with a band "
-        "dimension or a DataTree will do too. From files: xr_s2sr.combine(...) of what rioxarray.open_rasterio gives"
+        f"dimension or a DataTree will do too. {opening(scene)}"
     )
+
+
+def opening(given: Any) -> str:
+    """Return the line that makes a scene of what was given in the place of one: paths, or loads of one resolution."""
+    listed = list(given) if isinstance(given, list | tuple) else []
+    if listed and all(isinstance(one, xr.Dataset | xr.DataArray) for one in listed):
+        return "Combine what was loaded at several resolutions: ds = xr_s2sr.combine(*scenes)"
+    if listed and all(isinstance(one, str | PathLike) for one in listed):
+        if all(str(one).lower().endswith((".tif", ".tiff", ".jp2")) for one in listed):
+            return 'Open the folder in which the files of one scene lie: ds = xr_s2sr.open("folder")'
+        return 'Open several dates: ds = xr.open_mfdataset(paths, engine="s2sr", combine="nested", concat_dim="time")'
+    path = shown(str(given)) if isinstance(given, str | PathLike) else '"S2B_MSIL2A_20230823T095559.SAFE"'
+    return f"Open files first: ds = xr_s2sr.open({path})"
 
 
 def with_band_names(scene: Scene) -> xr.Dataset:
@@ -111,7 +127,8 @@ def with_band_names(scene: Scene) -> xr.Dataset:
         return read_tree(scene)[0]
     if isinstance(scene, xr.DataArray):
         return split(scene, *labelled(scene))
-    return scene.rename(described(scene))
+    tree = unflattened(scene)
+    return scene.rename(described(scene)) if tree is None else read_tree(tree)[0]
 
 
 def restored_bands(result: Scene) -> xr.Dataset:

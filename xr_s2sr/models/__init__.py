@@ -8,13 +8,12 @@ from __future__ import annotations
 from xr_s2sr.models.card import CARD_KEY, Model, ModelCard
 from xr_s2sr.models.download import fetch
 from xr_s2sr.models.published import PUBLISHED
-from xr_s2sr.models.registry import BICUBIC, DEFAULTS, GUIDE, bicubic, is_packaged, load, packaged
+from xr_s2sr.models.registry import BICUBIC, DEFAULTS, bicubic, is_packaged, load, packaged
 
 __all__ = [
     "BICUBIC",
     "CARD_KEY",
     "DEFAULTS",
-    "GUIDE",
     "PUBLISHED",
     "Model",
     "ModelCard",

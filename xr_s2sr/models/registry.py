@@ -32,10 +32,8 @@ def is_packaged(model: Model) -> bool:
     return model.path is not None and model.path in {path.resolve() for path in packaged().values()}
 
 
-#: Default model by the native GSD of the bands that it restores.
+#: Default model by the native GSD of the bands that it restores; that for 20 m bands makes guides of the 60 m ones.
 DEFAULTS = {20: "s2sr-20m", 60: "s2sr-60m"}
-#: Restores the 20 m bands that guide the adaptive step of 60 m bands; a larger model brings these nothing.
-GUIDE = "s2sr-20m-fast"
 
 
 def load(name: str | Path) -> Model:

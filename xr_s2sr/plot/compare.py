@@ -7,14 +7,14 @@ from typing import Any
 
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.plot.png import NODATA_COLOUR
-from xr_s2sr.plot.pyplot import load_pyplot
-from xr_s2sr.plot.view import View, requested, views
+from xr_s2sr.plot.pyplot import load_pyplot, shown_once
+from xr_s2sr.plot.view import View, requested, restored, views
 from xr_s2sr.scene.radiometry import Units
 
 
 def compare(
     ds: Scene,
-    sr: Scene,
+    sr: Scene | None = None,
     bands: str | Iterable[str] | None = None,
     *,
     composite: str | Sequence[str] | None = None,
@@ -32,8 +32,9 @@ def compare(
     ----------
     ds : Dataset, DataArray or DataTree
         The native scene, of one date, in any form that :func:`xr_s2sr.upsample` takes.
-    sr : Dataset, DataArray or DataTree
+    sr : Dataset, DataArray or DataTree, optional
         Its result, or a part of it, which is then all that is shown: ``sr.isel(y=slice(0, 200), x=slice(0, 200))``.
+        Without it, the bands that are shown are restored first, as by :func:`xr_s2sr.upsample`.
     bands : str or iterable of str, optional
         Bands to draw, by any alias, each as a map with a scale of reflectance.
     composite : {"swir", "true colour"} or three bands, optional
@@ -68,6 +69,7 @@ def compare(
     """
     wanted = requested(bands, composite)
     pyplot = load_pyplot()
+    sr = restored(ds, wanted, units, offset) if sr is None else sr
     shown = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)
     rows, cols = shown[0].grid.shape
     height = len(shown) * (0.42 * width * min(rows / cols, 3) + 0.5)
@@ -82,7 +84,7 @@ def compare(
         ax.set_ylabel("northing [km]")
         ax.ticklabel_format(useOffset=False)
         ax.locator_params(nbins=4)
-    return figure
+    return shown_once(figure)
 
 
 def _draw(pyplot: Any, figure: Any, axes: Any, view: View, cmap: str) -> None:

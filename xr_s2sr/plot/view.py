@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr import arguments
+from xr_s2sr.api import upsample
 from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
@@ -104,6 +105,26 @@ def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
             f'composite=("B12", "B8A", "B04"), or one of {", ".join(map(repr, COMPOSITES))}'
         )
     return "", tuple(ids)
+
+
+def restored(
+    ds: Scene, wanted: Iterable[tuple[str, tuple[str, ...]]], units: Units | None, offset: float | None
+) -> Scene:
+    """Return what the pictures need of the result, for a scene of one date that is small enough to be seen."""
+    native = to_native(ds).ds
+    info = scene_info(native, units, offset)
+    info.check()
+    _check_one_date(native[info.fine.name], "the scene")
+    rows, cols = info.grid.shape
+    if max(rows, cols) > LARGEST:
+        raise GridError(
+            f"the scene has {rows} x {cols} pixels at 10 m; expected at most {LARGEST} a side "
+            "without a result, so that they can be seen. Show a part of its result: sr = ds.s2sr.upsample(), "
+            "ds.s2sr.plot(sr.isel(y=slice(0, 600), x=slice(0, 600)))"
+        )
+    bands = dict.fromkeys(band for _, group in wanted for band in group)
+    result: Scene = upsample(ds, bands, units=units, offset=offset)
+    return result
 
 
 def views(

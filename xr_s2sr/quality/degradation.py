@@ -73,7 +73,7 @@ def blur(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
         padded = np.pad(out, pad, mode="symmetric")
         out = np.zeros_like(out)
         for i, weight in enumerate(k):
-            out += weight * np.take(padded, range(i, i + n), axis=axis)
+            out += weight * (padded[..., i : i + n, :] if axis == -2 else padded[..., i : i + n])
     return out
 
 

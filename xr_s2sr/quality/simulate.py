@@ -11,7 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from xr_s2sr import arguments
-from xr_s2sr.bands import EFFECTIVE_MTF, MTF
+from xr_s2sr.bands import CIRRUS, EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.layouts.orientation import turned_back
@@ -70,9 +70,9 @@ def degrade(
         The bands, under their names and native dims, as float32 in the unit of the input (written down in
         ``scale_factor`` and ``add_offset`` of the attrs, unless it is reflectance). Coordinates are the centres of
         the larger pixels: 20, 40 and 120 m for a factor of 2. It covers the whole pixels that all bands cover and
-        that nest at the new size, from the first whole pixel of the coarsest band on. Other variables are left out.
-        With the attribute ``s2sr_degraded_by`` of each band, ``upsample``, ``validate`` and ``evaluate`` expect
-        larger pixels.
+        that nest at the new size, from the first whole pixel of the coarsest band on. Other variables are left out,
+        and so is B10, which is not restored. With the attribute ``s2sr_degraded_by`` of each band, ``upsample``,
+        ``validate`` and ``evaluate`` expect larger pixels.
 
     Raises
     ------
@@ -102,7 +102,11 @@ def degrade(
     check_protocol(protocol, satellite)
     native = to_native(ds)
     info = scene_info(native.ds, units, offset)
-    return turned_back(simulate(native.ds, info, factor, protocol, satellite)[0], native.turned)
+    scene = native.ds
+    if CIRRUS in info.variables:
+        scene = scene.drop_vars(info.variables[CIRRUS])
+        info = scene_info(scene, units, offset, info)
+    return turned_back(simulate(scene, info, factor, protocol, satellite)[0], native.turned)
 
 
 def simulate(

@@ -72,6 +72,19 @@ class Grid:
     def transform(self) -> Affine:
         return self.corner(0, 0)
 
+    def lattice(self, size: int) -> tuple[int, int] | None:
+        """Return the first row and column, below `size`, whose edge is a multiple of so many pixels in the CRS.
+
+        None where no pixel's is, as the grid is not one of Sentinel-2's products.
+        """
+        starts = []
+        for axis in (self.y, self.x):
+            edge = -axis.edge / axis.step
+            if abs(edge - round(edge)) > TOLERANCE:
+                return None
+            starts.append(round(edge) % size)
+        return starts[0], starts[1]
+
     def corner(self, row: int, col: int) -> Affine:
         """Return the transform of the part that starts at this pixel."""
         return Affine(

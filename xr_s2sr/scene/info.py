@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Band, by_convention, resolve, said_gsd
 from xr_s2sr.errors import BandError, GridError, RadiometryError, S2SRError
 from xr_s2sr.scene.band import SceneBand
@@ -21,7 +20,7 @@ from xr_s2sr.scene.crs import check_tile, crs_of_bands
 from xr_s2sr.scene.grid import Grid, degraded_by, read_grid
 from xr_s2sr.scene.nesting import nest
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
-from xr_s2sr.scene.radiometry import UNITS, Units
+from xr_s2sr.scene.radiometry import Units, units_argument
 
 Dims: TypeAlias = tuple[Hashable, ...]
 #: A grid, and the start of its first pixel on the 10 m grid.
@@ -129,9 +128,7 @@ def scene_info(ds: xr.Dataset, units: Any, offset: Any, known: SceneInfo | None 
     part = None if known is None else known.part(ds.data_vars)
     if part is not None:
         return part
-    if units is not None:
-        arguments.choice("units", units, UNITS)
-    return inspect_scene(ds, units, offset_argument(offset))
+    return inspect_scene(ds, units_argument(units), offset_argument(offset))
 
 
 def conventional(ds: xr.Dataset) -> dict[Hashable, str]:

@@ -7,7 +7,7 @@ offset too, so a date alone tells nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +15,23 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.scene.radiometry import Radiometry, Units, resolve_radiometry
+from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units, resolve_radiometry
 
 #: DN added by processing baselines from 04.00 on (RADIO_ADD_OFFSET, BOA_ADD_OFFSET), and which those are.
 BASELINE_OFFSET, FIRST_BASELINE = -1000.0, 4.0
+
+#: Since then ESA's products have the offset. It tells nothing of a collection that took it off, or was reprocessed.
+FIRST_OFFSET = np.datetime64("2022-01-25")
+#: Coordinates that hold the date of a scene, or of each in a cube.
+DATES = ("time", "t", "date", "datetime")
 
 #: Where items and their cubes keep the baseline.
 BASELINE_KEYS = ("s2:processing_baseline", "processing_baseline", "processing:version")
 #: Says whether Earth Search has taken the offset off; known to be wrong at times, so nothing follows from either.
 EARTH_SEARCH = "earthsearch:boa_offset_applied"
+#: Coordinate that products are opened with: DN to add, date by date where several are joined, as xarray then keeps the
+#: attributes of the first.
+DN_OFFSET = "dn_offset"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,8 @@ def radiometric_state(
         dated: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
     else:
         radiometry = resolve_radiometry(da, units, offset)
+        if offset is None:
+            _check_one_offset(da, radiometry)
         dated = None if offset is not None else by_baseline(da, radiometry)
     if dated is None:
         return radiometry, None
@@ -60,6 +70,32 @@ def radiometric_state(
     first = offsets if isinstance(offsets, float) else offsets.values[0]
     known = replace(radiometry, offset=first, source=f"{scale}, {where}; {nodata}")
     return known, None if isinstance(offsets, float) else offsets
+
+
+def unsaid(bands: Iterable[tuple[xr.DataArray, Radiometry]]) -> str | None:
+    """Say that the offset was assumed to be 0 where the dates make that doubtful; None where they do not.
+
+    Parameters
+    ----------
+    bands : iterable of (DataArray, Radiometry)
+        Of one scene, all on the same dates.
+    """
+    da = next((da for da, radiometry in bands if radiometry.assumed_no_offset), None)
+    if da is None:
+        return None
+    known = (da.coords[key] for key in DATES if key in da.coords)
+    coord = next((coord for coord in known if coord.dtype.kind == "M" and coord.ndim <= 1), None)
+    if coord is None or not (coord.values >= FIRST_OFFSET).any():
+        return None
+    line = "upsample(offset=-1000) if it is there, upsample(offset=0) if not"
+    if coord.ndim and not (coord.values >= FIRST_OFFSET).all():
+        [dim] = coord.dims
+        line += f'; by date, upsample(offset=xr.where(ds["{dim}"] < np.datetime64("{FIRST_OFFSET}"), 0, -1000))'
+    day = str(coord.max().values)[:10]
+    return (
+        f"nothing says the offset of the DN; 0 is assumed. ESA's products of {day} have one of -1000 "
+        f"(processing baseline 04.00), unless the collection has taken it off. Say which: {line}"
+    )
 
 
 def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> DateOffsets:
@@ -83,6 +119,24 @@ def by_date(da: xr.DataArray, radiometry: Radiometry, offset: xr.DataArray) -> D
             f'offset = offset.sel({dim}=ds["{dim}"])'
         )
     return DateOffsets(dim, tuple(float(value) * radiometry.scale for value in offset.values))
+
+
+def _check_one_offset(da: xr.DataArray, radiometry: Radiometry) -> None:
+    """Refuse DN of products with several offsets, of which the attributes tell one.
+
+    Raises
+    ------
+    RadiometryError
+    """
+    told = da.coords.get(DN_OFFSET)
+    if told is None or told.ndim != 1 or radiometry.scale != UNITS["dn"] or len({*told.values.tolist()}) == 1:
+        return
+    listed = ", ".join(f"{value:g}" for value in np.unique(told.values))
+    raise RadiometryError(
+        f"{da.name!r} joins products whose DN have the offsets {listed}, and its attributes tell one; "
+        f"expected one value a date: upsample(offset=ds.{DN_OFFSET}). Or open them as reflectance: "
+        'xr.open_mfdataset(..., engine="s2sr", mask_and_scale=True)'
+    )
 
 
 def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:

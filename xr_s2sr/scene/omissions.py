@@ -1,4 +1,4 @@
-"""Warnings of what a result leaves out: bands, ancillary variables, and pixels."""
+"""Warnings of what a result leaves out (bands, ancillary variables, pixels), and of what was assumed for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xr_s2sr.scene.ancillary import off_grid
 from xr_s2sr.scene.crs import is_utm, read_crs
 from xr_s2sr.scene.grid import loading
 from xr_s2sr.scene.info import SceneInfo
+from xr_s2sr.scene.offsets import unsaid
 from xr_s2sr.scene.result_grid import ResultGrid
 from xr_s2sr.scene.unknown import renaming, unknown_bands
 from xr_s2sr.spans import Span
@@ -53,6 +54,12 @@ def warn_of_projection(ds: xr.Dataset, info: SceneInfo) -> None:
             f"the scene is in {crs.to_string()}, to which the pixels of Sentinel-2 were resampled: the result is worse "
             f"for it. Load it in the UTM zone of its tile, {loading(10)}, and reproject the result"
         )
+
+
+def warn_of_offset(ds: xr.Dataset, info: SceneInfo) -> None:
+    """Warn once where DN of a date that may have an offset were taken without one."""
+    if message := unsaid((ds[band.name], band.radiometry) for band in info.bands.values()):
+        warn(message)
 
 
 def warn_of_uncovered(ds: xr.Dataset, info: SceneInfo, result: xr.Dataset) -> None:

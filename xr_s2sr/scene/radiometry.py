@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.arguments import shown
+from xr_s2sr.arguments import choice, shown
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.scene.validity import Validity, possible
 
@@ -113,6 +113,11 @@ class Radiometry:
         return self.scale == UNITS["dn"] and self.source.startswith("assumed")
 
     @property
+    def assumed_no_offset(self) -> bool:
+        """True if nothing says the offset of DN either: no argument, no processing baseline."""
+        return self.assumed_dn and self.source.partition("; ")[0].endswith("no offset")
+
+    @property
     def assumed_fill(self) -> int | None:
         """The integer that is nodata of floats that were read from integers, where their file names none."""
         return 0 if not self.integer and self.source.endswith(ASSUMED_ZERO) else None
@@ -144,6 +149,11 @@ class Radiometry:
     def __str__(self) -> str:
         shift = f" {self.offset:+g}" if self.offset else ""
         return f"{self.dtype} x {self.scale:g}{shift}, nodata {self.nodata:g}"
+
+
+def units_argument(value: object) -> Units | None:
+    """Return `units`, in any case of letters; refuse another one."""
+    return None if value is None else choice("units", value.lower() if isinstance(value, str) else value, UNITS)
 
 
 def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: float | None = None) -> Radiometry:
@@ -182,7 +192,7 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
         )
     nodata, nodata_source = _nodata(da)
     scale, shift, source = _scale(da)
-    if units is not None:
+    if (units := units_argument(units)) is not None:
         scale, shift, source = UNITS[units], 0.0, "units="
     if offset is not None:
         shift, source = offset * scale, f"{source}, offset="

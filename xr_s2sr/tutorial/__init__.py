@@ -5,15 +5,19 @@ The landscape itself is painted in landscape.py; here the sensor looks at it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import rioxarray  # noqa: F401  (registers .rio)
 import xarray as xr
 from affine import Affine
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS, CIRRUS
+from xr_s2sr.bands import BANDS, CIRRUS, EFFECTIVE_MTF, NOMINAL_MTF
 from xr_s2sr.errors import InputError
+from xr_s2sr.psf import psf_variance, sigma_between
 from xr_s2sr.quality import degrade
+from xr_s2sr.quality.degradation import blur
 from xr_s2sr.tutorial.landscape import paint_landscape
 
 _CRS, _LEFT, _TOP = "EPSG:32633", 399_960.0, 5_600_040.0  # the corner is a multiple of 60 m, as in the real tiling grid
@@ -27,8 +31,9 @@ def synthetic_scene(size: int = 600, seed: int = 0) -> tuple[xr.Dataset, xr.Data
     """Make a Sentinel-2 scene in native resolutions together with its 10 m truth.
 
     Fields, woods, a river, a lake, roads, a town, a cloud brighter than reflectance 1 with its shadow, and a
-    corner without data. The coarse bands are the truth seen through a Gaussian of the sensor's MTF
-    (``quality.degrade(..., "mtf")``), with 3.5 to 5 DN of Gaussian noise on every band.
+    corner without data. The truth and the 10 m bands have the nominal MTF at 10 m (:data:`xr_s2sr.bands.NOMINAL_MTF`);
+    the coarse bands are the truth blurred to what real products have (:data:`xr_s2sr.bands.EFFECTIVE_MTF`). On every
+    band there are 3.5 to 5 DN of Gaussian noise.
 
     Parameters
     ----------
@@ -71,7 +76,9 @@ def synthetic_scene(size: int = 600, seed: int = 0) -> tuple[xr.Dataset, xr.Data
     for name, dn in zip(_NAMES, 1e4 * reflectance, strict=True):
         gsd = BANDS[name].gsd
         # Degrade first and mask afterwards: nodata must not bleed into its neighbours.
-        coarse = degrade(dn, gsd // 10, "mtf") if gsd > 10 else dn
+        dn = blur(dn, math.sqrt(psf_variance(NOMINAL_MTF[name])))
+        sigma = sigma_between(gsd // 10, EFFECTIVE_MTF[name], NOMINAL_MTF[name])
+        coarse = degrade(dn, gsd // 10, sigma=sigma) if gsd > 10 else dn
         ds[name] = _band(name, gsd, coarse + _NOISE_DN[gsd] * rng.standard_normal(coarse.shape), valid60)
         truth[name] = _band(name, 10, dn, valid60)
     title = "synthetic Sentinel-2 scene (xr_s2sr.tutorial), not an observation"

@@ -5,6 +5,8 @@ Each 5 m pixel is a mix of two materials; spectra, textures and weather give twe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import TypeAlias
 
@@ -27,6 +29,7 @@ tile 6.5 7.5 10 17.5 23 25.5 27 29 30.5 30 36 31; membrane 38 44 49 51 52 52.5 5
 metal 20 25 24 20 19 19 19.5 22 24 24 29 30; bitumen 4.5 4.8 5.2 5.6 6 6.2 6.5 6.8 7 7 9.5 9.5"""
 _MATERIALS = {m.split()[0]: np.array(m.split()[1:], float) / 100 for m in _SPECTRA.replace("\n", ";").split(";")}
 _CODE = {name: i for i, name in enumerate(_MATERIALS)}
+_BEYOND = 230  # metres that blocks reach beyond the circle that their centres are in, streets being bent
 _KINDS = 4096  # distinct fields, lots, blocks: their numbers are hashed onto so many
 #: Clouds are bright in VNIR, less so in SWIR; in their shadows some blue skylight is left; texture by band.
 _CLOUD = np.array([108, 110, 112, 113, 114, 114, 115, 116, 115, 96, 72, 58]) / 100
@@ -44,7 +47,7 @@ class _Canvas:
 
     def __init__(self, n: int, rng: np.random.Generator) -> None:
         self.n, self.rng, self.extent = n, rng, 5.0 * n
-        self.noise = partial(_noise, rng, n)
+        self.noise: Callable[..., F32] = partial(_noise, rng, n)
         y, x = np.meshgrid(*[np.arange(2.5, 5 * n, 5, dtype=np.float32)] * 2, indexing="ij")
         # Gently bent coordinates in metres, so that roads and field edges are not ruled lines.
         self.y, self.x = y + 35 * self.noise(250), x + 35 * self.noise(250)
@@ -59,6 +62,18 @@ class _Canvas:
         """Offsets in metres from a place given as fractions of the scene, moved a little at random."""
         dy, dx = self.rng.uniform(-0.03, 0.03, 2)
         return self.y - (row + dy) * self.extent, self.x - (col + dx) * self.extent
+
+    def around(self, offset: tuple[F32, F32], reach: float) -> tuple[_Canvas, tuple[F32, F32]]:
+        """The part within `reach` metres of a place, which is painted as the whole is, and its offsets."""
+        y, x = offset
+        near = (np.abs(y) < reach) & (np.abs(x) < reach)
+        rows, cols = (np.flatnonzero(near.any(axis)) for axis in (1, 0))
+        cut = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+        part = copy(self)
+        for name in ("y", "x", "first", "second", "mix", "light", "grain"):
+            setattr(part, name, getattr(self, name)[cut])
+        part.noise = lambda *how: self.noise(*how)[cut]
+        return part, (y[cut], x[cut])
 
     def winding(self, along: F32, across: F32, middle: float, swing: float) -> F32:
         """Signed distance in metres from a winding line that crosses the scene."""
@@ -202,6 +217,7 @@ class _Blocks:
 
 def _town(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
     """Rows of roofs along the streets, closed in the centre, with gardens and gaps farther out; parks and halls."""
+    c, offset = c.around(offset, 1.1 * radius + _BEYOND)
     b = _Blocks(c, offset, radius, (96, 150), 11)
     dense = np.clip(1.15 - b.centre, 0, 1)
     use = c.per_kind(0, 1)[b.block]
@@ -231,6 +247,7 @@ def _town(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
 
 def _estate(c: _Canvas, offset: tuple[F32, F32], radius: float) -> None:
     """Industry: large flat roofs among yards and car parks."""
+    c, offset = c.around(offset, 1.1 * radius + _BEYOND)
     b = _Blocks(c, offset, radius, (130, 190), 14)
     kinds = c.rng.choice([_CODE[m] for m in ("membrane", "metal", "bitumen", "concrete")], _KINDS).astype(np.int32)
     c.paint(b.inside, "asphalt", "meadow", c.per_kind(0, 0.3)[b.block], 0.1)
