@@ -113,7 +113,7 @@ class Clock:
         places: list[tuple[str, Any, str]] = [
             ("reading", rasters._Pixels, "_read"),
             ("network", engine.OrtRunner, "run"),
-            ("adaptation", tiles.Task, "_adapted"),
+            ("adaptation", tiles, "adapted"),
             ("writing", RasterioWriter, "__setitem__"),
             ("making the COG", rasterio.shutil, "copy"),
             ("checks", readable, "check"),

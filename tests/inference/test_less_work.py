@@ -260,7 +260,7 @@ def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free:
 @pytest.mark.parametrize(
     ("processors", "free", "expected"),
     [
-        (2, 64 * 10**9, 1176**2),  # a tile of 1080 pixels: blocks wait beside it
+        (2, 64 * 10**9, 1056**2),  # a tile of 960 pixels: blocks wait beside it
         (4, 6_400_000_000, 1_000_000),  # a quarter, for as many tasks as processors
         (64, 2_000_000_000, 816**2),  # the usual window in any case
         (2, None, 816**2),

@@ -21,7 +21,7 @@ SHARE = 4
 #: Largest side of a tile that is chosen: from here on, more memory would save little of the margin.
 LARGEST = 1440
 #: The same in a task of dask, beside which blocks wait for others.
-LARGEST_OF_TASK = 1080
+LARGEST_OF_TASK = 960
 
 MEMINFO = Path("/proc/meminfo")
 #: The control groups of this process, and where they are.

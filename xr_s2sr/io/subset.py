@@ -156,8 +156,8 @@ def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
     side : int
         Of a chunk, in 10 m pixels.
     """
-    chunks = {}
-    for band in inspect_scene(ds).bands.values():
+    chunks, info = {}, inspect_scene(ds)
+    for band in info.bands.values():
         for axis in (band.grid.y, band.grid.x):
             stored = {
                 v.encoding.get("preferred_chunks", {}).get(axis.dim, 1) for v in ds.values() if axis.dim in v.dims
@@ -165,4 +165,4 @@ def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
             block, wanted = math.lcm(*stored), max(1, side // band.factor)
             # blocks of several sizes, or very large ones: each would be read whole
             chunks[axis.dim] = max(1, round(wanted / block)) * block if block <= 2 * wanted else wanted
-    return ds.chunk(chunks)
+    return chunked(ds, chunks, info)
