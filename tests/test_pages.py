@@ -45,9 +45,13 @@ pytestmark = [
 
 
 def blocks(page: Path) -> list[tuple[str, bool, str]]:
-    """Return the mark, whether it is a cell, and the code of each block."""
+    """Return the mark, whether it is a cell, and the code of each block, but of cells that readers do not see."""
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [(one or other, kind != "python", code) for one, other, kind, _, code in found]
+    return [
+        (one or other, kind != "python", code)
+        for one, other, kind, options, code in found
+        if "remove-cell" not in options
+    ]
 
 
 def pages() -> list[Path]:
