@@ -126,8 +126,8 @@ def _open_dataset(path: Path) -> xr.Dataset:
         with warnings.catch_warnings():  # a store without consolidated metadata is read all the same
             warnings.filterwarnings("ignore", "Failed to open Zarr store with consolidated metadata", RuntimeWarning)
             ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
-        # EOPF keeps each resolution in a group of its own
-        ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
+            # EOPF keeps each resolution in a group of its own
+            ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
         return guarded(ds, path)
     except S2SRError:
         raise
