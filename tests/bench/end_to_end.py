@@ -213,6 +213,7 @@ def main() -> int:
         safe = next(given.folder.glob("*.SAFE"))
         out = given.folder / given.run
         out.mkdir()
+        xr_s2sr.tutorial.synthetic_scene(60)[0].s2sr.upsample(device="cpu", progress=False)  # loops are compiled
         found = (
             parts(safe, out, given.threads)
             if given.run == "parts"
