@@ -388,7 +388,7 @@ def test_models_in_fp16_on_the_cpu_come_close() -> None:
             kind, dims = shapes[node.input[1]]
             assert (kind == onnx.TensorProto.FLOAT16) == (dims[1] >= 16), node.name
         # the blocks, and those that lead to the result and to its standard error
-        blocks = {"s2sr-20m": 4, "s2sr-20m-accurate": 8, "s2sr-20m-fast": 3, "s2sr-60m": 4}[name]
+        blocks = {"s2sr-20m": 4, "s2sr-20m-accurate": 8, "s2sr-20m-fast": 3, "s2sr-60m": 4, "s2sr-60m-fast": 3}[name]
         assert sum(shapes[node.input[1]][1][1] >= 16 for node in convolutions) >= 2 * blocks + 2
         assert sum(node.op_type == "Cast" for node in graph.graph.node) == 3  # the blocks are one piece
         feed = {
