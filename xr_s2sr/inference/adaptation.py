@@ -31,7 +31,7 @@ WINDOW = {3: 1, 1: 4}
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 #: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2.
-RIDGE, NOISE_POWER = 3e-3, 10.0
+RIDGE, NOISE_POWER = 3e-3, 30.0
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
 TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
