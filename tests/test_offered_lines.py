@@ -59,7 +59,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("items")
     scene = native((60, 72))
     return [
-        stac_item(folder / str(zone), scene.rio.write_crs(32600 + zone), f"2024-06-0{zone % 10}T10:00:00Z")
+        stac_item(folder / str(zone), scene.rio.write_crs(32600 + zone), f"2021-06-0{zone % 10}T10:00:00Z")
         for zone in (33, 32)
     ]
 

@@ -39,7 +39,8 @@ def modules() -> set[str]:
     return {f"xr_s2sr/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
 
 
-WEIGHTS = {f"xr_s2sr/models/weights/s2sr-{name}.onnx" for name in ("20m", "20m-fast", "60m")}
+NAMES = ("20m", "20m-accurate", "20m-fast", "60m", "60m-fast")
+WEIGHTS = {f"xr_s2sr/models/weights/s2sr-{name}.onnx" for name in NAMES}
 
 
 def test_wheel(dist: Path) -> None:

@@ -142,7 +142,7 @@ ARGUMENTS: list[tuple[dict[str, Any], type[S2SRError], str]] = [
     ({"margin": -1}, InputError, "margin=-1 is too small; expected 0 or more"),
     ({"margin": "24"}, ArgumentTypeError, "margin='24' is a str; expected an integer"),
     ({"margin": np.bool_(True)}, ArgumentTypeError, "margin=.*True.* is a bool"),
-    ({"units": "DN"}, InputError, "units='DN' is unknown; choose one of 'dn', 'reflectance', 'percent'"),
+    ({"units": "counts"}, InputError, "units='counts' is unknown; choose one of 'dn', 'reflectance', 'percent'"),
     ({"units": 1e-4}, InputError, "units=0.0001 is unknown"),
     ({"units": ["dn"]}, InputError, "is unknown; choose one of 'dn'"),
     ({"units": ""}, InputError, "units='' is unknown"),
@@ -252,6 +252,7 @@ def test_nothing_but_saturation(scene: xr.Dataset) -> None:
     assert all(bool((v == 65535).all()) for v in sr.data_vars.values())
 
 
+@pytest.mark.usefixtures("packaged_defaults")
 @pytest.mark.parametrize("value", [1, 500, 12000])
 def test_constant_image(value: int) -> None:
     ds = native((60, 60)).map(lambda v: v * np.uint16(0) + np.uint16(value))

@@ -126,7 +126,7 @@ def test_evaluate_demo(capsys: pytest.CaptureFixture[str]) -> None:
 def test_evaluate_refuses_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken.nc").write_bytes(b"no NetCDF at all")
     for name, message in (
-        ("scene.tif", "does not exist; expected a SAFE folder or .zip, a .nc, a .zarr, a folder of one GeoTIFF or JP2"),
+        ("scene.tif", "does not exist; expected a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF whose bands"),
         ("none.nc", "does not exist"),
         ("broken.nc", "cannot be read: "),
     ):

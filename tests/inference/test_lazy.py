@@ -611,5 +611,5 @@ def test_a_guide_is_the_packaged_one_of_the_process_that_works(tmp_path: Path) -
     for packaged in (True, False):
         assert run_here(run, packaged).guide.model == guide
     other = replace(run, guide=replace(run.guide, model=replace(elsewhere, sha256="0" * 64)))
-    with pytest.raises(ModelError, match=r"'s2sr-20m-fast' is s2sr-20m-fast .* here, but .*Install one version"):
+    with pytest.raises(ModelError, match=r"'s2sr-20m' is s2sr-20m .* here, but .*Install one version"):
         run_here(other, packaged=True)

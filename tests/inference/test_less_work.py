@@ -260,10 +260,10 @@ def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free:
 @pytest.mark.parametrize(
     ("processors", "free", "expected"),
     [
-        (2, 64 * 10**9, 1056**2),  # a tile of 960 pixels: blocks wait beside it
+        (2, 64 * 10**9, 1032**2),  # a tile of 960 pixels: blocks wait beside it
         (4, 6_400_000_000, 1_000_000),  # a quarter, for as many tasks as processors
-        (64, 2_000_000_000, 816**2),  # the usual window in any case
-        (2, None, 816**2),
+        (64, 2_000_000_000, 792**2),  # the usual window in any case
+        (2, None, 792**2),
     ],
 )
 def test_the_largest_window_of_a_task(
@@ -276,7 +276,7 @@ def test_the_largest_window_of_a_task(
     monkeypatch.setattr(region, "processors", lambda: processors)
     options = RunOptions(None, None, "cpu", None)
     spec = region.RegionSpec(ModelRun(models.load("s2sr-20m"), RED_EDGE), {}, (), options)
-    assert spec.plan((6, 6)).margin == 48
+    assert spec.plan((6, 6)).margin == 36
     assert spec.largest(None) == expected
 
 

@@ -20,7 +20,7 @@ from xr_s2sr.spans import Span
 
 dask = pytest.importorskip("dask")
 
-DATES = {"time": np.array(["2024-05-01", "2024-05-11"], "datetime64[ns]")}
+DATES = {"time": np.array(["2021-05-01", "2021-05-11"], "datetime64[ns]")}
 
 
 def test_eager_and_lazy_restore_by_one_function(toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

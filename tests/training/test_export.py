@@ -70,6 +70,6 @@ def test_a_model_files_network_is_read_with_its_size(gsd: int, tmp_path: Path) -
 
 
 def test_packaged_weights_are_a_start() -> None:
-    net = networks.NETWORKS[20](64, 8)
+    net = networks.NETWORKS[20](32, 4)
     export.start_from(net, "s2sr-20m")
     assert export.difference(net, xr_s2sr.models.load("s2sr-20m").path) < 1e-5

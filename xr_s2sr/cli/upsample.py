@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import xarray as xr
+
 import xr_s2sr
 from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.bands import resolve
@@ -69,6 +71,14 @@ def add_parser(commands: options.Commands) -> None:
     parser.set_defaults(run=run)
 
 
+def _one_date(sr: xr.Dataset) -> str:
+    """Return how one date is chosen, where a scene has several."""
+    dates = sr.coords.get("time")
+    if dates is None or dates.dtype.kind != "M" or not dates.size:
+        return ""
+    return f". Or choose one date: --time {str(dates.values.flat[0])[:10]}"
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Open, upsample lazily, write; print what was written."""
     scene = Path(arguments.scene)
@@ -103,8 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if out.suffix not in (".zarr", ".nc") and (lead := placed[0].dims[:-2]):
         raise InputError(
             f"{scene} has the dimensions {', '.join(map(str, lead))} before rows and columns, which a GeoTIFF has not; "
-            f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc. Or "
-            "choose one date: --time 2024-06-01"
+            f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc{_one_date(sr)}"
         )
     with computing(arguments.threads, progress=sys.stderr.isatty()):
         save(sr, out, arguments.stac, options.sources(arguments, ds), arguments.threads)

@@ -255,7 +255,7 @@ NETWORKS: dict[int, type[Net20] | type[Net60]] = {20: Net20, 60: Net60}
 
 #: Width and depth of each architecture, by the GSD of the bands that it restores.
 ARCHITECTURES: dict[str, dict[int, tuple[int, int]]] = {
-    "coarse": {20: (64, 8), 60: (48, 4)},
+    "coarse": {20: (32, 4), 60: (48, 4)},
     "dsen2": {20: (128, 6), 60: (128, 6)},
     "vdsen2": {20: (256, 32), 60: (256, 32)},
 }

@@ -21,9 +21,9 @@ class Recipe:
     """
 
     gsd: int = 20
-    width: int = 64
-    depth: int = 8
-    steps: int = 20000
+    width: int = 32
+    depth: int = 4
+    steps: int = 14000
     size: tuple[int, ...] = (24,)
     batch: tuple[int, ...] = (16,)
     late: float = 0.3
