@@ -30,8 +30,9 @@ CELL = {2: 3, 6: 1}
 WINDOW = {3: 1, 1: 4}
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
-#: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2.
-RIDGE, NOISE_POWER = 3e-3, 30.0
+#: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2, by the factor of the bands.
+RIDGE = 3e-3
+NOISE_POWER = {2: 30.0, 6: 10.0}
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
 TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
@@ -158,7 +159,7 @@ class Regression:
         """Regress a band for every blur that is tried; also return the share of pixels that count in each window."""
         guides = self._all(band)
         count = len(guides) + 2 * (len(guides) - len(self.guides))
-        floor = NOISE_POWER / (1e4 * self.scale) ** 2
+        floor = NOISE_POWER[self.factor] / (1e4 * self.scale) ** 2
         cell = CELL[self.factor]
         y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
         regression.high_pass(band.image, SMOOTHING, mask, y)
