@@ -132,4 +132,4 @@ def test_what_cannot_be_shown(ds: xr.Dataset, sr: xr.Dataset) -> None:
     with pytest.raises(InputError, match="width=0 is too small"):
         swipe(ds, sr, width=0)
     with pytest.raises(ArgumentTypeError, match="expected the Dataset"):
-        swipe(ds, None)  # type: ignore[arg-type]
+        swipe(ds, 3)  # type: ignore[arg-type]

@@ -76,7 +76,10 @@ class Sample:
     def too_small(self) -> bool:
         """Tell whether the values cannot be the DN that they are said to be."""
         dn = self.radiometry.scale <= 10 * UNITS["dn"]
-        return dn and self.broken and bool(np.quantile(np.abs(self.pixels), 0.99) < SMALLEST_DN)
+        if not (dn and self.broken):
+            return False
+        usual = max(0.5, min(0.99, 1 - 4 / self.pixels.size))  # of few pixels, a few may be anything
+        return bool(np.quantile(np.abs(self.pixels), usual) < SMALLEST_DN)
 
 
 def sample(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "", *, part: bool = False) -> Sample:
