@@ -16,7 +16,7 @@ from xr_s2sr.scene.validity import LARGEST, possible, valid
 if TYPE_CHECKING:
     from xr_s2sr.scene.band import SceneBand
 
-#: Numbers of which 99 % are this small, and most not whole, are no DN.
+#: Numbers of which 90 % are this small, and most not whole, are no DN; a few may be anything.
 SMALLEST_DN = 3.0
 
 #: So many impossible values may be fill values; more are a unit that is not what was thought.
@@ -76,10 +76,7 @@ class Sample:
     def too_small(self) -> bool:
         """Tell whether the values cannot be the DN that they are said to be."""
         dn = self.radiometry.scale <= 10 * UNITS["dn"]
-        if not (dn and self.broken):
-            return False
-        usual = max(0.5, min(0.99, 1 - 4 / self.pixels.size))  # of few pixels, a few may be anything
-        return bool(np.quantile(np.abs(self.pixels), usual) < SMALLEST_DN)
+        return dn and self.broken and bool(np.quantile(np.abs(self.pixels), 0.9) < SMALLEST_DN)
 
 
 def sample(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "", *, part: bool = False) -> Sample:
