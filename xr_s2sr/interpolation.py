@@ -73,6 +73,13 @@ def linear_taps(factor: int) -> NDArray[np.float32]:
     return taps
 
 
+def triangle_taps(radius: int) -> NDArray[np.float32]:
+    """Return weights (2 * radius + 1,) of a window that falls linearly to both sides; their sum is one."""
+    weights = radius + 1.0 - np.abs(np.arange(-radius, radius + 1))
+    taps: NDArray[np.float32] = (weights / weights.sum()).astype(np.float32)
+    return taps
+
+
 def bilinear_phases(bands: int, factor: int) -> NDArray[np.float32]:
     """Return weights (bands * factor**2, bands, 3, 3): a convolution, then depth-to-space, upsample bilinearly."""
     taps = linear_taps(factor).astype(np.float64)

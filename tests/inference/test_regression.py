@@ -47,7 +47,7 @@ def test_high_pass_smooth_and_slope() -> None:
     regression.high_pass(image, taps, mask, got)
     np.testing.assert_allclose(got, mask * (image - smoothed), atol=1e-6)
     for axis in (0, 1):
-        regression.slope(image, axis, got)
+        regression.derivative(image, axis, adaptation.SLOPE, got)
         padded = np.pad(image, [(1, 1), (0, 0)] if axis == 0 else [(0, 0), (1, 1)], mode="edge")
         ahead, behind = (padded[2:], padded[:-2]) if axis == 0 else (padded[:, 2:], padded[:, :-2])
         np.testing.assert_allclose(got, (ahead - behind) / 2, atol=1e-6)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
 from xr_s2sr.inference import kernels, regression
+from xr_s2sr.inference.regression import SMOOTHING
 from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
-from xr_s2sr.interpolation import cubic_taps, linear_taps
+from xr_s2sr.interpolation import cubic_taps, linear_taps, triangle_taps
 from xr_s2sr.psf import observation_taps, psf_variance
 
 Float32 = NDArray[np.float32]
@@ -28,8 +29,8 @@ Float32 = NDArray[np.float32]
 CELL = {2: 3, 6: 1}
 #: Radius of the window of a regression, in cells of so many pixels; its weights fall linearly along both axes.
 WINDOW = {3: 1, 1: 4}
-#: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
-SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
+#: Slopes that take up a shift are plain central differences.
+SLOPE = np.array([0.5], np.float32)
 #: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2, by the factor of the bands.
 RIDGE = 3e-3
 NOISE_POWER = {2: 30.0, 6: 10.0}
@@ -165,7 +166,7 @@ class Regression:
         regression.high_pass(band.image, SMOOTHING, mask, y)
         cells = y.shape[0] // cell, y.shape[1] // cell
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
-        averaged, window = np.empty_like(sums), _window(cell)
+        averaged, window = np.empty_like(sums), triangle_taps(WINDOW[cell])
         trials = []
         for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
@@ -211,7 +212,7 @@ class Regression:
             self._observe(guide, variance, mask, image, passed[shared])
             seen += [image, *slopes]
             for axis, slope in enumerate(slopes):
-                regression.slope(image, axis, slope)
+                regression.derivative(image, axis, SLOPE, slope)
                 regression.high_pass(slope, SMOOTHING, mask, passed[shared + 1 + axis])
         return seen
 
@@ -276,10 +277,3 @@ def adapted(
 
 def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     return other if one is None else one if other is None else one & other
-
-
-def _window(cell: int) -> Float32:
-    n = WINDOW[cell]
-    weights = np.concatenate([np.arange(1, n + 2), np.arange(n, 0, -1)]).astype(np.float64)
-    window: Float32 = (weights / weights.sum()).astype(np.float32)
-    return window

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.inference import regression
+from xr_s2sr.inference.regression import SMOOTHING
 from xr_s2sr.inference.window_pixels import WindowPixels, counted
-from xr_s2sr.interpolation import linear_taps
+from xr_s2sr.interpolation import linear_taps, triangle_taps
 from xr_s2sr.psf import observation_taps, psf_variance
 from xr_s2sr.spans import CELL, ceil_to_cell
 
@@ -34,8 +35,6 @@ LOCAL, WIDE = 1, 4
 NOISE_POWER = 20.0
 #: Ridge of what the guides explain: share of their mean power, and a power in DN**2.
 RIDGE, FLOOR = 3e-3, 10.0
-#: Weights of the high-pass's smoothing, in coarse pixels.
-SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
 #: Derivative of sixth order (Fornberg 1988, Math. Comp. 51): the usual central difference is too flat by a third.
 DERIVATIVE = np.array([3 / 4, -3 / 20, 1 / 60], np.float32)
 
@@ -130,11 +129,9 @@ def _not_mirrored(pixels: WindowPixels, band: str) -> Float32:
 
 def _averaged(planes: Float32, radius: int) -> Float32:
     """Average planes over a window whose weights fall linearly along both axes."""
-    rising = np.arange(1, radius + 2, dtype=np.float64)
-    weights = np.concatenate([rising, rising[-2::-1]])
-    out = np.empty_like(planes)
+    out, taps = np.empty_like(planes), triangle_taps(radius)
     for plane, smoothed in zip(planes, out, strict=True):
-        regression.smooth(plane, (weights / weights.sum()).astype(np.float32), smoothed)
+        regression.smooth(plane, taps, smoothed)
     return out
 
 

@@ -14,6 +14,9 @@ import numpy as np
 
 from xr_s2sr.jit import jit
 
+#: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
+SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
+
 
 @jit
 def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no cover
@@ -107,31 +110,6 @@ def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no
         source, target, kept = image[i], out[i], mask[i]
         for x in range(image.shape[1]):
             target[x] = (source[x] - target[x]) * kept[x]
-
-
-@jit
-def slope(image: Any, axis: int, out: Any) -> None:  # pragma: no cover
-    """Central differences along an axis; at both ends of it half of the one-sided ones.
-
-    Parameters
-    ----------
-    image, out : float32 arrays, shape (h, w)
-    axis : int
-    """
-    h, w = image.shape
-    half = np.float32(0.5)
-    for i in range(h):
-        target = out[i]
-        if axis == 0:
-            above, below = image[max(i - 1, 0)], image[min(i + 1, h - 1)]
-            for x in range(w):
-                target[x] = half * (below[x] - above[x])
-        else:
-            row = image[i]
-            for x in range(1, w - 1):
-                target[x] = half * (row[x + 1] - row[x - 1])
-            target[0] = half * (row[min(1, w - 1)] - row[0])
-            target[w - 1] = half * (row[w - 1] - row[max(w - 2, 0)])
 
 
 @jit
