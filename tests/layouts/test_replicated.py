@@ -211,6 +211,18 @@ def test_lazy_cells_are_those_of_the_tile(south: bool, row: int, col: int) -> No
     assert "assumed: the tiling grid of Sentinel-2" in lazy.notes[0]
 
 
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_lazy_cells_by_coordinates_that_jitter(seed: int) -> None:
+    """The origin of the CRS, half a million pixels away, is where it was."""
+    rng = np.random.default_rng(seed)
+    cube = at_10_m(native((36, 36))).isel(y=slice(3, None), x=slice(4, None))
+    moved = cube.assign_coords({dim: cube[dim] + rng.uniform(-1e-3, 1e-3, cube.sizes[dim]) for dim in ("y", "x")})
+    eager, lazy = native_grids(cube), native_grids(moved.chunk(y=20, x=20))
+    for band in BY_GSD[20]:
+        np.testing.assert_array_equal(lazy.ds[band], eager.ds[band])
+
+
 @pytest.mark.parametrize("chunk", [7, 25, 60])
 def test_lazy_cells_that_were_masked_in_part(chunk: int) -> None:
     """A polygon that cuts through cells: each keeps its value, and the pixels outside of the polygon their gap."""

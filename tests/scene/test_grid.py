@@ -53,10 +53,16 @@ def test_axis_of_other_types(dtype: Any, n: int) -> None:
 
 @given(st.integers(2, 60), st.integers(0, 2**32 - 1))
 def test_jitter_is_no_misalignment(n: int, seed: int) -> None:
-    jitter = np.random.default_rng(seed).uniform(-1e-6, 1e-6, n)
+    """The step is whole, so that places far from here, such as the origin of the CRS, are where they were."""
+    jitter = np.random.default_rng(seed).uniform(-1e-3, 1e-3, n)
     axis = read_axis(line(centres(10, n, LEFT, 1) + jitter), "x")
-    assert axis.step == pytest.approx(10, abs=1e-5)
-    assert axis.edge == pytest.approx(LEFT, abs=1e-4)
+    assert axis.step == 10
+    assert axis.edge == pytest.approx(LEFT, abs=1e-3)
+
+
+@pytest.mark.parametrize("step", [10.01, 9.9, 0.00009, 0.25])
+def test_a_step_that_is_not_whole_stays(step: float) -> None:
+    assert read_axis(line(500_000 + step * np.arange(120)), "x").step == pytest.approx(step, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,10 @@ def read_axis(da: xr.DataArray, dim: Hashable, single: float | None = None) -> A
             f"{name!r}: the coordinate {dim!r} is not equally spaced (off by up to {worst:g} at a mean spacing of "
             f"{abs(step):g}). {_evened(values, dim)}"
         )
+    # A step that jitters would put the origin of the CRS, half a million pixels away, on another pixel.
+    whole = float(round(step))
+    if abs(step - whole) * (size - 1) <= TOLERANCE * abs(whole):
+        step = whole
     return Axis(dim, float(values[0]), step, size)
 
 
