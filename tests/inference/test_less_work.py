@@ -415,23 +415,25 @@ def test_processors(files: dict[str, str], expected: int, machine: Machine, monk
     assert memory.processors() == expected
 
 
+@pytest.mark.parametrize("outer", [None, ((0, 6), (12, 0))])
 @pytest.mark.parametrize("tile", [6, 12, 18, 30])
-def test_halves_write_the_same_pixels(tile: int) -> None:
-    plan = Plan((50, 37), (tile, 24), 12)
+def test_halves_write_the_same_pixels(tile: int, outer: Any) -> None:
+    """They read the margin around what they write, and no further than the window that was too large."""
+    plan = Plan((50, 37), (tile, 24), 12, outer=outer)
     for window in plan:
         waiting, written = [window], np.zeros(plan.shape, int)
-        cells = 0
         while waiting:
             part = waiting.pop()
             halves = part.halves(plan.margin)
             if halves is not None:
-                assert sum(len(half.read[0]) * len(half.read[1]) for half in halves) > 0
                 waiting += halves
                 continue
-            cells += 1
-            assert [len(span) for span in part.read] == [6 + 24, 6 + 24]
+            for own, read, write in zip(window.read, part.read, part.write, strict=True):
+                assert len(write) <= 6
+                assert read.start <= max(own.start, write.start - 12)
+                assert read.stop >= min(own.stop, write.stop + 12)
+                assert len(read) <= 6 + 24 or read == own
             written[part.write[0].slice, part.write[1].slice] += 1
         rows, cols = window.write
         assert written.sum() == len(rows) * len(cols)
         assert (written[rows.slice, cols.slice] == 1).all()
-        assert cells == tile // 6 * 4

@@ -73,12 +73,12 @@ def test_axes_by_hand() -> None:
     # tell areas of fill
     plan = make_plan((116, 72), 60, 12)
     middle = chunk_axis(0, Span(54, 64), domain, [fine, coarse], plan)
-    assert middle == RegionAxis(12, Span(2, 12), ((Span(16, 100), -36), (Span(6, 48), -18)))
+    assert middle == RegionAxis(12, Span(2, 12), ((Span(16, 100), -36), (Span(6, 48), -18)), (48, 60))
     # a coarse band alone is never fill for being even
     assert chunk_axis(0, Span(54, 64), domain, [coarse], plan).cuts == ((Span(18, 36), -6),)
     # at the upper end the read is mirrored: it needs no pixel before the first
     first = chunk_axis(0, Span(4, 10), domain, [fine, coarse], plan)
-    assert first == RegionAxis(6, Span(0, 6), ((Span(4, 46), 0), (Span(0, 21), 0)))
+    assert first == RegionAxis(6, Span(0, 6), ((Span(4, 46), 0), (Span(0, 21), 0)), (0, 114))
 
 
 def test_pixels_below_a_chunk() -> None:

@@ -143,6 +143,34 @@ def test_seamless_windows_write_each_pixel_once(
     assert (count == 1).all()
 
 
+@settings(deadline=None)
+@given(shapes, st.tuples(tiles, tiles), st.integers(0, 12), st.integers(1, 12), st.data())
+def test_windows_that_end_with_the_domain(
+    shape: tuple[int, int], tile: tuple[int, int], less: int, margin: int, data: st.DataObject
+) -> None:
+    """Each pixel is written once, with the margin around it, or all there is: as much as is read beyond the domain."""
+    margin, less = 6 * margin, 6 * min(less, margin)
+    drawn = [6 * data.draw(st.integers(0, margin // 6)) for _ in range(4)]
+    outer = (drawn[0], drawn[1]), (drawn[2], drawn[3])
+    usual = Plan(shape, (ceil_to_cell(tile[0]), ceil_to_cell(tile[1])), margin, outer=outer)
+    inner = ((min(drawn[0], margin - less), min(drawn[1], margin - less)), (0, 0))
+    fewer = usual.with_margin(margin - less, (inner[0], inner[1]))
+    assert all(now <= before for now, before in zip(fewer.counts, usual.counts, strict=True))
+    for plan in (usual, fewer):
+        count, edges = np.zeros(shape, int), plan.outer or ()
+        windows = list(plan)
+        assert len(windows) == len(plan)
+        for window in windows:
+            assert tuple(len(span) for span in window.read) == plan.window_shape
+            count[window.write[0].slice, window.write[1].slice] += 1
+            for read, write, n, (before, after) in zip(window.read, window.write, shape, edges, strict=True):
+                assert read.start % CELL == read.stop % CELL == 0
+                assert -before <= read.start <= max(-before, write.start - plan.margin)
+                last = ceil_to_cell(n) + after
+                assert min(last, write.stop + plan.margin) <= read.stop <= last
+        assert (count == 1).all()
+
+
 @settings(deadline=None, max_examples=60)
 @given(shapes, tiles, st.none() | st.integers(40, 90), st.integers(1, 40))
 def test_ramps_sum_to_one(shape: tuple[int, int], tile: int, halo: int | None, margin: int) -> None:

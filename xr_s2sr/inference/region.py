@@ -22,7 +22,7 @@ from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
-from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
+from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.band import SceneBand
@@ -31,6 +31,10 @@ from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
+
+#: Pixels of 10 m beyond the edges of a scene, mirrored, that are restored for the adaptive step. Its windows end there:
+#: what lies further out is no more than a mirror, and takes time.
+EDGE = 24
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,13 @@ class RegionSpec:
                 steps.setdefault(BANDS[band].factor, []).append(self.bands[band].mtf)
         return max(own, before) + sum(reach(factor, mtfs) for factor, mtfs in steps.items())
 
-    def plan(self, shape: tuple[int, int], reach: int = FILL_REACH, largest: int | None = None) -> Plan:
+    def plan(
+        self,
+        shape: tuple[int, int],
+        reach: int = FILL_REACH,
+        largest: int | None = None,
+        beyond: Outer = ((0, 0), (0, 0)),
+    ) -> Plan:
         """Lay windows over a domain.
 
         Parameters
@@ -94,18 +104,27 @@ class RegionSpec:
             May be 0 if the domain holds nothing to fill. The number of windows does not depend on it.
         largest : int, optional
             Pixels of a window that memory allows, if the tile is to be chosen; by default those of a usual one.
+        beyond : ((int, int), (int, int))
+            Pixels of the scene before and after the domain, along both axes.
         """
-        plan = self.usual_plan(shape, reach)
-        if self.options.tile is not None or plan.overlap:  # what is blended depends on the tile
+        plan = self.usual_plan(shape, reach, beyond)
+        if plan.overlap:  # what is blended depends on the tile
             return plan
-        widest = self.usual_plan(shape).margin
-        chosen = balanced_plan(shape, widest, self.options.threads or 1, largest or usual_window(widest))
-        return replace(plan, tile=chosen.tile)
+        widest = self.usual_plan(shape, FILL_REACH, beyond)
+        if self.options.tile is None:
+            most = largest or usual_window(widest.margin)
+            widest = balanced_plan(shape, widest.margin, self.options.threads or 1, most, widest.outer)
+        return replace(widest.with_margin(plan.margin, plan.outer), look=plan.look)
 
-    def usual_plan(self, shape: tuple[int, int], reach: int = FILL_REACH) -> Plan:
+    def usual_plan(self, shape: tuple[int, int], reach: int = FILL_REACH, beyond: Outer = ((0, 0), (0, 0))) -> Plan:
         """Lay windows of the usual size over a domain, of any size: nothing is tried."""
-        plan = make_plan(shape, self.options.tile or TILE, self.halo, self.options.margin, reach)
-        return replace(plan, look=self.look)
+        plan = replace(
+            make_plan(shape, self.options.tile or TILE, self.halo, self.options.margin, reach), look=self.look
+        )
+        if not self.run.adapt or plan.overlap:
+            return plan
+        rows, cols = ((min(plan.margin, a + EDGE), min(plan.margin, b + EDGE)) for a, b in beyond)
+        return replace(plan, outer=(rows, cols))
 
     def largest(self, runner: Runner) -> int | None:
         """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
@@ -138,11 +157,14 @@ class RegionAxis:
     cuts : tuple of (Span, int)
         For each group of bands: the pixels that are read, and the place of the first of them in the domain, in the
         bands' own pixels.
+    beyond : (int, int)
+        Pixels of the whole domain before and after this one.
     """
 
     size: int
     covered: Span
     cuts: tuple[tuple[Span, int], ...]
+    beyond: tuple[int, int] = (0, 0)
 
     def below(self, group: int, factor: int) -> slice:
         """Return the pixels of a group of bands, of what is read of them, that the output lies on."""
@@ -217,7 +239,9 @@ def chunk_axis(axis: int, chunk: Span, domain: Extent, groups: Sequence[SceneBan
         wanted = Span((read.start - start) // f, (read.stop - start) // f).shift(-inside.start)
         cut = wanted.mirrored(len(inside)).shift(inside.start)
         cuts.append((cut, _place(axis, band, cut, corner)))
-    return RegionAxis(size, chunk.shift(-corner), tuple(cuts))
+    before = corner - whole.start
+    beyond = before, max(0, ceil_to_cell(len(whole)) - before - ceil_to_cell(size))
+    return RegionAxis(size, chunk.shift(-corner), tuple(cuts), beyond)
 
 
 def _inside(axis: int, band: SceneBand, domain: Span) -> Span:
@@ -294,4 +318,5 @@ def restore_region(
         guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
     task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     largest = spec.largest(runner) if largest is None else largest
-    execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)
+    plan = spec.plan((rows.size, cols.size), fill_reach(task), largest, (rows.beyond, cols.beyond))
+    execute(task, plan, spec.options.threads or 1, tick)

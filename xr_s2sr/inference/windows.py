@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeAlias
 
 from xr_s2sr.errors import InputError
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
@@ -49,22 +50,29 @@ class Window:
         Parameters
         ----------
         margin : int
-            Pixels that this window reads beyond its tile, as those that are returned do.
+            Pixels that a window reads beyond those that it writes, but where the domain ends.
         """
-        axis = max((0, 1), key=lambda k: len(self.read[k]))
-        tile = Span(self.read[axis].start + margin, self.read[axis].stop - margin)
-        if len(tile) <= CELL:
-            return None
-        middle = tile.start + ceil_to_cell(len(tile) // 2)
+        for axis in sorted((0, 1), key=lambda k: -len(self.read[k])):
+            write = self.write[axis]
+            middle = ceil_to_cell(write.start + len(write) // 2)
+            if write.start < middle < write.stop:
+                return tuple(  # type: ignore[return-value]
+                    self._part(axis, half, margin) for half in (Span(write.start, middle), Span(middle, write.stop))
+                )
+        return None
 
-        def part(half: Span) -> Window:
-            read = Span(half.start - margin, half.stop + margin)
-            write = self.write[axis].clip(half)
-            reads, crops, writes = list(self.read), list(self.crop), list(self.write)
-            reads[axis], crops[axis], writes[axis] = read, write.shift(-read.start), write
-            return Window((reads[0], reads[1]), (crops[0], crops[1]), (writes[0], writes[1]))
+    def _part(self, axis: int, write: Span, margin: int) -> Window:
+        """Return a window that writes less along an axis."""
+        whole = self.read[axis]
+        first, last = write.start // CELL * CELL - margin, ceil_to_cell(write.stop) + margin
+        read = Span(max(first, whole.start), min(last, whole.stop))
+        reads, crops, writes = list(self.read), list(self.crop), list(self.write)
+        reads[axis], crops[axis], writes[axis] = read, write.shift(-read.start), write
+        return Window((reads[0], reads[1]), (crops[0], crops[1]), (writes[0], writes[1]))
 
-        return part(Span(tile.start, middle)), part(Span(middle, tile.stop))
+
+#: Pixels of 10 m before and after a domain, along both axes, that windows may read.
+Outer: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -76,13 +84,17 @@ class Plan:
     shape : (int, int)
         The domain's, in pixels.
     tile : (int, int)
-        Pixels of the domain that each window is responsible for; multiples of 6.
+        Pixels of the domain that each window is responsible for; multiples of 6. The first and the last along an axis
+        have more where less than the margin is read beyond the domain.
     margin : int
         Pixels read beyond the tile on each side; a multiple of 6.
     overlap : int
         Pixels kept beyond the tile on each side, to be blended; 0 where the margin covers the halo.
     look : int
         Pixels beyond the margin that are read to register bands, and that the network does not see.
+    outer : ((int, int), (int, int)), optional
+        Pixels read beyond the domain: before and after the rows, before and after the columns; multiples of 6, at most
+        the margin, which it is by default.
     """
 
     shape: tuple[int, int]
@@ -90,14 +102,17 @@ class Plan:
     margin: int
     overlap: int = 0
     look: int = 0
+    outer: Outer | None = None
 
     @property
     def window_shape(self) -> tuple[int, int]:
-        return self.tile[0] + 2 * self.margin, self.tile[1] + 2 * self.margin
+        """Rows and columns that every window reads."""
+        return self._side(0), self._side(1)
 
     @property
     def counts(self) -> tuple[int, int]:
-        return tuple(-(-n // t) for n, t in zip(self.shape, self.tile, strict=True))  # type: ignore[return-value]
+        """Number of windows along both axes."""
+        return self._count(0), self._count(1)
 
     def __len__(self) -> int:
         return self.counts[0] * self.counts[1]
@@ -114,12 +129,38 @@ class Plan:
         touching = [read for read, _, write in self._along(axis) if len(write.clip(span))]
         return Span(touching[0].start, touching[-1].stop)
 
+    def _whole(self, axis: int) -> Span:
+        """Return all that is read along an axis."""
+        before, after = self.outer[axis] if self.outer else (self.margin, self.margin)
+        return Span(-before, ceil_to_cell(self.shape[axis]) + after)
+
+    def _count(self, axis: int) -> int:
+        return max(1, -(-(len(self._whole(axis)) - 2 * self.margin) // self.tile[axis]))
+
+    def _side(self, axis: int) -> int:
+        usual = self.tile[axis] + 2 * self.margin
+        return usual if self.overlap or self._count(axis) > 1 else len(self._whole(axis))
+
     def _along(self, axis: int) -> Iterator[tuple[Span, Span, Span]]:
-        size, tile = self.shape[axis], self.tile[axis]
-        for start in range(0, size, tile):
-            read = Span(start - self.margin, start + tile + self.margin)
-            write = Span(max(0, start - self.overlap), min(size, start + tile + self.overlap))
+        size, whole, side = self.shape[axis], self._whole(axis), self._side(axis)
+        starts = [whole.start + k * self.tile[axis] for k in range(self._count(axis))]
+        if not self.overlap:
+            starts[-1] = whole.stop - side
+        borders = [0, *(start + self.margin for start in starts[1:]), size]
+        for start, first, last in zip(starts, borders, borders[1:], strict=False):
+            read, write = Span(start, start + side), Span(first, last)
+            if self.overlap:
+                write = Span(max(0, first - self.overlap), min(size, last + self.overlap))
             yield read, write.shift(-read.start), write
+
+    def with_margin(self, margin: int, outer: Outer | None) -> Plan:
+        """Return a plan of as many windows that read less beyond their tiles."""
+        shape = self.shape
+        rows, cols = (
+            _tile(size, count, margin, outer and outer[axis])
+            for axis, (size, count) in enumerate(zip(shape, self.counts, strict=True))
+        )
+        return replace(self, tile=(rows, cols), margin=margin, outer=outer)
 
 
 def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int | None = None, reach: int = 0) -> Plan:
@@ -162,13 +203,13 @@ def make_plan(shape: tuple[int, int], tile: int, halo: int | None, margin: int |
         margin = overlap = ceil_to_cell(24 if margin is None else margin)
     # a tile narrower than both its ramps would be reached by three windows, whose weights do not sum to one
     tile = max(ceil_to_cell(tile), 2 * overlap)
-    even = (_evened_out(n, -(-n // tile)) for n in shape)
+    even = (_tile(n, -(-n // tile), margin, None) for n in shape)
     rows, cols = (max(side, 2 * overlap) for side in even)
     return Plan(shape, (rows, cols), margin, overlap)
 
 
 @lru_cache(maxsize=64)
-def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: int) -> Plan:
+def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: int, outer: Outer | None = None) -> Plan:
     """Cover a domain with the equal windows that keep all threads busy to the end, and read the fewest pixels twice.
 
     Parameters
@@ -182,11 +223,18 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
     largest : int
         Pixels of a window, its margin included, that memory allows; if not even a window around one tile of
         :data:`SMALLEST` pixels fits, that one is taken all the same.
+    outer : ((int, int), (int, int)), optional
+        See :class:`Plan`.
     """
+    before_and_after = outer or (None, None)
     best: tuple[tuple[int, int], Plan] | None = None
     for down in range(1, max(1, shape[0] // SMALLEST) + 1):
         for across in range(1, max(1, shape[1] // SMALLEST) + 1):
-            plan = Plan(shape, (_evened_out(shape[0], down), _evened_out(shape[1], across)), margin)
+            rows, cols = (
+                _tile(size, count, margin, sides)
+                for size, count, sides in zip(shape, (down, across), before_and_after, strict=True)
+            )
+            plan = Plan(shape, (rows, cols), margin, outer=outer)
             area = math.prod(plan.window_shape)
             # pixels that the busiest thread sees, then pixels that all of them see
             cost = -(-len(plan) // threads) * area, len(plan) * area
@@ -194,9 +242,18 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
                 best = cost, plan
     if best is not None:
         return best[1]
-    return Plan(shape, tuple(min(SMALLEST, ceil_to_cell(n)) for n in shape), margin)  # type: ignore[arg-type]
+    rows, cols = (min(SMALLEST, ceil_to_cell(n)) for n in shape)
+    return Plan(shape, (rows, cols), margin, outer=outer)
 
 
-def _evened_out(size: int, parts: int) -> int:
-    """Return the side of tiles, on whole cells, that cut a length into so many parts or fewer."""
-    return ceil_to_cell(-(-size // parts))
+def _tile(size: int, count: int, margin: int, outer: tuple[int, int] | None) -> int:
+    """Return the side of tiles, on whole cells, of which so many windows or fewer read all of a length.
+
+    Parameters
+    ----------
+    size, count, margin : int
+    outer : (int, int), optional
+        Pixels read before and after it; by default the margin.
+    """
+    beyond = 0 if outer is None else sum(outer) - 2 * margin
+    return max(CELL, ceil_to_cell(-(-(ceil_to_cell(size) + beyond) // count)))
