@@ -16,7 +16,19 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 
 #: Modules at the top level that are one room.
 ROOMS = {
-    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "psf", "kernels", "targets", "replacing"),
+    "ground": (
+        "errors",
+        "bands",
+        "spans",
+        "arguments",
+        "interpolation",
+        "psf",
+        "kernels",
+        "runtime",
+        "targets",
+        "replacing",
+        "version",
+    ),
     "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {

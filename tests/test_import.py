@@ -23,7 +23,7 @@ MAX_LINES = 450
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.inference.engine",),
+    "onnxruntime": ("xr_s2sr.runtime",),
     "numba": ("xr_s2sr.kernels",),
     "dask": ("xr_s2sr.inference.lazy", "xr_s2sr.io.scheduling"),
     "torch": ("xr_s2sr.training.",),
@@ -39,7 +39,7 @@ ROOMS = {
 #: on lines below, function bodies included; folders on one line do not know each other.
 LAYERS: list[dict[str, str]] = [
     {"errors": "errors"},
-    {"ground": "bands spans arguments interpolation psf kernels replacing targets"},
+    {"ground": "bands spans arguments interpolation psf kernels replacing runtime targets version"},
     {"models": "models importers", "scene": "scene"},
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},
@@ -177,6 +177,12 @@ def circles(imported: dict[str, set[str]]) -> set[frozenset[str]]:
             waiting += new
         reach[name] = seen
     return {frozenset(b for b in seen if a in reach[b]) for a, seen in reach.items() if a in seen}
+
+
+@pytest.mark.parametrize("name", [short(name) for name in MODULES if name.startswith("xr_s2sr.training.")])
+def test_training_knows_neither_inference_nor_the_top(name: str) -> None:
+    """It sees what another trainer would: bands, cards, scenes and scores."""
+    assert not [other for other in graph()[name] if other.partition(".")[0] in ("", "api", "accessor", "inference")]
 
 
 def test_no_circles() -> None:

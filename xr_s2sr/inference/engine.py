@@ -1,7 +1,4 @@
-"""ONNX Runtime: providers, the device probe, and one cached session per process, model and device.
-
-The only module of inference that imports onnxruntime, and only at first use.
-"""
+"""Sessions of ONNX Runtime: providers, the device probe, and one cached session per process, model and device."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import os
 import sys
 import threading
 from functools import lru_cache, partial
-from importlib import metadata
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -28,6 +24,7 @@ from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
 from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import Device
+from xr_s2sr.runtime import import_onnxruntime
 
 Float32: TypeAlias = NDArray[np.float32]
 
@@ -204,56 +201,6 @@ def _share_arena() -> int:
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
     return os.getpid()
-
-
-@lru_cache(maxsize=1)
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, or say what is wrong with its installation.
-
-    Raises
-    ------
-    EngineError
-        If it is not installed, or its files were removed by uninstalling its twin.
-    """
-    # read when ONNX Runtime is imported; from 1.29 on it else sends telemetry, and leaves a device id and a database in
-    # the user's cache folder
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise EngineError(
-            f"ONNX Runtime cannot be imported ({error}). Install it: pip install onnxruntime-gpu"
-        ) from error
-    if not hasattr(ort, "InferenceSession"):
-        raise EngineError(
-            "the onnxruntime module is empty: onnxruntime and onnxruntime-gpu share their files, and one of them was "
-            "uninstalled. Repair: pip install --force-reinstall --no-deps onnxruntime-gpu"
-        )
-    both = installed_twins()
-    if len(both) > 1:
-        log.warning(
-            "%s are both installed and overwrite each other, so CUDA may be missing. Repair: pip uninstall -y %s && "
-            "pip install --force-reinstall --no-deps onnxruntime-gpu",
-            " and ".join(both),
-            " ".join(both),
-        )
-    return ort
-
-
-#: Distributions that hold the module ``onnxruntime``.
-TWINS = (
-    *("onnxruntime" + suffix for suffix in ("", "-directml", "-gpu", "-openvino", "-qnn", "-rocm", "-training")),
-    *("ort-nightly", "ort-nightly-gpu"),
-)
-
-
-def installed_twins() -> list[str]:
-    """Return the distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
-    installed = []
-    for name in TWINS:  # asked one by one: a list of all that every distribution holds takes a second
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            installed.append(metadata.distribution(name).name)
-    return installed
 
 
 def cuda_problem() -> str | None:
