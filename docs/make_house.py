@@ -16,18 +16,30 @@ PICTURE = Path(__file__).parent / "_static" / "house.svg"
 
 #: Modules at the top level that are one room.
 ROOMS = {
-    "ground": ("errors", "bands", "spans", "arguments", "interpolation", "psf", "jit", "targets", "replacing"),
+    "ground": (
+        "errors",
+        "bands",
+        "spans",
+        "arguments",
+        "interpolation",
+        "psf",
+        "kernels",
+        "runtime",
+        "targets",
+        "replacing",
+        "version",
+    ),
     "face": ("__init__", "accessor", "importers"),
 }
 CONTENT = {
-    "ground": "errors, bands, spans, arguments, targets, replacing",
+    "ground": "errors, bands, arguments, kernels, targets, replacing",
     "face": "xr_s2sr.upsample, .s2sr, importers",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",
     "layouts": "the forms of other libraries, to native form and back",
     "models": "cards, registry, ONNX files, Keras import",
     "planning": "which model restores which band, from what",
-    "inference": "windows, kernels, engine, eager, lazy",
+    "inference": "windows, regression, engine, eager, lazy",
     "io": "SAFE, GeoTIFF, JP2, Zarr, NetCDF; COG",
     "quality": "metrics, degradation, evaluate, consistency",
     "plot": "before and after, slider, reliability",

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.plot.lettering import letters
+from xr_s2sr.plot.pyplot import line_of_text
 
 STATIC = Path(__file__).parent / "_static"
 GUTTER = 8
@@ -56,13 +56,9 @@ def panel(image: np.ndarray, title: str, zoom: int) -> np.ndarray:
     return np.concatenate([text([title], enlarged.shape[2]), enlarged], axis=1)
 
 
-def text(lines: Sequence[str], width: int, scale: int = 2) -> np.ndarray:
+def text(lines: Sequence[str], width: int) -> np.ndarray:
     """Draw lines of text on white, cut off at `width`."""
-    image = np.full((3, 11 * scale * len(lines), width), 255, np.uint8)
-    for k, line in enumerate(lines):
-        ink = letters(line, scale)[:, :width]
-        image[:, 11 * scale * k + scale :][:, : ink.shape[0], : ink.shape[1]][:, ink] = 0
-    return image
+    return np.concatenate([line_of_text(line, width, 22) for line in lines], axis=1)
 
 
 def joined(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

@@ -23,8 +23,8 @@ MAX_LINES = 450
 
 #: Third parties that only these rooms may import, at any depth of the code.
 ROOMS = {
-    "onnxruntime": ("xr_s2sr.inference.engine",),
-    "numba": ("xr_s2sr.jit",),
+    "onnxruntime": ("xr_s2sr.runtime",),
+    "numba": ("xr_s2sr.kernels",),
     "dask": ("xr_s2sr.inference.lazy", "xr_s2sr.io.scheduling"),
     "torch": ("xr_s2sr.training.",),
     "onnx": ("xr_s2sr.models.onnx_graph",),
@@ -39,7 +39,7 @@ ROOMS = {
 #: on lines below, function bodies included; folders on one line do not know each other.
 LAYERS: list[dict[str, str]] = [
     {"errors": "errors"},
-    {"ground": "bands spans arguments interpolation psf jit replacing targets"},
+    {"ground": "bands spans arguments interpolation psf kernels replacing runtime targets version"},
     {"models": "models importers", "scene": "scene"},
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},
@@ -75,7 +75,7 @@ def test_import_is_light() -> None:
     # xarray or rioxarray may bring these; we bring nothing on top
     foreign = {name.partition(".")[0] for name in ours - plain} - sys.stdlib_module_names
     assert foreign <= {"xr_s2sr", "__mp_main__"}
-    assert "xr_s2sr.inference.kernels" not in ours
+    assert "xr_s2sr.kernels" not in ours
 
 
 def test_looking_at_a_model_opens_nothing() -> None:
@@ -179,6 +179,12 @@ def circles(imported: dict[str, set[str]]) -> set[frozenset[str]]:
     return {frozenset(b for b in seen if a in reach[b]) for a, seen in reach.items() if a in seen}
 
 
+@pytest.mark.parametrize("name", [short(name) for name in MODULES if name.startswith("xr_s2sr.training.")])
+def test_training_knows_neither_inference_nor_the_top(name: str) -> None:
+    """It sees what another trainer would: bands, cards, scenes and scores."""
+    assert not [other for other in graph()[name] if other.partition(".")[0] in ("", "api", "accessor", "inference")]
+
+
 def test_no_circles() -> None:
     assert circles(graph()) == KNOWN_CIRCLES
 
@@ -216,9 +222,24 @@ def test_writing_brings_no_network() -> None:
 
 
 def test_engine_and_kernels_do_not_know_each_other() -> None:
-    assert "xr_s2sr.inference.kernels" not in internal(parse("xr_s2sr.inference.engine"))
-    assert internal(parse("xr_s2sr.inference.kernels")) == {"xr_s2sr.jit", "xr_s2sr.scene.pixel_codes"}
-    assert internal(parse("xr_s2sr.scene.pixel_codes")) == {"xr_s2sr.jit"}
+    assert "xr_s2sr.kernels" not in internal(parse("xr_s2sr.inference.engine"))
+    assert internal(parse("xr_s2sr.kernels")) == set()
+
+
+@pytest.mark.parametrize("name", ["xr_s2sr.kernels", "xr_s2sr.inference.regression"])
+def test_loops_take_nothing_from_other_files(name: str) -> None:
+    """numba's cache sees edits of a loop's own file only: a loop or a constant of another file would stay old."""
+    taken = [names for module, names in imports(parse(name)) if module.partition(".")[0] == "xr_s2sr"]
+    assert taken in ([], [["jit"]])
+
+
+def test_loops_are_where_their_cache_sees_edits() -> None:
+    assert {name for name in MODULES if has_loops(parse(name))} == {"xr_s2sr.kernels", "xr_s2sr.inference.regression"}
+
+
+def has_loops(tree: ast.Module) -> bool:
+    defined = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    return any("jit" in ast.unparse(decorator) for function in defined for decorator in function.decorator_list)
 
 
 #: Formulas and arithmetic: all that they may import.
@@ -226,7 +247,7 @@ FORMULAS = {
     "errors": set(),
     "bands": {"errors"},
     "spans": {"errors"},
-    "jit": set(),
+    "kernels": set(),
     "interpolation": set(),
     "psf": {"interpolation"},
     "io.scheduling": set(),

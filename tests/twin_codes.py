@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID
+from xr_s2sr.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.scene.validity import Validity
 
 DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")

@@ -22,8 +22,7 @@ from xr_s2sr.layouts.combine import combine
 from xr_s2sr.quality.consistency import consistency
 from xr_s2sr.quality.evaluate import evaluate
 from xr_s2sr.quality.simulate import degrade
-
-__version__ = "0.2.0"
+from xr_s2sr.version import __version__
 
 __all__ = [
     "BANDS",

@@ -22,8 +22,6 @@ from xr_s2sr.spans import CELL, Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
-Precision: TypeAlias = Literal["auto", "fp32", "fp16"]
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "fp16")
 
 #: Usual side of a tile in 10 m pixels: large enough that the margin costs little, small enough for any memory.
 TILE = 720
@@ -37,7 +35,6 @@ class RunOptions:
     margin: int | None
     device: Device
     threads: int | None
-    precision: Precision = "auto"
     adapt: bool | None = None
 
 

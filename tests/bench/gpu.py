@@ -5,9 +5,9 @@
     python tests/bench/gpu.py --only checks
 
 Needs the package, onnxruntime-gpu and a CUDA device; without one it says so and exits 0. Exits 1 if a check fails.
-Checks: the CUDA provider is active and what it leaves to the CPU is listed; results against the CPU (fp32 within 0.1 DN
-RMS and 2 DN, fp16 within 1 DN RMS); every option of upsample(); memory used against memory there; windows that do not
-fit are halved. Timings: windows, batches, fp32 / TF32 / fp16, plain runs against bound and pinned buffers; end to end.
+Checks: the CUDA provider is active and what it leaves to the CPU is listed; results against the CPU (within 0.1 DN
+RMS and 2 DN); every option of upsample(); memory used against memory there; windows that do not fit are halved.
+Timings: windows, batches, fp32 and TF32, plain runs against bound and pinned buffers; end to end.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def forget() -> None:
     engine._runners.clear()
 
 
-def runner(name: str, precision: Any = "fp32") -> cuda.CudaRunner:
-    opened = engine.runner(models.load(name), "cuda", precision=precision)
+def runner(name: str) -> cuda.CudaRunner:
+    opened = engine.runner(models.load(name), "cuda")
     assert isinstance(opened, cuda.CudaRunner)
     return opened
 
@@ -86,23 +86,17 @@ def check_provider(report: Report) -> None:
 
 def check_results(report: Report, ds: xr.Dataset) -> None:
     exact = ds.s2sr.upsample(BOTH, device="cpu", units="reflectance")
-    for precision, most, worst in (("fp32", 0.1, 2.0), ("fp16", 1.0, np.inf)):
-        sr = ds.s2sr.upsample(BOTH, device="cuda", precision=precision, units="reflectance")
-        rms, largest = difference(sr, exact)
-        report.check(
-            f"{precision} against the CPU", rms <= most and largest <= worst, f"{rms:.4f} DN, {largest:.2f} DN"
-        )
+    rms, largest = difference(ds.s2sr.upsample(BOTH, device="cuda", units="reflectance"), exact)
+    report.check("against the CPU", rms <= 0.1 and largest <= 2, f"{rms:.4f} DN, {largest:.2f} DN")
 
 
 def check_uncertainty(report: Report, ds: xr.Dataset) -> None:
-    exact, *others = (
-        ds.s2sr.upsample(BOTH, units="reflectance", uncertainty=True, **how)
-        for how in ({"device": "cpu"}, *({"device": "cuda", "precision": p} for p in ("fp32", "fp16")))
+    exact, sr = (
+        ds.s2sr.upsample(BOTH, units="reflectance", uncertainty=True, device=device) for device in ("cpu", "cuda")
     )
-    for precision, sr in zip(("fp32", "fp16"), others, strict=True):
-        names = [f"{band}_uncertainty" for band in BOTH]
-        gap = max(float((abs(sr[name] - exact[name]) / exact[name]).max()) for name in names)
-        report.check(f"standard errors, {precision}", gap <= 0.05, f"{gap:.2%} at most")
+    names = [f"{band}_uncertainty" for band in BOTH]
+    gap = max(float((abs(sr[name] - exact[name]) / exact[name]).max()) for name in names)
+    report.check("standard errors", gap <= 0.05, f"{gap:.2%} at most")
 
 
 def check_options(report: Report, ds: xr.Dataset) -> None:
@@ -188,11 +182,11 @@ def rate(function: Callable[[], object], pixels: int, repeat: int = 5) -> float:
 
 def time_windows(report: Report) -> None:
     for name in models.DEFAULTS.values():
-        for precision, tf32 in (("fp32", "0"), ("TF32", "1"), ("fp16", "0")):
+        for precision, tf32 in (("fp32", "0"), ("TF32", "1")):
             forget()
             options = {**cuda.provider_options(), "use_tf32": tf32}
             with mock.patch.object(cuda, "provider_options", return_value=options):
-                opened = runner(name, "fp16" if precision == "fp16" else "fp32")
+                opened = runner(name)
             for side in (360, 720, 1080, 1440, 2160):
                 inputs = window(name, side)
                 bound = rate(lambda o=opened, i=inputs: o.run(i), side**2)
@@ -240,15 +234,14 @@ class Timed:
 def time_whole(report: Report, size: int) -> None:
     """Numpy to numpy, and the part of that time in which a run is under way on the device."""
     ds = scene(size)
-    for precision in ("fp32", "fp16"):
-        forget()
-        scene(360).s2sr.upsample(BOTH, device="cuda", precision=precision)
-        busy: list[float] = []
-        for opened in engine._runners.values():
-            if isinstance(opened, cuda.CudaRunner):
-                opened._session = Timed(opened._session, busy)
-        took = seconds(lambda p=precision: ds.s2sr.upsample(BOTH, device="cuda", precision=p))
-        report.time(size=size, precision=precision, seconds=took, busy=sum(busy) / took)
+    forget()
+    scene(360).s2sr.upsample(BOTH, device="cuda")
+    busy: list[float] = []
+    for opened in engine._runners.values():
+        if isinstance(opened, cuda.CudaRunner):
+            opened._session = Timed(opened._session, busy)
+    took = seconds(lambda: ds.s2sr.upsample(BOTH, device="cuda"))
+    report.time(size=size, seconds=took, busy=sum(busy) / took)
 
 
 def main() -> int:

@@ -9,11 +9,11 @@ import pytest
 from fake_runtime import FakeRuntime, Install
 from toy_models import CARD_60, save
 
-from xr_s2sr import models
+from xr_s2sr import models, runtime
 from xr_s2sr.inference import engine
 from xr_s2sr.models import load
 
-CACHED = (engine.import_onnxruntime, engine.driver_devices)
+CACHED = (runtime.import_onnxruntime, engine.driver_devices)
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 import threading
 import types
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from scenes import RED_EDGE, native
 from toy_models import CARD_20, relabel, without_halo
 
 from xr_s2sr import models
-from xr_s2sr.errors import EngineError, InputError, ModelError
+from xr_s2sr.errors import EngineError, InputError, S2SRWarning
 from xr_s2sr.inference import cuda, cudart, engine
 from xr_s2sr.inference.cuda import CudaRunner, DeviceMemoryError
 from xr_s2sr.inference.cudart import Cudart
@@ -326,134 +324,16 @@ def test_an_older_onnxruntime_cannot_list_nodes() -> None:
 # -- precision --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [({}, "fp32"), ({"fp16_rms_dn": 0.4}, "fp16"), ({"fp16_rms_dn": 1.5}, "fp32"), ({"fp16_rms_dn": "small"}, "fp32")],
-)
-def test_auto_is_fp16_where_the_card_states_a_small_error(scores: dict[str, Any], expected: Any) -> None:
-    card = replace(CARD_20, scores=scores)
-    assert cuda.resolve_precision("auto", card) == expected
-    assert cuda.resolve_precision("fp16", card) == "fp16"
-    assert cuda.resolve_precision("fp32", card) == "fp32"
-
-
-def test_fp16_is_a_session_of_its_own(install: Install) -> None:
-    model = load("s2sr-20m")  # the toys are too narrow for fp16
-    fake = install(CUDA, CPU)
-    full, half = engine.runner(model, "cuda"), engine.runner(model, "cuda", precision="fp16")
-    assert full is not half
-    assert engine.runner(model, "cuda", precision="fp16") is half
-    one, other = (session.path for session in fake.sessions)
-    assert isinstance(other, bytes)
-    assert len(other) < 0.6 * len(one)
-
-
-@pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_a_cpu_refuses_fp16(
-    monkeypatch: pytest.MonkeyPatch, toy: models.Model, device: Any, scene: xr.Dataset, caplog: Any
-) -> None:
-    monkeypatch.setattr(engine, "driver_devices", lambda: 0)
-    with caplog.at_level(logging.INFO), pytest.raises(EngineError, match=r'precision="fp16".*device is the CPU'):
-        scene.s2sr.upsample(list(RED_EDGE), model=[toy], device=device, precision="fp16")
+def test_half_precision_is_gone_and_says_so(scene: xr.Dataset, recwarn: pytest.WarningsRecorder) -> None:
+    plain = scene.s2sr.upsample("B05", model="s2sr-20m-fast")
+    for quiet in ("auto", "fp32"):
+        xr.testing.assert_identical(scene.s2sr.upsample("B05", model="s2sr-20m-fast", precision=quiet), plain)
+    assert not recwarn.list
+    with pytest.warns(S2SRWarning, match=r'^precision="fp16" is deprecated.* computes in fp32.*1\.14 times as fast'):
+        half = scene.s2sr.upsample("B05", model="s2sr-20m-fast", precision="fp16")
+    xr.testing.assert_identical(half, plain)
 
 
 def test_unknown_precision(scene: xr.Dataset) -> None:
     with pytest.raises(InputError, match=r"precision='int8' is unknown; choose one of 'auto', 'fp32', 'fp16'"):
         scene.s2sr.upsample(precision="int8")
-
-
-def test_models_in_fp16_on_the_cpu_come_close() -> None:
-    """ONNX Runtime computes the fp16 graph on a CPU too, with casts around what it has no kernels for.
-
-    On a landscape, not on noise: where a scene is flat, the residuals of the back-projection are too small for fp16.
-    """
-    import onnx
-    import onnxruntime as ort
-
-    from xr_s2sr.inference.half import half_precision
-    from xr_s2sr.tutorial import synthetic_scene
-
-    ds, _ = synthetic_scene(240, 0)
-    for name in models.packaged():
-        model = load(name)
-        assert model.path is not None
-        source = model.path.read_bytes()
-        half = half_precision(source)
-        graph = onnx.load_from_string(half)
-        onnx.checker.check_model(graph, full_check=True)
-        assert [p.key for p in graph.metadata_props] == [p.key for p in onnx.load_from_string(source).metadata_props]
-        shapes = {t.name: (t.data_type, list(t.dims)) for t in graph.graph.initializer}
-        convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
-        for node in convolutions:
-            kind, dims = shapes[node.input[1]]
-            assert (kind == onnx.TensorProto.FLOAT16) == (dims[1] >= 16), node.name
-        # the blocks, and those that lead to the result and to its standard error
-        blocks = {"s2sr-20m": 4, "s2sr-20m-accurate": 8, "s2sr-20m-fast": 3, "s2sr-60m": 4, "s2sr-60m-fast": 3}[name]
-        assert sum(shapes[node.input[1]][1][1] >= 16 for node in convolutions) >= 2 * blocks + 2
-        assert sum(node.op_type == "Cast" for node in graph.graph.node) == 3  # the blocks are one piece
-        feed = {
-            port: np.stack([ds[band].values for band in bands])[None].astype(np.float32) / 2000
-            for port, bands in model.card.inputs.items()
-        }
-        flat = {port: np.full_like(x, 0.6) for port, x in feed.items()}
-        for given in (feed, flat):
-            one, other = (
-                ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(["sr"], given)[0]
-                for data in (source, half)
-            )
-            difference = float(np.sqrt(np.square(one - other).mean())) * model.card.scale * 1e4
-            assert difference < 0.5, name
-            assert np.isfinite(other).all()
-
-
-@pytest.mark.parametrize("twice", [False, True])
-def test_what_is_not_between_wide_convolutions_stays_in_fp32(twice: bool) -> None:
-    """conv, Relu, conv, plus the input; with weights that a narrow one reads too, these are there in both forms."""
-    import onnx
-    import onnxruntime as ort
-    from onnx import TensorProto, helper, numpy_helper
-
-    from xr_s2sr.inference.half import half_precision
-
-    rng = np.random.default_rng(0)
-    weight = numpy_helper.from_array((rng.standard_normal((16, 16, 1, 1)) / 8).astype(np.float32), "w")
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["a"]),
-        helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w"], ["c"]),
-        helper.make_node("Add", ["x", "c"], ["d" if twice else "sr"]),
-    ]
-    if twice:
-        nodes += [helper.make_node("ReduceMean", ["w"], ["m"]), helper.make_node("Mul", ["d", "m"], ["sr"])]
-    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 4, 4]) for name in ("x", "sr")]
-    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], [weight])
-    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    half = onnx.load_from_string(half_precision(data))
-    onnx.checker.check_model(half, full_check=True)
-    kinds = [node.op_type for node in half.graph.node]
-    assert kinds[:6] == ["Cast", "Conv", "Relu", "Conv", "Cast", "Add"]
-    assert len(half.graph.initializer) == 1 + twice
-    x = rng.uniform(1000, 2000, (1, 16, 4, 4)).astype(np.float32)  # in fp16 the sum would be off by half a unit
-    one, other = (
-        ort.InferenceSession(d, providers=["CPUExecutionProvider"]).run(["sr"], {"x": x})[0]
-        for d in (data, half.SerializeToString())
-    )
-    np.testing.assert_allclose(one, other, rtol=2e-3)
-
-
-def test_weights_that_fp16_cannot_hold(tmp_path: Path) -> None:
-    import onnx
-    from onnx import TensorProto, helper
-
-    from xr_s2sr.inference.half import half_precision
-
-    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 1, 1]) for name in ("x", "sr")]
-    weight = helper.make_tensor("big", TensorProto.FLOAT, [16, 16, 1, 1], [70000.0] * 256)
-    graph = helper.make_graph([helper.make_node("Conv", ["x", "big"], ["sr"])], "g", ports[:1], ports[1:], [weight])
-    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    with pytest.raises(ModelError, match=r"weights 'big' reach 70000; expected at most 65504"):
-        half_precision(data)
-    small = onnx.load_from_string(data)
-    small.graph.initializer[0].float_data[:] = [2.5] * 256
-    (halves,) = onnx.load_from_string(half_precision(small.SerializeToString())).graph.initializer
-    assert (onnx.numpy_helper.to_array(halves) == 2.5).all()

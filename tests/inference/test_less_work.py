@@ -12,12 +12,13 @@ import xarray as xr
 from scenes import FINE, RED_EDGE, SIXTY, native
 from toy_models import CARD_20
 
-from xr_s2sr.inference import blending, eager, kernels, memory, region
+from xr_s2sr import kernels
+from xr_s2sr.inference import blending, eager, memory, region
 from xr_s2sr.inference.engine import OrtRunner
 from xr_s2sr.inference.tiles import BandPixels, Task
 from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
+from xr_s2sr.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.planning import RunOptions
-from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID
 from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import Radiometry, resolve_radiometry
 from xr_s2sr.spans import Span

@@ -24,7 +24,7 @@ from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import EngineError, S2SRWarning
 from xr_s2sr.inference import eager, region
 from xr_s2sr.inference.tiles import write
-from xr_s2sr.scene.pixel_codes import INVALID
+from xr_s2sr.kernels import INVALID
 from xr_s2sr.scene.radiometry import resolve_radiometry
 
 SIZE = 126

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from xr_s2sr.inference import engine
+from xr_s2sr import runtime
 
 #: Where one of these is set, ONNX Runtime sends nothing anyway.
 SWITCHES = ("ORT_DISABLE_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD")
@@ -48,7 +48,7 @@ def test_the_users_own_setting_stays(own: str | None, kept: str, monkeypatch: py
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", own or "")
     if own is None:
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
-    engine.import_onnxruntime.cache_clear()
-    assert engine.import_onnxruntime() is fake
-    engine.import_onnxruntime.cache_clear()
+    runtime.import_onnxruntime.cache_clear()
+    assert runtime.import_onnxruntime() is fake
+    runtime.import_onnxruntime.cache_clear()
     assert os.environ["ORT_DISABLE_TELEMETRY"] == kept

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from twin_codes import DTYPES, twin_codes
 
-from xr_s2sr.layouts import replicated_blocks
-from xr_s2sr.scene.pixel_codes import INVALID
+from xr_s2sr import kernels
+from xr_s2sr.kernels import INVALID
 from xr_s2sr.scene.validity import LARGEST, Validity, single
 
 Image = NDArray[np.generic]
@@ -71,11 +71,11 @@ def repeated(draw: st.DrawFn) -> tuple[Image, int, tuple[int, int], tuple[int, i
 def test_against_numpy(made: tuple[Image, int, tuple[int, int], tuple[int, int], Validity]) -> None:
     image, factor, corner, shape, validity = made
     marks = np.zeros(image.shape[0], bool), np.zeros(image.shape[1], bool)
-    replicated_blocks.cell_edges(image, validity, *marks)
+    kernels.cell_edges(image, validity, *marks)
     for mark, expected in zip(marks, twin_seams(image, validity), strict=True):
         np.testing.assert_array_equal(mark, expected)
     out = np.empty(shape, image.dtype)
-    differing, gaps = replicated_blocks.decimate(image, factor, *corner, validity, out)
+    differing, gaps = kernels.decimate(image, factor, *corner, validity, out)
     expected_out, expected_differing, expected_gaps = twin_thin(image, factor, corner, shape, validity)
     np.testing.assert_array_equal(out, expected_out)
     assert (differing, gaps) == (expected_differing, expected_gaps)
@@ -83,7 +83,7 @@ def test_against_numpy(made: tuple[Image, int, tuple[int, int], tuple[int, int],
 
 def test_seams_are_added_to_those_of_other_bands() -> None:
     rows, cols = np.array([True, False, False]), np.array([False, False])
-    replicated_blocks.cell_edges(np.array([[1, 1], [1, 1], [2, 2]], np.uint16), Validity(), rows, cols)
+    kernels.cell_edges(np.array([[1, 1], [1, 1], [2, 2]], np.uint16), Validity(), rows, cols)
     assert rows.tolist() == [True, False, True]
     assert cols.tolist() == [False, False]
 
@@ -92,5 +92,5 @@ def test_seams_are_added_to_those_of_other_bands() -> None:
 def test_by_hand(nodata: float, expected: tuple[int, int, int]) -> None:
     """One cell of 2 x 2: 0 0 / 7 7."""
     out = np.empty((1, 1), np.uint16)
-    counts = replicated_blocks.decimate(np.array([[0, 0], [7, 7]], np.uint16), 2, 0, 0, Validity(nodata), out)
+    counts = kernels.decimate(np.array([[0, 0], [7, 7]], np.uint16), 2, 0, 0, Validity(nodata), out)
     assert (int(out[0, 0]), *counts) == expected

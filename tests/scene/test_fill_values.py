@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 from scenes import GSD, SIXTY, TWELVE, enlarged, native
 
+from xr_s2sr import kernels
 from xr_s2sr.errors import RadiometryError, S2SRWarning
-from xr_s2sr.scene import pixel_codes
 from xr_s2sr.scene.validity import Validity
 
 FLOATS = {"dtype": "float32", "scale": 1e-4}
@@ -171,8 +171,8 @@ def test_count_of_impossible_pixels(dtype: str) -> None:
     number = image[np.isfinite(image) & (image != 0)]
     expected = number[(number < -0.5) | ((number > 200) & (number < 300))]
     validity = Validity(0.0, -0.5, 200.0, 300.0)
-    assert pixel_codes.impossible(image, validity) == (expected.size, expected.min(), expected.max())
-    assert pixel_codes.impossible(np.zeros_like(image), validity)[0] == 0
+    assert kernels.impossible(image, validity) == (expected.size, expected.min(), expected.max())
+    assert kernels.impossible(np.zeros_like(image), validity)[0] == 0
 
 
 def test_one_resolution_alone() -> None:

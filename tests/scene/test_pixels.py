@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import enlarged, native
 
-from xr_s2sr.inference import kernels
+from xr_s2sr import kernels
+from xr_s2sr.kernels import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.plot import rgb
 from xr_s2sr.scene import validity as rule
-from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.scene.radiometry import resolve_radiometry
 from xr_s2sr.scene.validity import LARGEST, Validity
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -110,4 +111,5 @@ def write_picture(
             images.append(rgb(*cut) if len(cut) == 3 else cut[0])
         rows.append((images[0], images[1], gsd // 10, images[2]))
         titles.append((f"{' '.join(bands)}, native {gsd} m", "restored, 10 m", "truth, 10 m"))
-    before_after(rows, path, zoom=3, percentiles=(1, 99), titles=titles)
+    # without matplotlib there is no text in the picture; what it shows is printed, too
+    before_after(rows, path, zoom=3, percentiles=(1, 99), titles=titles if find_spec("matplotlib") else ())

@@ -17,7 +17,6 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.io.inputs import home_of
 from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import form_of, save
-from xr_s2sr.planning import PRECISIONS
 from xr_s2sr.targets import check_apart, check_target
 
 #: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
@@ -47,7 +46,7 @@ def add_parser(commands: options.Commands) -> None:
     options.add_model(parser)
     options.add_device(parser)
     options.add_threads(parser, "by default one for each processor")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic on a GPU")
+    parser.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto", help="deprecated: it is fp32")
     options.add_radiometry(parser)
     parser.add_argument(
         "--uncertainty",

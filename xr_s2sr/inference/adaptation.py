@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
-from xr_s2sr.inference import kernels, regression
+from xr_s2sr.inference import regression
 from xr_s2sr.inference.regression import SMOOTHING
 from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
 from xr_s2sr.interpolation import cubic_taps, linear_taps, triangle_taps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.inference import kernels
+from xr_s2sr import kernels
 from xr_s2sr.interpolation import cubic_taps
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.inference import kernels
+from xr_s2sr import kernels
 from xr_s2sr.inference.cuda import DeviceMemoryError
 from xr_s2sr.inference.tiles import Codes, Task
 from xr_s2sr.inference.windows import Plan, Window
-from xr_s2sr.scene.pixel_codes import VALID
+from xr_s2sr.kernels import VALID
 from xr_s2sr.spans import Extent, Span
 
 Float32 = NDArray[np.float32]

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from xr_s2sr.errors import EngineError
 from xr_s2sr.inference.cudart import Cudart
 from xr_s2sr.models import ModelCard
-from xr_s2sr.planning import Precision
 
 Float32: TypeAlias = NDArray[np.float32]
 Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
@@ -32,8 +31,6 @@ BYTES_PER_PIXEL, SHARE = 4000, 2
 #: Pixels of the smallest and largest window that is chosen. On an H200 windows of 720 to 1080 pixels a side were the
 #: fastest; copies of larger ones leave the processor's caches.
 SMALLEST, LARGEST = 360**2, 1080**2
-#: fp16 is taken by "auto" if the card states an RMS error of at most this, in DN.
-FP16_ERROR = 1.0
 
 
 class DeviceMemoryError(EngineError):
@@ -47,15 +44,6 @@ def provider_options() -> dict[str, str]:
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": "0",  # its ten bits are no fp32
     }
-
-
-def resolve_precision(precision: Precision, card: ModelCard) -> Precision:
-    """Return the precision in which a model runs on a GPU: "auto" is fp16 where the card states a small error."""
-    if precision != "auto":
-        return precision
-    stated = card.scores.get("fp16_rms_dn")
-    small = isinstance(stated, int | float) and not isinstance(stated, bool) and 0 <= stated <= FP16_ERROR
-    return "fp16" if small else "fp32"
 
 
 def failures(ort: Any) -> tuple[type[Exception], ...]:

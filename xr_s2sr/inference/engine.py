@@ -1,7 +1,4 @@
-"""ONNX Runtime: providers, the device probe, and one cached session per process, model and device.
-
-The only module of inference that imports onnxruntime, and only at first use.
-"""
+"""Sessions of ONNX Runtime: providers, the device probe, and one cached session per process, model and device."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import os
 import sys
 import threading
 from functools import lru_cache, partial
-from importlib import metadata
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -22,13 +18,13 @@ from numpy.typing import NDArray
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
-from xr_s2sr.inference.half import half_precision
 from xr_s2sr.inference.probing import check_ports, probe
 from xr_s2sr.models import Model
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
 from xr_s2sr.models.registry import weights_of
-from xr_s2sr.planning import Device, Precision
+from xr_s2sr.planning import Device
+from xr_s2sr.runtime import import_onnxruntime
 
 Float32: TypeAlias = NDArray[np.float32]
 
@@ -66,7 +62,7 @@ class OrtRunner:
 
 
 #: Sessions by process, model and settings, the one that was used last at the end.
-_runners: dict[tuple[int, str, str, str, bool], OrtRunner | CudaRunner] = {}
+_runners: dict[tuple[int, str, str, bool], OrtRunner | CudaRunner] = {}
 #: Entries that are kept; a session that "auto" chose takes two.
 MOST = 16
 _lock = threading.RLock()
@@ -105,7 +101,6 @@ def runner(
     model: Model,
     device: Device = "auto",
     weights: bytes | None = None,
-    precision: Precision = "auto",
     uncertainty: bool = False,
 ) -> OrtRunner | CudaRunner:
     """Return this process's session for a model and device; it is made at first use.
@@ -117,54 +112,44 @@ def runner(
         "auto" takes CUDA where it works, else the CPU.
     weights : bytes, optional
         The model's file, for a process that may not see it.
-    precision : {"auto", "fp32", "fp16"}
-        See :func:`xr_s2sr.upsample`.
     uncertainty : bool
         Standard errors are wanted too; if not, the nodes that only these need are not in the session.
 
     Raises
     ------
     EngineError
-        If "cuda" was asked for and is not active, ONNX Runtime is missing or broken, or the device is the CPU, which
-        does not compute in fp16.
+        If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
     # after a fork, a parent's session is of no use: hence the pid
-    key = (os.getpid(), model.sha256, device, precision, uncertainty)
+    key = (os.getpid(), model.sha256, device, uncertainty)
     with _lock:
         found = _runners.pop(key, None)
         if found is None:
             open_it = _open_best if device == "auto" else partial(_open, device=device)
-            found = open_it(model, weights=weights, precision=precision, uncertainty=uncertainty)
+            found = open_it(model, weights=weights, uncertainty=uncertainty)
         _runners[key] = found
         while len(_runners) > MOST:
             del _runners[next(iter(_runners))]
         return found
 
 
-def _open_best(model: Model, weights: bytes | None, precision: Precision, uncertainty: bool) -> OrtRunner | CudaRunner:
+def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
     problem = cuda_problem()
     if problem is None:
         try:
-            best = runner(model, "cuda", weights, precision, uncertainty)
+            best = runner(model, "cuda", weights, uncertainty)
             log.info("device: cuda")
             return best
         except EngineError as error:  # a device, but not the libraries
             log.warning("device: cpu, since CUDA does not work. %s", error)
     else:
         log.info("device: cpu (%s)", problem)
-    return runner(model, "cpu", weights, precision, uncertainty)
+    return runner(model, "cpu", weights, uncertainty)
 
 
-def _open(
-    model: Model, device: str, weights: bytes | None, precision: Precision, uncertainty: bool
-) -> OrtRunner | CudaRunner:
-    if device == "cpu" and precision == "fp16":
-        raise EngineError(
-            'precision="fp16" was asked for, but the device is the CPU, which computes in fp32; expected a GPU. Leave '
-            'precision out, or see with device="cuda" why there is none'
-        )
+def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
     ort = import_onnxruntime()
     outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
     source = weights_of(model, weights)
@@ -187,8 +172,6 @@ def _open(
             raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
         providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        if cuda.resolve_precision(precision, model.card) == "fp16":
-            source = half_precision(source)
     try:
         session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
@@ -218,56 +201,6 @@ def _share_arena() -> int:
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
     return os.getpid()
-
-
-@lru_cache(maxsize=1)
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, or say what is wrong with its installation.
-
-    Raises
-    ------
-    EngineError
-        If it is not installed, or its files were removed by uninstalling its twin.
-    """
-    # read when ONNX Runtime is imported; from 1.29 on it else sends telemetry, and leaves a device id and a database in
-    # the user's cache folder
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise EngineError(
-            f"ONNX Runtime cannot be imported ({error}). Install it: pip install onnxruntime-gpu"
-        ) from error
-    if not hasattr(ort, "InferenceSession"):
-        raise EngineError(
-            "the onnxruntime module is empty: onnxruntime and onnxruntime-gpu share their files, and one of them was "
-            "uninstalled. Repair: pip install --force-reinstall --no-deps onnxruntime-gpu"
-        )
-    both = installed_twins()
-    if len(both) > 1:
-        log.warning(
-            "%s are both installed and overwrite each other, so CUDA may be missing. Repair: pip uninstall -y %s && "
-            "pip install --force-reinstall --no-deps onnxruntime-gpu",
-            " and ".join(both),
-            " ".join(both),
-        )
-    return ort
-
-
-#: Distributions that hold the module ``onnxruntime``.
-TWINS = (
-    *("onnxruntime" + suffix for suffix in ("", "-directml", "-gpu", "-openvino", "-qnn", "-rocm", "-training")),
-    *("ort-nightly", "ort-nightly-gpu"),
-)
-
-
-def installed_twins() -> list[str]:
-    """Return the distributions that claim the module ``onnxruntime``; more than one is a broken installation."""
-    installed = []
-    for name in TWINS:  # asked one by one: a list of all that every distribution holds takes a second
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            installed.append(metadata.distribution(name).name)
-    return installed
 
 
 def cuda_problem() -> str | None:

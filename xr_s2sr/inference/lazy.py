@@ -181,7 +181,7 @@ def _graph(
     rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
     lead = next(iter(inputs.values())).shape[:-2]
     origin = "" if run.model.path is None else run.model.sha256
-    settings = options.tile, options.margin, options.device, options.precision
+    settings = options.tile, options.margin, options.device
     guide = None if run.guide is None else (run.guide.model.sha256, run.guide.adapt)
     wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
     model = run.model.card.name, origin

@@ -260,7 +260,7 @@ def open_runner(run: ModelRun, options: RunOptions, weights: bytes | None = None
     if run.model.path is None:
         return BicubicRunner(run.model.card.gsd // 10)
     errors = run.uncertainty is not None
-    return runner(run.model, options.device, weights, precision=options.precision, uncertainty=errors)
+    return runner(run.model, options.device, weights, uncertainty=errors)
 
 
 def restore_region(

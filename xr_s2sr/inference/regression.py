@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xr_s2sr.jit import jit
+from xr_s2sr.kernels import jit
 
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)

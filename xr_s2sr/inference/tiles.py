@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, UNCERTAINTY, uncertainty_of
 from xr_s2sr.errors import EngineError, ModelError
-from xr_s2sr.inference import kernels
 from xr_s2sr.inference.adaptation import adapted, guide_of
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.registration import look, registered
 from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.inference.windows import Window
+from xr_s2sr.kernels import INVALID, VALID, any_invalid
 from xr_s2sr.models import ModelCard
-from xr_s2sr.scene.pixel_codes import INVALID, VALID, any_invalid
 from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
 from xr_s2sr.spans import Extent, Span

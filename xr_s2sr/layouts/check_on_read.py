@@ -77,7 +77,7 @@ def _decimated(
     GridError
         If valid pixels differ inside of a cell.
     """
-    from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
+    from xr_s2sr.kernels import decimate  # brings numba
 
     begins = [begin for begin, _ in block_info[0]["array-location"][-2:]]
     row, col = (-((begin - start) % factor) for begin, start in zip(begins, corner, strict=True))

@@ -141,7 +141,7 @@ def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
 
 def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
     """Return the phase by axis that the pixels show; bands that differ inside of a cell are taken out of the group."""
-    from xr_s2sr.layouts.replicated_blocks import cell_edges  # brings numba
+    from xr_s2sr.kernels import cell_edges  # brings numba
 
     seen: list[tuple[set[int], set[int]]] = []
     for name in list(group.names):
@@ -239,7 +239,7 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
 
 def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
     """Take one pixel of each cell; tell whether all of a cell are equal, and whether only some of them are invalid."""
-    from xr_s2sr.layouts.replicated_blocks import decimate  # brings numba
+    from xr_s2sr.kernels import decimate  # brings numba
 
     validity = validity_in_any_unit(da)
     out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))

@@ -58,9 +58,9 @@ def external_file(data: bytes) -> str | None:
 
 
 def without_output(data: bytes, name: str) -> bytes:
-    """Return an ONNX file without one of its outputs, and without the nodes and weights that only this one needs.
+    """Return an ONNX file without one of its outputs, and without the nodes that only this one needs.
 
-    ONNX Runtime runs every node of a file, whichever outputs are asked for.
+    ONNX Runtime runs every node of a file, whichever outputs are asked for; weights that no node needs it drops itself.
 
     Raises
     ------
@@ -74,44 +74,24 @@ def without_output(data: bytes, name: str) -> bytes:
 
 
 def _pruned(graph: memoryview, name: str) -> bytes:
-    """Return a GraphProto without an output and what only this one needs."""
+    """Return a GraphProto without an output and the nodes that only this one needs."""
     records = list(_records(graph))
-    outputs = [_name(value) for number, _, value in records if number == 12 and value is not None]
-    needed = {output for output in outputs if output != name}
-    kept = set()
-    for k, (number, _, value) in reversed([*enumerate(records)]):  # nodes come after those that they need
-        if number == 1 and value is not None and needed & {*_texts(value, 2)}:
-            kept.add(k)
-            needed |= {*_texts(value, 1), *_inside(value)}
-    out = []
-    for k, (number, raw, value) in enumerate(records):
-        if value is not None and (
-            (number == 1 and k not in kept)
-            or (number == 5 and not needed & {*_texts(value, 8)})
-            or (number == 12 and _name(value) == name)
-        ):
-            continue
-        out.append(bytes(raw))
-    return b"".join(out)
+    outputs = {text for number, value in _fields(graph) if number == 12 for text in _texts(value, 1)}
+    needed, all_needed, kept = outputs - {name}, False, []
+    for number, raw, value in reversed(records):  # nodes come after those that they need
+        if value is not None and number == 1:
+            if not all_needed and needed.isdisjoint(_texts(value, 2)):
+                continue
+            needed.update(_texts(value, 1))
+            all_needed |= _has_graphs(value)
+        if value is None or number != 12 or name not in _texts(value, 1):
+            kept.append(bytes(raw))
+    return b"".join(reversed(kept))
 
 
-def _inside(node: memoryview) -> Iterator[str]:
-    """Yield the names that a node's subgraphs (branches, loop bodies) read; they may be those of outer results."""
-    for number, attribute in _fields(node):
-        if number == 5:
-            for kind, graph in _fields(attribute):
-                if kind in (6, 11):
-                    for key, inner in _fields(graph):
-                        if key == 1:
-                            yield from _texts(inner, 1)
-                            yield from _inside(inner)
-                        elif key == 12:
-                            yield _name(inner)
-
-
-def _name(value_info: memoryview) -> str:
-    """Return the name of a ValueInfoProto."""
-    return next(iter(_texts(value_info, 1)), "")
+def _has_graphs(node: memoryview) -> bool:
+    """Tell whether a node has branches or a loop, which may read any result without naming it among the inputs."""
+    return any(kind in (6, 11) for number, value in _fields(node) if number == 5 for kind, _ in _fields(value))
 
 
 def _texts(message: memoryview, field: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Before and after as a PNG, with nothing but numpy and rasterio: native pixels on the left, 10 m on the right."""
+"""Before and after as a PNG: native pixels on the left, 10 m on the right. Only its titles need matplotlib."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
-from xr_s2sr.plot.lettering import letters
+from xr_s2sr.plot.pyplot import line_of_text
 from xr_s2sr.replacing import write_bytes
 from xr_s2sr.scene.validity import Validity, valid
 
 RGB8: TypeAlias = NDArray[np.uint8]
 NODATA_COLOUR = (112, 64, 144)  # a violet that no grey image has
+#: Rows of pixels that a line of text takes.
+TITLE = 18
 
 
 def stretch(band: ArrayLike, low: float, high: float) -> RGB8:
@@ -96,12 +98,14 @@ def before_after(
     percentiles : (float, float), default (2, 98)
         Become black and white.
     titles : sequence of sequence of str, optional
-        For each row a line of text above each of its pictures, in ASCII; cut off where it is wider than its picture.
+        For each row a line of text above each of its pictures, cut off where it is wider. Needs matplotlib.
 
     Raises
     ------
     InputError
         If there are no rows, a row's shapes and factor disagree, or `titles` are not as many as the pictures.
+    DependencyError
+        If there are `titles` and no matplotlib.
     """
     strips = [_strip(*row, zoom=zoom, nodata=nodata, percentiles=percentiles, gutter=gutter) for row in rows]
     if not strips:
@@ -152,14 +156,11 @@ def _strip(
 
 def _titled(strip: RGB8, line: Sequence[str], gutter: int) -> RGB8:
     """Put a line of text above each picture of a row."""
-    width = (strip.shape[2] + gutter) // len(line)
-    scale = 2 if width >= 240 else 1
-    band = np.full((3, 11 * scale, strip.shape[2]), 255, np.uint8)
+    pitch = (strip.shape[2] + gutter) // len(line)
+    above = np.full((3, TITLE, strip.shape[2]), 255, np.uint8)
     for k, text in enumerate(line):
-        ink = letters(text, scale)[:, : width - gutter]
-        left = k * width
-        band[:, scale : scale + ink.shape[0], left : left + ink.shape[1]][:, ink] = 0
-    return np.concatenate([band, strip], axis=1)
+        above[..., k * pitch : (k + 1) * pitch - gutter] = line_of_text(text, pitch - gutter, TITLE)
+    return np.concatenate([above, strip], axis=1)
 
 
 def _invalid(bands: NDArray[np.float64], nodata: float) -> NDArray[np.bool_]:

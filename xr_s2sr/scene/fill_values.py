@@ -109,12 +109,12 @@ class Undeclared:
 
     def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
         """Count the impossible values of one image, of shape (y, x); a second time does not count."""
-        from xr_s2sr.scene import pixel_codes  # brings numba
+        from xr_s2sr import kernels  # brings numba
 
         if (name, index) in self._seen:
             return
         self._seen.add((name, index))
-        count, smallest, largest = pixel_codes.impossible(image, radiometry.validity)
+        count, smallest, largest = kernels.impossible(image, radiometry.validity)
         if count:
             fill = Fill(count, smallest, largest, radiometry)
             self.fills[name] = self.fills[name] + fill if name in self.fills else fill

@@ -1,4 +1,4 @@
-"""Valid pixels: one rule, in float32, here for numpy and in :mod:`xr_s2sr.scene.pixel_codes` for numba.
+"""Valid pixels: one rule, in float32, here for numpy and in :mod:`xr_s2sr.kernels` for numba.
 
 Float32, because the networks compute in it: a nodata value that it cannot hold exactly, such as -9999.9 or 1e20, is
 rounded on both sides of the comparison.

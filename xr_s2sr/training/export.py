@@ -11,10 +11,10 @@ from torch import nn
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
-from xr_s2sr.inference.engine import import_onnxruntime
 from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Graph
+from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}

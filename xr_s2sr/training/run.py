@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from xr_s2sr import __version__
 from xr_s2sr.errors import InputError
 from xr_s2sr.io.open_any import open_any
 from xr_s2sr.models import registry
@@ -26,6 +25,7 @@ from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
 from xr_s2sr.training.uncertainty import HeadRecipe, train_head
 from xr_s2sr.training.uncertainty_file import export_head, validate_head
+from xr_s2sr.version import __version__
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "

@@ -13,12 +13,12 @@ import torch
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
-from xr_s2sr.inference.engine import import_onnxruntime
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR, Model
 from xr_s2sr.models.onnx_graph import Conv, add_uncertainty
 from xr_s2sr.quality.degradation import PROTOCOLS
 from xr_s2sr.quality.metrics import SCORE_BORDER
 from xr_s2sr.quality.reliability import coverage, rank_correlation
+from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.data import SCALE
 from xr_s2sr.training.export import INPUT_GSD, weights
 from xr_s2sr.training.loop import simulate

@@ -1,16 +1,82 @@
 """The compiled loops over pixels. They carry no policy: their arguments say what to scale, fill or clip.
 
-Rows are handled as slices, which the compiler turns into vector instructions.
+Rows are handled as slices, which the compiler turns into vector instructions. numba compiles again what was edited in
+this file only, so a loop calls none of another file and takes no constant from one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
+import numba
 import numpy as np
 
-from xr_s2sr.jit import jit
-from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, classify, rounded
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def jit(function: F) -> F:
+    """Compile a function without the GIL; cached on disk if numba finds a folder that it can write to.
+
+    Not parallel: windows are spread over Python threads, and numba's own threads inside of those can abort a process.
+    """
+    compiled: Any = numba.njit(nogil=True)(function)
+    with suppress(RuntimeError):  # "no locator available": a read-only installation
+        compiled.enable_caching()
+    return compiled  # type: ignore[no-any-return]
+
+
+#: Codes of a pixel. SATURATED is invalid for a network but keeps its mark in the result.
+VALID, INVALID, SATURATED = 0, 1, 2
+
+
+@jit
+def rounded(validity: Any) -> Any:  # pragma: no cover
+    """Return the bounds of valid pixels (nodata, low, high, top) in float32."""
+    nodata, low, high, top = validity
+    return np.float32(nodata), np.float32(low), np.float32(high), np.float32(top)
+
+
+@jit
+def classify(value: Any, bounds: Any) -> int:  # pragma: no cover
+    """Return the code of a pixel, all in float32; :func:`xr_s2sr.scene.validity.classify` is the same in numpy."""
+    nodata, low, high, top = bounds
+    state = VALID if (low <= value) & (value <= high) else INVALID  # NaN and -inf lie nowhere
+    if value >= top:
+        state = SATURATED
+    if value == nodata:
+        state = INVALID
+    return state
+
+
+@jit
+def any_invalid(source: Any, validity: Any) -> bool:  # pragma: no cover
+    """Tell whether any pixel is not VALID."""
+    bounds = rounded(validity)
+    for i in range(source.shape[0]):
+        line = source[i]
+        bad = 0
+        for j in range(line.shape[0]):
+            bad += classify(np.float32(line[j]), bounds) != VALID
+        if bad:
+            return True
+    return False
+
+
+@jit
+def impossible(source: Any, validity: Any) -> tuple[int, float, float]:  # pragma: no cover
+    """Count, smallest and largest of the numbers that are INVALID without being nodata: NaN and inf do not count."""
+    bounds = rounded(validity)
+    count, smallest, largest = 0, np.inf, -np.inf
+    for i in range(source.shape[0]):
+        line = source[i]
+        for j in range(line.shape[0]):
+            value = np.float32(line[j])
+            if classify(value, bounds) == INVALID and value != bounds[0] and abs(line[j]) < np.inf:
+                count += 1
+                smallest, largest = min(smallest, line[j]), max(largest, line[j])
+    return count, smallest, largest
 
 
 @jit
@@ -259,3 +325,77 @@ def bicubic(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
                     for tap in range(5):
                         total += line[mirror(j + tap - 2, w)] * taps[k, tap]
                     target[j * factor + k] = total
+
+
+@jit
+def cell_edges(image: Any, validity: Any, rows: Any, cols: Any) -> None:  # pragma: no cover
+    """Mark the rows and columns that differ anywhere from the one before; invalid pixels differ from nothing.
+
+    Parameters
+    ----------
+    image : array, shape (h, w)
+    validity : (float, float, float, float)
+        See :class:`xr_s2sr.scene.validity.Validity`.
+    rows, cols : bool arrays, shapes (h,) and (w,)
+        Set to True where there is an edge, else left alone.
+    """
+    bounds = rounded(validity)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            value = image[i, j]
+            if classify(np.float32(value), bounds) == INVALID:
+                continue
+            if j > 0:
+                left = image[i, j - 1]
+                if left != value and classify(np.float32(left), bounds) != INVALID:
+                    cols[j] = True
+            if i > 0:
+                above = image[i - 1, j]
+                if above != value and classify(np.float32(above), bounds) != INVALID:
+                    rows[i] = True
+
+
+@jit
+def decimate(
+    image: Any, factor: int, row: int, col: int, validity: Any, out: Any
+) -> tuple[int, int]:  # pragma: no cover
+    """Take one pixel of each factor x factor cell: the first valid one.
+
+    Parameters
+    ----------
+    image : array, shape (h, w)
+    factor : int
+    row, col : int
+        Where the first cell starts, in pixels of the image: 0 or less.
+    validity : (float, float, float, float)
+        See :class:`xr_s2sr.scene.validity.Validity`.
+    out : array, shape (h', w')
+        The cells, also those of which the image holds a part only; an invalid pixel where none is valid.
+
+    Returns
+    -------
+    (int, int)
+        Valid pixels that differ from their cell's; invalid pixels in cells that hold a valid one.
+    """
+    h, w = image.shape
+    bounds = rounded(validity)
+    differing, gaps = 0, 0
+    for k in range(out.shape[0]):
+        top, bottom = max(0, row + k * factor), min(h, row + (k + 1) * factor)
+        for m in range(out.shape[1]):
+            left, right = max(0, col + m * factor), min(w, col + (m + 1) * factor)
+            taken, valid, invalid = image[top, left], 0, 0
+            for i in range(top, bottom):
+                for j in range(left, right):
+                    value = image[i, j]
+                    if classify(np.float32(value), bounds) == INVALID:
+                        invalid += 1
+                        continue
+                    if valid == 0:
+                        taken = value
+                    valid += 1
+                    differing += value != taken
+            if valid:
+                gaps += invalid
+            out[k, m] = taken
+    return differing, gaps

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from twin_codes import DTYPES, Codes, Float32, twin_codes
 
-from xr_s2sr import quality
-from xr_s2sr.inference import kernels
+from xr_s2sr import kernels, quality
 from xr_s2sr.interpolation import cubic_taps
-from xr_s2sr.scene.pixel_codes import INVALID, SATURATED, VALID, any_invalid
+from xr_s2sr.kernels import INVALID, SATURATED, VALID, any_invalid
 from xr_s2sr.scene.validity import LARGEST, Validity
 
 
