@@ -18,7 +18,7 @@ from toy_models import CARD_20, CARD_60, save, with_errors
 
 import xr_s2sr
 from xr_s2sr import plot
-from xr_s2sr.bands import UNCERTAINTY, uncertainty_of
+from xr_s2sr.bands import uncertainty_of
 from xr_s2sr.cli import main
 from xr_s2sr.errors import InputError, ModelError
 from xr_s2sr.quality import reliability
@@ -72,7 +72,7 @@ def names(bands: Any) -> list[str]:
 
 def test_every_restored_band_gets_one_and_no_other(scene: xr.Dataset, constant: list[Path]) -> None:
     sr = scene.s2sr.upsample(model=constant, uncertainty=True)
-    assert {name for name in sr.data_vars if str(name).endswith(UNCERTAINTY)} == {*names(BANDS)}
+    assert {name for name in sr.data_vars if str(name).endswith("_uncertainty")} == {*names(BANDS)}
     assert list(scene.s2sr.upsample("B11", model=constant[0], uncertainty=True).data_vars) == ["B11", "B11_uncertainty"]
 
 

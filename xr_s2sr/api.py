@@ -11,14 +11,13 @@ import pandas as pd
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, CIRRUS, uncertainty_of
+from xr_s2sr.bands import BANDS, CIRRUS, Output
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, Device, RunOptions, merged, model_list, prepare
+from xr_s2sr.planning import DEVICES, Device, RunOptions, merged, model_list, prepare, with_uncertainty
 from xr_s2sr.scene import assemble, averaging
 from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
 from xr_s2sr.scene.blur import with_mtf
@@ -209,12 +208,12 @@ def upsample(
         if not runs:
             averaging.warn_of_fill_values(native, info, [band for band in info.bands if BANDS[band].is_fine])
     restored = {
-        band: assemble.restored_variable(native, info, target, band, arrays[band], origin.provenance)
+        band: assemble.restored_variable(native, info, target, band, arrays[Output(band)], origin.provenance)
         for run in runs
         for band, origin in run.origins.items()
     }
     errors = [
-        error_variable(variable, info.bands[band].radiometry, arrays[uncertainty_of(band)], form)
+        error_variable(variable, info.bands[band].radiometry, arrays[Output(band, error=True)], form)
         for band, variable in restored.items()
         if form
     ]

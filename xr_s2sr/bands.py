@@ -135,9 +135,6 @@ EFFECTIVE_MTF: dict[str, float] = NOMINAL_MTF | {
     "B12": 0.16,
 }
 
-#: What the name of a variable with a band's standard error ends with.
-UNCERTAINTY = "_uncertainty"
-
 _BY_ALIAS = {alias: band.id for band in _TABLE for alias in band.aliases}
 _BY_ALIAS |= {alias.replace("nbart", "nbar"): band for alias, band in _BY_ALIAS.items() if alias.startswith("nbart")}
 # B2, b02, B02_10m, B8A, b8a-20m, B02_L2A (satpy), "B4, central wavelength 665 nm" (GDAL)
@@ -219,15 +216,37 @@ def native_name(name: object, gsd: int) -> str:
     return str(name) if said_gsd(name) is None else re.sub(r"[1-6](?=0m\s*$)", str(gsd // 10), str(name))
 
 
-def uncertainty_of(name: object) -> str:
-    """Return the name of the standard error of a band or variable.
+_ERROR = "_uncertainty"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One variable of a result: a band, by its id or under a name of the user's, or the standard error of one.
 
     Examples
     --------
-    >>> uncertainty_of("B05")
+    >>> Output("B05", error=True).name
     'B05_uncertainty'
+    >>> Output.of("nir_uncertainty")
+    Output(band='nir', error=True)
     """
-    return f"{name}{UNCERTAINTY}"
+
+    band: str
+    error: bool = False
+
+    @classmethod
+    def of(cls, name: object) -> Output:
+        """Return what a variable of this name is."""
+        return cls(str(name).removesuffix(_ERROR), str(name).endswith(_ERROR))
+
+    @property
+    def name(self) -> str:
+        return f"{self.band}{_ERROR}" if self.error else self.band
+
+
+def uncertainty_of(name: object) -> str:
+    """Return the name of the standard error of a band or variable."""
+    return Output(str(name), error=True).name
 
 
 def resolve_requested(names: Iterable[object]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import xarray as xr
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, resolve_requested, uncertainty_of
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Output, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
@@ -71,9 +71,9 @@ class ModelRun:
     passed: tuple[str, ...] = ()
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def outputs(self) -> tuple[Output, ...]:
         """The bands that are restored, then their standard errors if wanted."""
-        return (*self.origins, *(map(uncertainty_of, self.origins) if self.uncertainty else ()))
+        return outputs_of(self.origins, errors=self.uncertainty is not None)
 
     @property
     def origins(self) -> dict[str, ModelRun]:
@@ -120,6 +120,12 @@ class ModelRun:
             Span((s.start - a) // f * f + a, -((a - s.stop) // f) * f + a) for s, a in zip(covered, anchor, strict=True)
         )
         return rows, cols
+
+
+def outputs_of(bands: Iterable[str], *, errors: bool) -> tuple[Output, ...]:
+    """Return bands, and their standard errors behind them."""
+    bands = tuple(bands)
+    return (*map(Output, bands), *(Output(band, error=True) for band in bands if errors))
 
 
 def prepare(
@@ -304,6 +310,40 @@ def merged(runs: Sequence[ModelRun]) -> list[ModelRun]:
             out[out.index(run)] = replace(run, guide=guide, passed=other.targets)
             out.remove(other)
     return out
+
+
+def with_uncertainty(runs: Iterable[ModelRun], form: ErrorForm | None) -> list[ModelRun]:
+    """Return the runs, each to give the standard errors of its bands too, if a form is given for these.
+
+    Raises
+    ------
+    ModelError
+        If a model gives none.
+    """
+    runs = list(runs)
+    if form is None:
+        return runs
+    unable = [run for run in runs if not run.model.card.uncertainty]
+    if unable:
+        run = unable[0]
+        bands = ", ".join(run.targets)
+        if run.model.card.name == models.BICUBIC:
+            raise ModelError(
+                f"uncertainty was asked for, and {bands} would be interpolated by 'bicubic', which gives none; "
+                'expected a network. Leave model="bicubic" out, or uncertainty'
+            )
+        card = run.model.card
+        train = ""
+        if len({BANDS[band].gsd for band in card.targets}) == 1:
+            train = (
+                f", or train a head for it: xr-s2sr train --uncertainty --init {run.model.path or card.name} --gsd "
+                f"{card.gsd} --scenes ... --out ..."
+            )
+        raise ModelError(
+            f"uncertainty was asked for, and the model {run.model}, which restores {bands}, gives none; expected one "
+            f"whose card says uncertainty. Take another for these bands: model=..., or leave them out: bands=...{train}"
+        )
+    return [replace(run, uncertainty=form) for run in runs]
 
 
 def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True) -> list[ModelRun]:

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, enlarged, native
 
-from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import GridError, RadiometryError, S2SRWarning
 from xr_s2sr.layouts.normalize import to_native
 from xr_s2sr.layouts.replicated import native_grids, outer_edge

@@ -292,7 +292,7 @@ def test_round_trip_of_floats(dtype: str, values: list[float]) -> None:
 @given(st.sampled_from(INTEGERS), st.lists(st.floats(-1e7, 1e7), min_size=1, max_size=20), st.sampled_from([0, 127]))
 def test_integers_never_wrap(dtype: str, values: list[float], nodata: int) -> None:
     info = np.iinfo(dtype)
-    r = Radiometry(np.dtype(dtype), 1e-4, 0.0, nodata, math.inf, "", Storage(np.dtype(dtype), 1.0, 0.0, nodata))
+    r = Radiometry(np.dtype(dtype), 1e-4, 0.0, nodata, math.inf, Storage(np.dtype(dtype), 1.0, 0.0, nodata))
     found = np.zeros((1, len(values)), dtype)
     image = (np.array([values]) * 1e-4).astype(np.float32)
     write(image, np.zeros(found.shape, np.uint8), r, 1.0, found)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr import models
+from xr_s2sr.bands import Output
 from xr_s2sr.errors import ModelError
 from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, RegionSpec
@@ -36,7 +37,7 @@ def restore_chunk(
     index: tuple[int, ...],
     weights: bytes | None,
     pieces: Sequence[Pieces],
-) -> dict[str, NDArray[Any]]:
+) -> dict[Output, NDArray[Any]]:
     """Run the network over one chunk at a leading index; return arrays (1, ..., y, x) by output.
 
     Raises

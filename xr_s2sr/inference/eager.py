@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import Output
 from xr_s2sr.inference import region
 from xr_s2sr.inference.memory import processors
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
@@ -36,7 +37,7 @@ def restore(
     options: RunOptions,
     report: bool | Callable[[int, int], Any] | None,
     turned: tuple[bool, bool] = (False, False),
-) -> dict[str, NDArray[Any]]:
+) -> dict[Output, NDArray[Any]]:
     """Restore every region of every run; return arrays (..., y, x) by output, bands in the input's dtypes.
 
     Parameters

@@ -22,7 +22,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr import models
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
 from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
@@ -52,7 +52,7 @@ def restore(
     chunks: int | None,
     step: int = 1,
     turned: tuple[bool, bool] = (False, False),
-) -> dict[str, da.Array]:
+) -> dict[Output, da.Array]:
     """Build arrays (..., y, x) by output, bands in the input's dtypes; nothing is computed.
 
     Parameters
@@ -68,7 +68,7 @@ def restore(
 
     sides = chunk_sides(ds[info.fine.name], covered, chunks, step, turned)
     spans = [chunk_spans(*along) for along in zip(covered, sides, turned, strict=True)]
-    arrays: dict[str, da.Array] = {}
+    arrays: dict[Output, da.Array] = {}
     call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
     fill_values.forget(call)
     line = calling_line()
@@ -167,8 +167,8 @@ def _graph(
     inputs: Mapping[str, da.Array],
     covered: Extent,
     chunks: Sequence[Sequence[Span]],
-    outputs: Sequence[str],
-) -> dict[str, da.Array]:
+    outputs: Sequence[Output],
+) -> dict[Output, da.Array]:
     """Build the layers of one model run, and an array for each output that is wanted."""
     import dask.array as da
     from dask.base import tokenize
@@ -224,7 +224,7 @@ def _graph(
     shape = (*((1,) * n or (0,) for n in lead), *(tuple(map(len, spans)) for spans in chunks))
     arrays = {}
     for output in outputs:
-        own = f"xr_s2sr-{output}-{token}"
+        own = f"xr_s2sr-{output.name}-{token}"
         picks: Layer = {(own, *key[1:]): (operator.getitem, key, output) for key in tasks if isinstance(key, tuple)}
         graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
         dtype = output_radiometry(spec.bands, output, run.uncertainty).dtype

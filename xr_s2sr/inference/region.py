@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import Line
 from xr_s2sr.inference import registration
 from xr_s2sr.inference.adaptation import reach
@@ -268,7 +268,7 @@ def restore_region(
     axes: tuple[RegionAxis, RegionAxis],
     index: tuple[int, ...],
     images: Iterable[tuple[str, NDArray[Any]]],
-    outputs: Mapping[str, NDArray[Any]],
+    outputs: Mapping[Output, NDArray[Any]],
     runner: Runner,
     undeclared: Undeclared,
     tick: Callable[[], None] = lambda: None,
@@ -285,7 +285,7 @@ def restore_region(
         Along the leading dimensions.
     images : iterable of (str, ndarray)
         Each band's pixels (y, x) inside of the cuts of `axes`.
-    outputs : mapping of str to ndarray
+    outputs : mapping of Output to ndarray
         Arrays (y, x) of the size that `axes` cover, by the outputs of the run, filled in place.
     runner : Runner
     undeclared : Undeclared

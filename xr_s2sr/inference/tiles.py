@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr import kernels
-from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, UNCERTAINTY, uncertainty_of
+from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, Output
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference.adaptation import adapted, guide_of
 from xr_s2sr.inference.bicubic import BicubicRunner
@@ -21,6 +21,7 @@ from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.kernels import INVALID, VALID, any_invalid
 from xr_s2sr.models import ModelCard
+from xr_s2sr.planning import outputs_of
 from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
 from xr_s2sr.spans import Extent, Span
@@ -88,8 +89,8 @@ class Task:
     pixels : mapping of str to BandPixels
         Every band that the card's inputs and the wanted targets name, cut to the domain; of the card's optional
         inputs those that are there.
-    outputs : mapping of str to ndarray
-        Wanted targets, and their standard errors under "B05_uncertainty" and so on, filled in place.
+    outputs : mapping of Output to ndarray
+        Wanted targets, and their standard errors, filled in place.
     covered : (Span, Span)
         The part of the domain that `outputs` cover.
     clean : frozenset of str
@@ -105,7 +106,7 @@ class Task:
     card: ModelCard
     runner: Runner
     pixels: Mapping[str, BandPixels]
-    outputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[Output, NDArray[Any]]
     covered: Extent
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
@@ -115,22 +116,22 @@ class Task:
     def codes(self, rows: Span, cols: Span) -> dict[str, Codes]:
         """Return the codes, (y, x), of every target's pixels over a rectangle."""
         guide = self._guide_codes(rows, cols)
-        return {target: self._codes(guide, target, rows, cols) for target in self.outputs if target in self.pixels}
+        return {target: self._codes(guide, target, rows, cols) for target in {key.band for key in self.outputs}}
 
     def blank(self, rows: Span, cols: Span) -> Float32:
         """Return what :meth:`finish` takes in place of the network's output over a rectangle without a valid pixel."""
         return np.zeros((len(self.planes), len(rows), len(cols)), np.float32)
 
     @property
-    def own_planes(self) -> tuple[str, ...]:
-        """Names of the planes that the runner gives, in its order."""
-        return (*self.card.targets, *(map(uncertainty_of, self.card.targets) if self.uncertainty else ()))
+    def own_planes(self) -> tuple[Output, ...]:
+        """The planes that the runner gives, in its order."""
+        return outputs_of(self.card.targets, errors=self.uncertainty is not None)
 
     @property
-    def planes(self) -> tuple[str, ...]:
-        """Names of the planes of the result: the runner's, then the guide's if they are wanted."""
+    def planes(self) -> tuple[Output, ...]:
+        """The planes of the result: the runner's, then the guide's if they are wanted."""
         guided = () if self.guide is None else self.guide.own_planes
-        return (*self.own_planes, *(guided if any(name in self.outputs for name in guided) else ()))
+        return (*self.own_planes, *(guided if any(plane in self.outputs for plane in guided) else ()))
 
     @property
     def reads(self) -> set[str]:
@@ -218,10 +219,10 @@ class Task:
     def finish(self, restored: Float32, rows: Span, cols: Span, found: Mapping[str, Codes] | None = None) -> None:
         """Cast a restored rectangle of the domain (planes, y, x) into the outputs; `found` are its :meth:`codes`."""
         found = self.codes(rows, cols) if found is None else found
-        for name, out in self.outputs.items():
-            target, image = name.removesuffix(UNCERTAINTY), restored[self.planes.index(name)]
-            codes, radiometry = found[target], self.pixels[target].radiometry
-            if self.uncertainty and name != target:
+        for output, out in self.outputs.items():
+            image = restored[self.planes.index(output)]
+            codes, radiometry = found[output.band], self.pixels[output.band].radiometry
+            if self.uncertainty and output.error:
                 radiometry = error_radiometry(radiometry, self.uncertainty)
                 # a saturated pixel has a mark, and no error that could be told
                 codes = np.where(codes == VALID, np.uint8(VALID), np.uint8(INVALID))

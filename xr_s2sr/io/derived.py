@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from xr_s2sr.bands import UNCERTAINTY, resolve
+from xr_s2sr.bands import Output, resolve
 from xr_s2sr.errors import warn
 
 #: Attributes that would be written as facts about the numbers.
@@ -18,7 +18,7 @@ def warn_of_kept_attributes(ds: xr.Dataset) -> None:
     """
     for name, da in ds.data_vars.items():
         kept = [key for key in STORED_AS if key in da.attrs]
-        if kept and "s2sr_native_gsd" in da.attrs and not resolve(str(name).removesuffix(UNCERTAINTY)):
+        if kept and "s2sr_native_gsd" in da.attrs and not resolve(Output.of(name).band):
             listed = ", ".join(f"{key} {da.attrs[key]}" for key in kept)
             warn(
                 f"{name!r} is no band by its name, but has attributes of a restored one ({listed}), which xarray keeps "

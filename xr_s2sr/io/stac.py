@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from xr_s2sr.arguments import shown
-from xr_s2sr.bands import BANDS, UNCERTAINTY, resolve
+from xr_s2sr.bands import BANDS, Output, resolve
 from xr_s2sr.errors import DependencyError, InputError
 from xr_s2sr.scene.radiometry import number_in
 
@@ -209,7 +209,7 @@ def _processing(ds: xr.Dataset) -> dict[str, Any]:
     """Return the software, each model with its version and SHA-256, and which bands it restored."""
     models: dict[str, dict[str, Any]] = {}
     for name, variable in ds.data_vars.items():
-        if (model := variable.attrs.get("s2sr_model")) and not str(name).endswith(UNCERTAINTY):
+        if (model := variable.attrs.get("s2sr_model")) and not Output.of(name).error:
             title, _, version = str(model).rpartition(" ")
             sha256 = variable.attrs.get("s2sr_model_sha256")
             about = {"name": title, "version": version, **({"sha256": str(sha256)} if sha256 else {}), "bands": []}

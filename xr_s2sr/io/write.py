@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr import arguments
-from xr_s2sr.bands import UNCERTAINTY, resolve
+from xr_s2sr.bands import Output, resolve
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
@@ -165,7 +165,7 @@ def _to_cog(
         for name, file in plain.items():
             _describe(ds, file)
             readable.check_tiff(file)
-            classes = name and not resolve(name.removesuffix(UNCERTAINTY)) and ds[name].dtype.kind != "f"
+            classes = name and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
             overviews = {"overview_resampling": "nearest"} if classes else {}
             cog = part / f"{name or 'all'}.tif"
             copy(file, cog, driver="COG", bigtiff="if_safer", num_threads=compressing, **packed, **overviews)
@@ -297,7 +297,7 @@ def _statistics(file: Any, k: int) -> dict[str, str]:
 def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:
     """Give float standard errors, which are never 0 or below, the nodata value of the bands if it is one of these."""
     blank = next(value for value in blanks.values() if not math.isnan(value))
-    errors = [name for name, value in blanks.items() if math.isnan(value) and name.endswith(UNCERTAINTY)]
+    errors = [name for name, value in blanks.items() if math.isnan(value) and Output.of(name).error]
     filled = ds.assign({name: ds[name].fillna(blank) for name in errors}) if blank <= 0 else ds
     blanks = {name: blank if blank <= 0 and name in errors else value for name, value in blanks.items()}
     return filled, blanks, {"nan" if math.isnan(value) else value for value in blanks.values()}

@@ -11,11 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import uncertainty_of
+from xr_s2sr.bands import Output
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.inference.uncertainty import with_uncertainty
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import RunOptions, needed_bands, prepare
+from xr_s2sr.planning import RunOptions, needed_bands, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
@@ -106,13 +105,13 @@ class Trial:
         runs = with_uncertainty(runs, form)
         arrays = eager.restore(self.simulated, info, runs, covered, options, report)
         radiometry = {band: self.info.bands[band].radiometry for band in self.targets}
-        images = (dn(arrays[band].astype(np.float64), radiometry[band]) for band in self.targets)
+        images = (dn(arrays[Output(band)].astype(np.float64), radiometry[band]) for band in self.targets)
         by_band = {band: run.model for run in runs for band in run.targets}
         labels = [_label(by_band[band]) for band in self.targets]
         predicted = None
         if form:
             errors = (
-                dn(arrays[uncertainty_of(band)].astype(np.float64), error_radiometry(radiometry[band], form))
+                dn(arrays[Output(band, error=True)].astype(np.float64), error_radiometry(radiometry[band], form))
                 for band in self.targets
             )
             predicted = stack_dates(errors)

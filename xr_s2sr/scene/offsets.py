@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units, resolve_radiometry
+from xr_s2sr.scene.radiometry import UNITS, By, Origin, Radiometry, Units, resolve_radiometry
 
 #: DN added by processing baselines from 04.00 on (RADIO_ADD_OFFSET, BOA_ADD_OFFSET), and which those are.
 BASELINE_OFFSET, FIRST_BASELINE = -1000.0, 4.0
@@ -56,7 +56,7 @@ def radiometric_state(
     """
     if isinstance(offset, xr.DataArray):
         radiometry = resolve_radiometry(da, units)
-        dated: tuple[DateOffsets | float, str] | None = by_date(da, radiometry, offset), "offset= by date"
+        dated: tuple[DateOffsets | float, Origin] | None = by_date(da, radiometry, offset), Origin(By.USER, " by date")
     else:
         radiometry = resolve_radiometry(da, units, offset)
         if offset is None:
@@ -64,11 +64,9 @@ def radiometric_state(
         dated = None if offset is not None else by_baseline(da, radiometry)
     if dated is None:
         return radiometry, None
-    offsets, where = dated
-    scale, _, nodata = radiometry.source.partition("; ")
-    scale = scale.removesuffix(", no offset")
+    offsets, origin = dated
     first = offsets if isinstance(offsets, float) else offsets.values[0]
-    known = replace(radiometry, offset=first, source=f"{scale}, {where}; {nodata}")
+    known = replace(radiometry, offset=first, offset_from=origin)
     return known, None if isinstance(offsets, float) else offsets
 
 
@@ -80,7 +78,9 @@ def unsaid(bands: Iterable[tuple[xr.DataArray, Radiometry]]) -> str | None:
     bands : iterable of (DataArray, Radiometry)
         Of one scene, all on the same dates.
     """
-    da = next((da for da, radiometry in bands if radiometry.assumed_no_offset), None)
+    da = next(
+        (da for da, radiometry in bands if radiometry.assumed_dn and radiometry.offset_from.by is By.NOBODY), None
+    )
     if da is None:
         return None
     known = (da.coords[key] for key in DATES if key in da.coords)
@@ -139,7 +139,7 @@ def _check_one_offset(da: xr.DataArray, radiometry: Radiometry) -> None:
     )
 
 
-def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, str] | None:
+def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets | float, Origin] | None:
     """Return the offset by processing baseline and the source of that; None if nothing says the baseline.
 
     Only for DN whose offset nothing else gives. Where one coordinate lacks a date, another may know it.
@@ -172,17 +172,16 @@ def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets |
         return None
     if len(known) < size:
         raise _unknown_dates(da, dim, [k for k, offset in enumerate(offsets) if offset is None], keys)
-    where = f"offset by processing baseline ({', '.join(keys)})"
+    origin = Origin(By.BASELINE, ", ".join(keys))
     offset_values = tuple(offset * radiometry.scale for offset in known)
-    return (offset_values[0] if len({*offset_values}) == 1 else DateOffsets(dim, offset_values)), where
+    return (offset_values[0] if len({*offset_values}) == 1 else DateOffsets(dim, offset_values)), origin
 
 
-def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, str] | None:
+def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, Origin] | None:
     for key in BASELINE_KEYS:
         if key in da.attrs:
             offset = _offset(da.attrs[key])
-            where = f"offset by processing baseline (attrs {key})"
-            return None if offset is None else (offset * radiometry.scale, where)
+            return None if offset is None else (offset * radiometry.scale, Origin(By.BASELINE, f"attrs {key}"))
     return None
 
 

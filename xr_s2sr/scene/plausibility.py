@@ -17,7 +17,7 @@ from xr_s2sr.errors import LazyError, RadiometryError
 from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.offsets import BASELINE_OFFSET
 from xr_s2sr.scene.pixels import numba_ready
-from xr_s2sr.scene.radiometry import UNITS, Radiometry, Units
+from xr_s2sr.scene.radiometry import UNITS, By, Radiometry, Units
 from xr_s2sr.scene.sampling import Sample, sample, samples
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _other_unit(one: Sample, taken: Iterable[Sample]) -> RadiometryError | None:
     alike = [other for other in taken if other.radiometry.scale == radiometry.scale and other.too_small == small]
     brightest = max(abs(other.median) for other in alike)
     # whole numbers are DN, and who says what the values are may say that they are dark
-    sure = named is None or (named == "dn" and not one.broken) or radiometry.source.startswith("units=")
+    sure = named is None or (named == "dn" and not one.broken) or radiometry.scale_from.by is By.USER
     if not small and (sure or brightest * radiometry.scale > FAINTEST):
         return None
     bands = ", ".join(dict.fromkeys(repr(other.name) for other in alike))

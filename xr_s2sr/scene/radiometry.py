@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,8 +23,31 @@ UNITS: dict[Units, float] = {"dn": 1e-4, "reflectance": 1.0, "percent": 1e-2}
 #: DN that marks a saturated pixel in Sentinel-2 products (Special_Values in the product metadata).
 SATURATED_DN = 65535
 
-#: Source of the nodata value of floats that were read from integers whose file names none.
-ASSUMED_ZERO = "nodata is NaN, and what was 0 assumed"
+
+class By(Enum):
+    """Who says what a scale, an offset or a nodata value is; with nobody, what the other metadata make of it holds."""
+
+    USER = "argument"
+    ATTRS = "attrs"
+    ENCODING = "encoding"
+    BASELINE = "offset by processing baseline"
+    ASSUMED = "assumed"
+    NOBODY = "nothing"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a number comes from.
+
+    Attributes
+    ----------
+    by : By
+    detail : str
+        The keys of the metadata, or why these were not followed; for people.
+    """
+
+    by: By
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,10 +108,9 @@ class Radiometry:
         The value that means "no data"; NaN if only NaN does.
     top : float
         Values from here on are saturated; inf if only inf is.
-    source : str
-        Where scale, offset and nodata come from, for people.
     storage : Storage or None
         The integers that hold the values, or will when the variable is written; None for plain floats.
+    scale_from, offset_from, nodata_from : Origin
     """
 
     dtype: np.dtype[Any]
@@ -95,8 +118,10 @@ class Radiometry:
     offset: float
     nodata: float
     top: float
-    source: str
     storage: Storage | None = None
+    scale_from: Origin = Origin(By.ASSUMED)
+    offset_from: Origin = Origin(By.NOBODY)
+    nodata_from: Origin = Origin(By.NOBODY)
 
     @property
     def integer(self) -> bool:
@@ -109,18 +134,32 @@ class Radiometry:
 
     @property
     def assumed_dn(self) -> bool:
-        """True if the values were taken for DN without an offset, for want of anything that says so."""
-        return self.scale == UNITS["dn"] and self.source.startswith("assumed")
-
-    @property
-    def assumed_no_offset(self) -> bool:
-        """True if nothing says the offset of DN either: no argument, no processing baseline."""
-        return self.assumed_dn and self.source.partition("; ")[0].endswith("no offset")
+        """True if the values were taken for DN, for want of anything that says so."""
+        return self.scale == UNITS["dn"] and self.scale_from.by is By.ASSUMED
 
     @property
     def assumed_fill(self) -> int | None:
         """The integer that is nodata of floats that were read from integers, where their file names none."""
-        return 0 if not self.integer and self.source.endswith(ASSUMED_ZERO) else None
+        return 0 if not self.integer and self.nodata_from.by is By.ASSUMED else None
+
+    @property
+    def source(self) -> str:
+        """Where scale, offset and nodata come from, in words."""
+        scale = {By.USER: "units=", By.ATTRS: "attrs", By.ENCODING: "encoding (decoded)"}.get(self.scale_from.by)
+        if scale is None:
+            kind = "integers" if self.integer else "floats read from integers" if self.assumed_dn else "floats"
+            scale = f"assumed: {kind} are {'DN / 10000' if self.assumed_dn else 'reflectance'}"
+        by, detail = self.offset_from.by, self.offset_from.detail
+        offset = ", no offset" if self.assumed_dn and not detail else ""
+        offset += f", offset={detail}" if by is By.USER else f", {by.value} ({detail})" if by is By.BASELINE else ""
+        by, detail = self.nodata_from.by, self.nodata_from.detail
+        if by in (By.ATTRS, By.ENCODING):
+            nodata = f"nodata from {by.value} {detail}"
+        elif self.integer:
+            nodata = "nodata 0 assumed" + (f": {detail}" if detail else "")
+        else:
+            nodata = "nodata is NaN" + (", and what was 0 assumed" if by is By.ASSUMED else "")
+        return f"{scale}{offset}; {nodata}"
 
     @property
     def blank(self) -> float:
@@ -190,12 +229,12 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
             f"{da.name!r} has dtype {dtype}; a band must hold integers or floats of at most 64 bits. "
             f'Convert it: ds["{da.name}"] = ds["{da.name}"].astype("float32")'
         )
-    nodata, nodata_source = _nodata(da)
-    scale, shift, source = _scale(da)
+    nodata, nodata_from = _nodata(da)
+    scale, shift, by = _scale(da)
     if (units := units_argument(units)) is not None:
-        scale, shift, source = UNITS[units], 0.0, "units="
+        scale, shift, by = UNITS[units], 0.0, By.USER
     if offset is not None:
-        shift, source = offset * scale, f"{source}, offset="
+        shift = offset * scale
     if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):
         raise RadiometryError(
             f"{da.name!r} says scale_factor={scale!r}, add_offset={shift!r}; expected finite numbers, the first "
@@ -204,29 +243,30 @@ def resolve_radiometry(da: xr.DataArray, units: Units | None = None, offset: flo
     storage = _storage(da, nodata)
     # half a step below, for values that were decoded to float32
     top = math.inf if storage is None else storage.saturated - (storage.step / 2 if dtype.kind == "f" else 0)
-    return Radiometry(dtype, scale, shift, nodata, top, f"{source}; {nodata_source}", storage)
+    offset_from = Origin(By.NOBODY if offset is None else By.USER)
+    return Radiometry(dtype, scale, shift, nodata, top, storage, Origin(by), offset_from, nodata_from)
 
 
-def _scale(da: xr.DataArray) -> tuple[float, float, str]:
+def _scale(da: xr.DataArray) -> tuple[float, float, By]:
     for keys in (("scale_factor", "add_offset"), ("scale", "offset")):
         if keys[0] in da.attrs or (keys[1] in da.attrs and keys[0] == "scale_factor"):
             pair = [_number(da, key, default) for key, default in zip(keys, (1.0, 0.0), strict=True)]
             if pair == [1.0, 0.0]:
                 break  # GDAL writes the identity where nothing is known
-            return pair[0], pair[1], "attrs"
+            return pair[0], pair[1], By.ATTRS
     unit = str(da.attrs.get("units", "")).strip().lower()
     if unit in ("%", "percent"):
-        return UNITS["percent"], 0.0, "attrs"
+        return UNITS["percent"], 0.0, By.ATTRS
     if unit in ("dn", "digital number", "digital numbers"):
-        return UNITS["dn"], 0.0, "attrs"
+        return UNITS["dn"], 0.0, By.ATTRS
     if da.dtype.kind == "f":
         decoded = _decoding(da)
         if decoded is not None and decoded[1:] == (1.0, 0.0):
-            return UNITS["dn"], 0.0, "assumed: floats read from integers are DN / 10000, no offset"
+            return UNITS["dn"], 0.0, By.ASSUMED
         if decoded is not None or da.encoding.get("scale_factor") is not None:
-            return 1.0, 0.0, "encoding (decoded)"
-        return 1.0, 0.0, "assumed: floats are reflectance"
-    return UNITS["dn"], 0.0, "assumed: integers are DN / 10000, no offset"
+            return 1.0, 0.0, By.ENCODING
+        return 1.0, 0.0, By.ASSUMED
+    return UNITS["dn"], 0.0, By.ASSUMED
 
 
 def _decoding(da: xr.DataArray) -> tuple[np.dtype[Any], float, float] | None:
@@ -314,26 +354,27 @@ def validity_in_any_unit(da: xr.DataArray) -> Validity:
     return possible(smallest, 0.0, nodata, margin=0.1) if smallest > 0 else Validity(nodata)
 
 
-def _nodata(da: xr.DataArray) -> tuple[float, str]:
-    nodata, source = _nodata_told(da)
+def _nodata(da: xr.DataArray) -> tuple[float, Origin]:
+    nodata, origin = _nodata_told(da)
     if da.dtype.kind == "f":
-        return nodata, source
+        return nodata, origin
     info = np.iinfo(da.dtype)
     if nodata.is_integer() and info.min <= nodata <= info.max:
-        return nodata, source
-    return 0.0, f"nodata 0 assumed: {nodata:g} ({source}) does not fit {da.dtype}"
+        return nodata, origin
+    told = f"{nodata:g} (nodata from {origin.by.value} {origin.detail}) does not fit {da.dtype}"
+    return 0.0, Origin(By.ASSUMED, told)
 
 
-def _nodata_told(da: xr.DataArray) -> tuple[float, str]:
+def _nodata_told(da: xr.DataArray) -> tuple[float, Origin]:
     for key in ("_FillValue", "nodata", "missing_value"):
         if da.attrs.get(key) is not None:
-            return _number(da, key, math.nan), f"nodata from attrs {key}"
+            return _number(da, key, math.nan), Origin(By.ATTRS, key)
     if da.dtype.kind == "f":
         decoded = _decoding(da)
         if decoded is not None and math.isnan(_fill(da)):
-            return decoded[2], ASSUMED_ZERO
-        return math.nan, "nodata is NaN"
+            return decoded[2], Origin(By.ASSUMED)
+        return math.nan, Origin(By.NOBODY)
     for key in ("_FillValue", "missing_value"):
         if da.encoding.get(key) is not None:
-            return _number(da, key, math.nan, "encoding"), f"nodata from encoding {key}"
-    return 0.0, "nodata 0 assumed"
+            return _number(da, key, math.nan, "encoding"), Origin(By.ENCODING, key)
+    return 0.0, Origin(By.ASSUMED)

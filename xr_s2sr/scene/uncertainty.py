@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import UNCERTAINTY, uncertainty_of
+from xr_s2sr.bands import Output, uncertainty_of
 from xr_s2sr.errors import InputError
 from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.radiometry import Radiometry, Storage
@@ -50,15 +50,14 @@ def error_radiometry(band: Radiometry, form: ErrorForm) -> Radiometry:
         return replace(band, offset=0.0, top=math.inf)
     if form == "uint16":
         dtype = np.dtype(np.uint16)
-        return Radiometry(dtype, STEP, 0.0, 0.0, math.inf, band.source, Storage(dtype, 1.0, 0.0, 0.0))
-    return Radiometry(np.dtype(np.float32), band.scale, 0.0, math.nan, math.inf, band.source)
+        return Radiometry(dtype, STEP, 0.0, 0.0, math.inf, Storage(dtype, 1.0, 0.0, 0.0))
+    return Radiometry(np.dtype(np.float32), band.scale, 0.0, math.nan, math.inf)
 
 
-def output_radiometry(bands: Mapping[str, SceneBand], output: str, form: ErrorForm | None) -> Radiometry:
-    """Return how an output of a model run is stored: a restored band, or the standard errors of one."""
-    band = output.removesuffix(UNCERTAINTY)
-    own = bands[band].radiometry
-    return own if form is None or band == output else error_radiometry(own, form)
+def output_radiometry(bands: Mapping[str, SceneBand], output: Output, form: ErrorForm | None) -> Radiometry:
+    """Return how an output of a model run is stored."""
+    own = bands[output.band].radiometry
+    return error_radiometry(own, form) if output.error and form else own
 
 
 def error_variable(band: xr.DataArray, radiometry: Radiometry, data: Any, form: ErrorForm) -> xr.DataArray:
