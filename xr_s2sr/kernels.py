@@ -310,21 +310,23 @@ def bicubic(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
     out : float32 array, shape (h * factor, w * factor)
     """
     h, w = image.shape
-    line = np.empty(w, np.float32)
+    line = np.empty(w + 4, np.float32)  # with two mirrored pixels at each end
+    inner = line[2 : w + 2]
     for i in range(h):
         for phase in range(factor):
-            line[:] = 0
+            inner[:] = 0
             for tap in range(5):
                 source, weight = image[mirror(i + tap - 2, h)], taps[phase, tap]
                 for j in range(w):
-                    line[j] += source[j] * weight
+                    inner[j] += source[j] * weight
+            for j in (-2, -1, w, w + 1):
+                line[2 + j] = inner[mirror(j, w)]
             target = out[i * factor + phase]
-            for j in range(w):
-                for k in range(factor):
-                    total = np.float32(0)
-                    for tap in range(5):
-                        total += line[mirror(j + tap - 2, w)] * taps[k, tap]
-                    target[j * factor + k] = total
+            for k in range(factor):
+                a, b, c, d, e = taps[k, 0], taps[k, 1], taps[k, 2], taps[k, 3], taps[k, 4]
+                for j in range(w):
+                    total = line[j] * a + line[j + 1] * b
+                    target[j * factor + k] = total + line[j + 2] * c + line[j + 3] * d + line[j + 4] * e
 
 
 @jit

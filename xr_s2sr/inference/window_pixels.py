@@ -42,6 +42,7 @@ class WindowPixels:
     mtf: Mapping[str, float]
     scale: float
     own: Mapping[str, Extent] = field(default_factory=dict)
+    _blocks: dict[tuple[str, int], Mask] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def fine(self) -> list[str]:
@@ -80,11 +81,22 @@ class WindowPixels:
         for band in bands:
             if band not in self.invalid:
                 continue
-            side = factor // BANDS[band].factor
-            h, w = (n // side for n in self.invalid[band].shape)
-            blocks = np.asarray(self.invalid[band].reshape(h, side, w, side).any(axis=(1, 3)))
+            if (band, factor) not in self._blocks:
+                self._blocks[band, factor] = any_of_blocks(self.invalid[band], factor // BANDS[band].factor)
+            blocks = self._blocks[band, factor]
             invalid = blocks if invalid is None else invalid | blocks
         return None if invalid is None else ~invalid
+
+
+def any_of_blocks(mask: Mask, side: int) -> Mask:
+    """Return which square blocks of pixels, of a mask of whole blocks, hold a pixel that is set."""
+    rows = mask[::side].copy()
+    for k in range(1, side):
+        rows |= mask[k::side]
+    out = rows[:, ::side].copy()
+    for k in range(1, side):
+        out |= rows[:, k::side]
+    return out
 
 
 def counted(valid: Mask | None, shape: tuple[int, int]) -> Float32:
