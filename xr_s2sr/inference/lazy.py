@@ -40,7 +40,7 @@ Layer: TypeAlias = dict[Hashable, Any]
 
 #: Side of a chunk of the result if the input's own would be too small for its margin, or too large for memory.
 CHUNK = 1830
-SMALLEST, LARGEST = 720, 2400
+SMALLEST_CHUNK, LARGEST_CHUNK = 720, 2400
 
 
 def restore(
@@ -107,8 +107,8 @@ def chunk_sides(
         n, own = len(span), None if fine.chunks is None else fine.chunks[fine.ndim - 2 + axis]
         own = own[::-1] if own and turned[axis] else own
         side = 0
-        if own is not None and chunks is None and max(own) <= LARGEST and {*own[:-1]} <= {max(own)}:
-            side = max(own) if max(own) >= SMALLEST else max(own) * (CHUNK // max(own))
+        if own is not None and chunks is None and max(own) <= LARGEST_CHUNK and {*own[:-1]} <= {max(own)}:
+            side = max(own) if max(own) >= SMALLEST_CHUNK else max(own) * (CHUNK // max(own))
         if side == 0 or side % step:
             side = ceil_to_cell(-(-n // -(-n // ceil_to_cell(chunks or CHUNK))))
         sides.append(min(n, side))

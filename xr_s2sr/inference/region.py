@@ -21,7 +21,7 @@ from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
-from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
+from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reach
 from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
@@ -291,7 +291,7 @@ def restore_region(
     guide = None
     if run.guide is not None:
         helper = open_runner(run.guide, spec.options)
-        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
-    task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
+        guide = RegionJob(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
+    job = RegionJob(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     largest = spec.largest(runner) if largest is None else largest
-    execute(task, spec.plan((rows.size, cols.size), fill_reach(task), largest), spec.options.threads or 1, tick)
+    execute(job, spec.plan((rows.size, cols.size), fill_reach(job), largest), spec.options.threads or 1, tick)

@@ -78,7 +78,7 @@ class BandPixels:
 
 
 @dataclass(frozen=True)
-class Task:
+class RegionJob:
     """One model on one rectangle at one date, the domain.
 
     Attributes
@@ -98,7 +98,7 @@ class Task:
         Form of the standard errors, where the runner gives them.
     adapt : bool
         Follow the network by the adaptive step.
-    guide : Task, optional
+    guide : RegionJob, optional
         Restores the 20 m bands that are guides of that step.
     """
 
@@ -110,7 +110,7 @@ class Task:
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
     adapt: bool = False
-    guide: Task | None = None
+    guide: RegionJob | None = None
 
     def codes(self, rows: Span, cols: Span) -> dict[str, Codes]:
         """Return the codes, (y, x), of every target's pixels over a rectangle."""
@@ -276,6 +276,6 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
         kernels.finish_float(image, gain, bias, codes, radiometry.blank, math.inf, out)
 
 
-def fill_reach(task: Task) -> int:
+def fill_reach(job: RegionJob) -> int:
     """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
-    return 0 if task.reads <= task.clean else FILL_REACH
+    return 0 if job.reads <= job.clean else FILL_REACH

@@ -15,7 +15,7 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 #: Smallest side of a tile that is chosen to keep threads busy: the margin of a smaller one costs more than it brings.
-SMALLEST = 240
+SMALLEST_TILE = 240
 
 
 @dataclass(frozen=True)
@@ -181,11 +181,11 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
         Windows under way at once.
     largest : int
         Pixels of a window, its margin included, that memory allows; if not even a window around one tile of
-        :data:`SMALLEST` pixels fits, that one is taken all the same.
+        :data:`SMALLEST_TILE` pixels fits, that one is taken all the same.
     """
     best: tuple[tuple[int, int], Plan] | None = None
-    for down in range(1, max(1, shape[0] // SMALLEST) + 1):
-        for across in range(1, max(1, shape[1] // SMALLEST) + 1):
+    for down in range(1, max(1, shape[0] // SMALLEST_TILE) + 1):
+        for across in range(1, max(1, shape[1] // SMALLEST_TILE) + 1):
             plan = Plan(shape, (_evened_out(shape[0], down), _evened_out(shape[1], across)), margin)
             area = math.prod(plan.window_shape)
             # pixels that the busiest thread sees, then pixels that all of them see
@@ -194,7 +194,7 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
                 best = cost, plan
     if best is not None:
         return best[1]
-    return Plan(shape, tuple(min(SMALLEST, ceil_to_cell(n)) for n in shape), margin)  # type: ignore[arg-type]
+    return Plan(shape, tuple(min(SMALLEST_TILE, ceil_to_cell(n)) for n in shape), margin)  # type: ignore[arg-type]
 
 
 def _evened_out(size: int, parts: int) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.degradation import margin, normal, simulated, uniform
-from xr_s2sr.training.scenes import Scene
+from xr_s2sr.training.scenes import TrainingScene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
 SCALE = 2000.0
@@ -59,7 +59,7 @@ class Patches:
 
     Parameters
     ----------
-    scenes : list of Scene
+    scenes : list of TrainingScene
     gsd : {20, 60}
         GSD of the bands to restore.
     generator : torch.Generator
@@ -71,7 +71,11 @@ class Patches:
     """
 
     def __init__(
-        self, scenes: list[Scene], gsd: int, generator: torch.Generator, augmentation: Augmentation | None = None
+        self,
+        scenes: list[TrainingScene],
+        gsd: int,
+        generator: torch.Generator,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.augmentation = augmentation or Augmentation()
         self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
@@ -132,7 +136,7 @@ class Patches:
     # -- where patches come from ------------------------------------------------------------------------------
 
     def _cut(
-        self, kind: str, scenes: list[Scene], n: int, cells: int, groups: dict[str, tuple[int, int]]
+        self, kind: str, scenes: list[TrainingScene], n: int, cells: int, groups: dict[str, tuple[int, int]]
     ) -> list[Tensor]:
         """Cut patches of one kind; groups are pixels along a cell, and margin, by attribute."""
         key = kind, cells
@@ -232,7 +236,7 @@ def neighbours(pair: Tensor) -> Tensor:
     return torch.where(posing, nearest, band)
 
 
-def large_enough(scenes: list[Scene], gsd: int, side: int) -> list[Scene]:
+def large_enough(scenes: list[TrainingScene], gsd: int, side: int) -> list[TrainingScene]:
     """Return the scenes with at least `side` pixels of 20 m or 60 m a side; all if there is none.
 
     A patch of a smaller one mostly mirrors.

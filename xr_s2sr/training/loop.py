@@ -26,16 +26,16 @@ from xr_s2sr.training.losses import error_of_a_batch, kind_of_a_batch
 from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import Network, build
 from xr_s2sr.training.recipe import Recipe, learning_rate
-from xr_s2sr.training.scenes import Scene
+from xr_s2sr.training.scenes import TrainingScene
 from xr_s2sr.training.steps import Steps, make_rate
 
 
 def train(
     recipe: Recipe,
-    scenes: list[Scene],
+    scenes: list[TrainingScene],
     checkpoint: str | Path,
     *,
-    validation: list[Scene] | None = None,
+    validation: list[TrainingScene] | None = None,
     init: str | Path | None = None,
     teachers: Sequence[Network] = (),
     clean_teacher: Network | None = None,
@@ -48,11 +48,11 @@ def train(
     Parameters
     ----------
     recipe : Recipe
-    scenes : list of Scene
+    scenes : list of TrainingScene
         To learn from.
     checkpoint : path
         Written every `every` steps, atomically; read if it exists.
-    validation : list of Scene, optional
+    validation : list of TrainingScene, optional
         Scored at every second checkpoint.
     init : path or str, optional
         A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
@@ -183,7 +183,7 @@ def _check_zip(path: Path) -> None:
         raise OSError(f"{path.name} is truncated")
 
 
-def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
+def simulate(scene: TrainingScene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
     """Degrade a whole scene for scoring: return the network's inputs (DN) and the truth."""
     factor = FACTOR[gsd]
     scene = scene.crop(12 if gsd == 20 else 36)
@@ -199,7 +199,7 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 
 
 @torch.no_grad()
-def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
+def validate(net: Network, gsd: int, scenes: list[TrainingScene]) -> dict[str, float]:
     """Return the mean over scenes of the mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
     device = next(net.parameters()).device
