@@ -34,7 +34,7 @@ def execute(job: RegionJob, plan: Plan, threads: int, tick: Callable[[], None]) 
 
     Notes
     -----
-    Windows that do not touch what the job covers are skipped; those without a valid pixel do not meet the network.
+    Windows that do not touch what the job covers are skipped; those without a valid pixel are not run.
     With ``plan.overlap == 0`` each of the others finishes its own pixels, in parts if the device's memory is too small
     for it; otherwise they are blended.
     """
@@ -46,6 +46,7 @@ def execute(job: RegionJob, plan: Plan, threads: int, tick: Callable[[], None]) 
         return
 
     def whole(window: Window) -> None:
+        """Restore and write one window's own pixels; in halves where the device's memory is too small."""
         keep = kept(job, window)
         if not all(keep):
             return
@@ -90,6 +91,7 @@ def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, 
     total = np.zeros((len(job.planes), 0, len(cols)), np.float32)
 
     def seen(window: Window) -> tuple[Window, Float32 | None]:
+        """Restore one window, unless none of its pixels is valid."""
         return window, job.restore(window) if any_valid(job.codes(*kept(job, window))) else None
 
     for window, restored in ordered(seen, iter(windows), threads):

@@ -197,6 +197,7 @@ def cpu_nodes(session: Any) -> list[str] | None:
 
 
 def _too_large(rows: int, cols: int, reason: str) -> str:
+    """Return what an error says of a window that does not fit."""
     return (
         f"the GPU's memory does not hold a window of {rows} x {cols} pixels of 10 m ({reason}); expected room for it. "
         'Use smaller tiles: upsample(tile=360), or device="cpu"'

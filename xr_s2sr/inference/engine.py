@@ -55,6 +55,7 @@ class OrtRunner:
         self._outputs = list(outputs)
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
+        """Run one window; see :class:`Runner`."""
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
         outputs = self._session.run(self._outputs, feed)
         out: Float32 = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
@@ -84,7 +85,7 @@ def release_sessions() -> None:
         _runners.clear()
 
 
-#: Of the parent of a forked process: of no use here, and not to be taken down here either, as threads are gone.
+#: Sessions of the parent of a forked process: they cannot be used here, nor closed, as their threads are not here.
 _inherited: list[object] = []
 
 
@@ -124,7 +125,7 @@ def runner(
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
-    # after a fork, a parent's session is of no use: hence the pid
+    # a session cannot be used after a fork: hence the pid
     key = (os.getpid(), model.sha256, device, uncertainty)
     with _lock:
         found = _runners.pop(key, None)
@@ -138,6 +139,7 @@ def runner(
 
 
 def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
+    """Open a session on a GPU if there is one that works, else on the CPU."""
     problem = cuda_problem()
     if problem is None:
         try:
@@ -152,6 +154,7 @@ def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRun
 
 
 def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
+    """Open a session on a device, and try the model once."""
     ort = import_onnxruntime()
     outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
     source = weights_of(model, weights)

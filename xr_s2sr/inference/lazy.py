@@ -3,7 +3,7 @@
 dask is imported at first use only. The graph has three layers of its own on top of the input's: pieces of the input's
 blocks, as far as a chunk sees; the chunks, each a region (:mod:`~xr_s2sr.inference.chunks`); and the bands of each
 chunk. No array, session or lock is in it: a packaged model travels as its name, any other as its bytes,
-once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date a task.
+once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date per task.
 """
 
 from __future__ import annotations

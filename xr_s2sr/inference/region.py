@@ -72,6 +72,7 @@ class RegionSpec:
         return registration.look(BANDS[band].factor for band in self.run.bands) if self.run.adapt else 0
 
     def _halo(self, run: ModelRun) -> int | None:
+        """Return the halo of a run, that of its guide included; None if a model does not say its own."""
         own = run.model.card.halo
         if not run.adapt or own is None:
             return own
@@ -110,8 +111,8 @@ class RegionSpec:
     def largest(self, runner: Runner) -> int | None:
         """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
 
-        As many tasks that are told no number of threads are taken to run at once as there are processors; where
-        memory is too short for that, they have windows of the usual size all the same.
+        Without a number of threads, as many tasks are expected to run at once as there are processors; where memory
+        is too short for that, they have windows of the usual size all the same.
         """
         if isinstance(runner, CudaRunner):
             return runner.largest

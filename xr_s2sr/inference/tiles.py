@@ -223,7 +223,7 @@ class RegionJob:
             codes, radiometry = found[target], self.pixels[target].radiometry
             if self.uncertainty and name != target:
                 radiometry = error_radiometry(radiometry, self.uncertainty)
-                # a saturated pixel has a mark, and no error that could be told
+                # a saturated pixel has a mark, but no error
                 codes = np.where(codes == VALID, np.uint8(VALID), np.uint8(INVALID))
                 if radiometry.integer:  # never 0, which means nodata
                     image = np.maximum(image, np.float32(radiometry.scale / self.card.scale))
@@ -246,6 +246,7 @@ class RegionJob:
         return worst[np.newaxis][:merged]
 
     def _codes(self, guide: Codes, target: str, rows: Span, cols: Span) -> Codes:
+        """Return the codes of a target's pixels over a rectangle, given those of the 10 m bands."""
         if guide.size and (guide == INVALID).all():
             return np.full((len(rows), len(cols)), INVALID, np.uint8)
         pixels = self.pixels[target]

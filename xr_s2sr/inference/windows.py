@@ -93,10 +93,12 @@ class Plan:
 
     @property
     def window_shape(self) -> tuple[int, int]:
+        """Rows and columns that each window reads."""
         return self.tile[0] + 2 * self.margin, self.tile[1] + 2 * self.margin
 
     @property
     def counts(self) -> tuple[int, int]:
+        """Windows down and across."""
         return tuple(-(-n // t) for n, t in zip(self.shape, self.tile, strict=True))  # type: ignore[return-value]
 
     def __len__(self) -> int:
@@ -115,6 +117,7 @@ class Plan:
         return Span(touching[0].start, touching[-1].stop)
 
     def _along(self, axis: int) -> Iterator[tuple[Span, Span, Span]]:
+        """Yield each window's read, crop and write along an axis."""
         size, tile = self.shape[axis], self.tile[axis]
         for start in range(0, size, tile):
             read = Span(start - self.margin, start + tile + self.margin)

@@ -26,8 +26,8 @@ from urllib.request import (
     UnknownHandler,
 )
 
+from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
-from xr_s2sr.models import importers
 from xr_s2sr.models.card import Model
 from xr_s2sr.models.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
 from xr_s2sr.models.registry import load

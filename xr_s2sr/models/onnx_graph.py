@@ -89,6 +89,7 @@ class Graph:
         return out
 
     def constant(self, array: NDArray[Any]) -> str:
+        """Add an array; returns its name."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name

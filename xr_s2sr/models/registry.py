@@ -84,6 +84,7 @@ def load(name: str | Path) -> Model:
 
 @lru_cache(maxsize=32)
 def _load(path: Path, *_state: int) -> Model:
+    """Read the card of a file, once for each state of it on the disk."""
     data = path.read_bytes()
     try:
         props = dict(metadata_props(data))

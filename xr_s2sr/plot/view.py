@@ -94,6 +94,7 @@ def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
+    """Return a composite's name, if it has one, and its three bands."""
     if isinstance(composite, str):
         name = arguments.choice("composite", composite, COMPOSITES)
         return name, COMPOSITES[name]
@@ -162,6 +163,7 @@ def views(
 
 
 def _percentiles(percentiles: Any) -> tuple[float, float]:
+    """Return two percentiles, checked."""
     pair = tuple(percentiles) if isinstance(percentiles, Iterable) else (percentiles,)
     if (
         len(pair) != 2
@@ -211,6 +213,7 @@ def _common_grid(result: list[xr.DataArray]) -> Grid:
 
 
 def _check_one_date(da: xr.DataArray, where: str) -> None:
+    """Refuse a variable of several dates."""
     lead = dict(zip(da.dims[:-2], da.shape[:-2], strict=True))
     if any(size != 1 for size in lead.values()):
         dim = next(dim for dim, size in lead.items() if size != 1)
@@ -266,6 +269,7 @@ def _on_grid(
 
 
 def _values(da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None) -> NDArray[np.float64]:
+    """Return the reflectance of a band of the result."""
     radiometry, _ = radiometric_state(da, units, offset)
     return _reflectance(da, radiometry)
 

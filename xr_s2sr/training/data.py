@@ -146,12 +146,14 @@ class Patches:
         return self._cutters[key].cut(n)
 
     def _cut20(self, n: int, size: int) -> list[Tensor]:
+        """Cut patches of the 20 m task."""
         m = margin(2)
         return self._cut(
             "20", large_enough(self.scenes, 20, 2 * size + 2 * m), n, 2 * size, {"b10": (2, m), "b20": (1, m)}
         )
 
     def _cut60(self, n: int, size: int) -> list[Tensor]:
+        """Cut patches of the 60 m task."""
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
         # (mirrored where the scene ends: few scenes would be large enough for it)
         m, scenes = margin(6), large_enough(self.scenes, 60, 6 * size)

@@ -86,7 +86,7 @@ def simulated(
         Ids of the bands of each group.
     factor : int
     is_sensor : Tensor, bool, (N, 1)
-        Patches with the sensor's blur and its noise (:mod:`xr_s2sr.quality.noise`) given back, each drawn around it.
+        Patches with the sensor's blur, and with the noise (:mod:`xr_s2sr.quality.noise`) that averaging took away.
     generator : torch.Generator
         On the device of the patches.
 
@@ -106,8 +106,8 @@ def simulated(
         coarse = degrade_patches(x, factor, own, shift)
         line = torch.tensor([noise_variance(band) for band in group], dtype=torch.float32, device=x.device)
         level = (line[:, 0, None, None] + line[:, 1, None, None] * coarse.clamp(min=0)).sqrt()
-        given_back = level * (noise_taken(factor, own) * times * is_sensor)[:, :, None, None]
-        out.append(coarse + normal(generator, *coarse.shape) * given_back)
+        lost_noise = level * (noise_taken(factor, own) * times * is_sensor)[:, :, None, None]
+        out.append(coarse + normal(generator, *coarse.shape) * lost_noise)
     return out
 
 

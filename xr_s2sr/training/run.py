@@ -29,7 +29,7 @@ from xr_s2sr.version import __version__
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
     "1.15 x {s}/2 pixels (MTF of the sensor), for {sensor:.0%} like the sensor's blur relative to the pixel, with the "
-    "noise given back; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
+    "noise that averaging took away; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
     "bands missing in {dropped:.0%}"
 )
 

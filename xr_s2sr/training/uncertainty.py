@@ -125,10 +125,12 @@ class Frozen:
         net.tail.register_forward_pre_hook(self._keep)
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Keep what the network's last convolution sees."""
         self.features = inputs[0]
 
     @torch.no_grad()
     def __call__(self, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
+        """Return the results of the network, and the features behind them."""
         self.net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
         restored = self.net(*inputs)
         return restored, self.features
