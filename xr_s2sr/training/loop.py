@@ -83,20 +83,7 @@ def train(
     net.to(device)
     average = copy.deepcopy(net)
     optimisers = make_optimisers(net, recipe)
-    step = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        step = state["step"]
-        log(f"resumed at step {step}")
-        before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
-        before.setdefault("architecture", "coarse")  # checkpoints from when there was no other
-        changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
-        if changed:
-            log(f"  the recipe has changed (before, now): {changed}")
+    step = resume(checkpoint, recipe, net, average, optimisers, log) if checkpoint.is_file() else 0
     # a resumed run must not see the first patches again
     rng, generator = np.random.default_rng([recipe.seed, step]), seeded(recipe.seed, step, device=device)
     patches = Patches(scenes, recipe.gsd, generator, recipe.augmentation)
@@ -157,6 +144,30 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     return [Muon(blocks, make_rate(recipe.rate, device)), adam]
 
 
+def resume(
+    path: Path,
+    recipe: Recipe,
+    net: nn.Module,
+    average: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    log: Callable[[str], None],
+) -> int:
+    """Put the states of a checkpoint in place; return its step, and say how its recipe differs."""
+    state = torch.load(path, weights_only=True, map_location=next(net.parameters()).device)
+    net.load_state_dict(state["net"])
+    average.load_state_dict(state["average"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    step = int(state["step"])
+    log(f"resumed at step {step}")
+    before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
+    before.setdefault("architecture", "coarse")  # checkpoints from when there was no other
+    changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
+    if changed:
+        log(f"  the recipe has changed (before, now): {changed}")
+    return step
+
+
 def save(
     path: Path,
     recipe: Recipe,
@@ -165,6 +176,7 @@ def save(
     optimisers: list[torch.optim.Optimizer],
     step: int,
 ) -> None:
+    """Write a checkpoint, in one go."""
     state = {
         "recipe": asdict(recipe),
         "net": net.state_dict(),
