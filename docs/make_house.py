@@ -29,11 +29,12 @@ ROOMS = {
         "replacing",
         "version",
     ),
-    "face": ("__init__", "accessor", "importers"),
+    "models": ("models", "importers"),
+    "face": ("__init__", "accessor"),
 }
 CONTENT = {
     "ground": "errors, bands, arguments, kernels, targets, replacing",
-    "face": "xr_s2sr.upsample, .s2sr, importers",
+    "face": "xr_s2sr.upsample, .s2sr",
     "api": "upsample, validate",
     "scene": "grids, CRS, units, valid pixels, report",
     "layouts": "the forms of other libraries, to native form and back",

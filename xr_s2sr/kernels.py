@@ -143,7 +143,7 @@ def gather(
 
 @jit
 def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma: no cover
-    """Grow valid pixels into invalid ones, in place, so that nothing foreign meets the network next to them.
+    """Grow valid pixels into invalid ones, in place, so that the network sees nothing foreign beside them.
 
     Each of `reach` rounds gives the invalid pixels that touch valid ones (8 neighbours) the mean of those; what
     is left becomes `constant`. A pixel depends on nothing farther than `reach`.

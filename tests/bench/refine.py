@@ -25,12 +25,12 @@ from xr_s2sr.training.data import Augmentation
 from xr_s2sr.training.export import trained
 from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.recipe import Recipe
-from xr_s2sr.training.scenes import Scene, load_scenes
+from xr_s2sr.training.scenes import TrainingScene, load_scenes
 
 MODEL = "s2sr-20m"
 
 
-def one_scale_up(scene: Scene) -> Scene:
+def one_scale_up(scene: TrainingScene) -> TrainingScene:
     """The scene as the sensor would see it with pixels of twice the size."""
     scene = scene.crop(24)
     b10, b20 = (
@@ -42,7 +42,7 @@ def one_scale_up(scene: Scene) -> Scene:
     return replace(scene, name=f"{scene.name} at 20 m", b10=b10, b20=b20, b60=None)
 
 
-def refined(scene: Scene, steps: int, rate: float) -> dict[str, float]:
+def refined(scene: TrainingScene, steps: int, rate: float) -> dict[str, float]:
     """Scores at 40 -> 20 m of the model after it was refined on the degraded scene."""
     # nothing but what the scene has: its level of brightness, all its bands, the sensor's blur and noise
     own = Augmentation(sensor=1.0, gain=0.1, shifted=0.0, noisy=0.0, dropped=0.0)

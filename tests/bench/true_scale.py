@@ -48,7 +48,7 @@ from xr_s2sr.training.loop import make_optimisers
 from xr_s2sr.training.losses import lessons
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
-from xr_s2sr.training.scenes import Scene, load_scenes
+from xr_s2sr.training.scenes import TrainingScene, load_scenes
 from xr_s2sr.training.steps import Steps
 
 GROUPS = ("fine", "middle", "hidden")
@@ -115,7 +115,7 @@ class Hidden:
     truth: np.ndarray
 
     @classmethod
-    def of(cls, scene: Scene, task: Task) -> Hidden:
+    def of(cls, scene: TrainingScene, task: Task) -> Hidden:
         """Hide the band of a scene."""
         scene = scene.crop(task.multiple)
         stacks = {10: scene.b10, 20: scene.b20}

@@ -15,7 +15,7 @@ from toy_models import CARD_20
 from xr_s2sr import kernels
 from xr_s2sr.inference import blending, eager, memory, region
 from xr_s2sr.inference.engine import OrtRunner
-from xr_s2sr.inference.tiles import BandPixels, Task
+from xr_s2sr.inference.tiles import BandPixels, RegionJob
 from xr_s2sr.inference.windows import Plan, balanced_plan, make_plan
 from xr_s2sr.kernels import INVALID, SATURATED, VALID
 from xr_s2sr.planning import RunOptions
@@ -144,8 +144,8 @@ def test_codes_of_guides_and_target(radiometry: Radiometry) -> None:
     }
     out = np.empty((12, 60), np.uint16)
     rows, cols = Span(0, 12), Span(0, 60)
-    task = Task(CARD_20, None, pixels, {"B05": out}, (rows, cols))  # type: ignore[arg-type]
-    task.finish(np.full((6, 12, 60), 0.5, np.float32), rows, cols)
+    job = RegionJob(CARD_20, None, pixels, {"B05": out}, (rows, cols))  # type: ignore[arg-type]
+    job.finish(np.full((6, 12, 60), 0.5, np.float32), rows, cols)
     for column, (one, two, own) in enumerate(grid.T):
         if INVALID in (one, two, own) or (SATURATED in (one, two) and own == VALID):
             expected = 0

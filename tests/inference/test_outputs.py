@@ -13,9 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 import xr_s2sr
 from xr_s2sr import models
 from xr_s2sr.errors import ModelError
-from xr_s2sr.inference.engine import runner
-from xr_s2sr.inference.probing import PROBE
-from xr_s2sr.inference.tiles import Task
+from xr_s2sr.inference.engine import PROBE, runner
+from xr_s2sr.inference.tiles import RegionJob
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.models import CARD_KEY, ModelCard
 from xr_s2sr.models.protobuf import metadata_props
@@ -45,9 +44,9 @@ class Gives:
 def test_an_output_of_another_shape_is_refused(output: np.ndarray) -> None:
     card = ModelCard("toy", "1", {"b10": ("B02",)}, ("B05",))
     span = Span(0, 12)
-    task = Task(card, Gives(output), {}, {}, (span, span))
+    job = RegionJob(card, Gives(output), {}, {}, (span, span))
     with pytest.raises(ModelError, match=r"expected \(1, 12, 12\) \(targets, y, x\) and float32"):
-        task.restore(Window((span, span), (span, span), (span, span)))
+        job.restore(Window((span, span), (span, span), (span, span)))
 
 
 def test_an_endless_number_is_refused_at_once() -> None:

@@ -8,7 +8,7 @@ from scipy.ndimage import fourier_shift, gaussian_filter
 
 from xr_s2sr.bands import EFFECTIVE_MTF
 from xr_s2sr.inference import regression
-from xr_s2sr.inference.registration import DERIVATIVE, LEAST, MOST, look, reach, registered
+from xr_s2sr.inference.registration import DERIVATIVE, LONGEST_SHIFT, SHORTEST_SHIFT, look, reach, registered
 from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.psf import observation_taps, psf_variance
 from xr_s2sr.spans import Span
@@ -120,7 +120,7 @@ def test_a_moved_band_is_moved_back(band: str, moved: float, left: float) -> Non
 
 @pytest.mark.parametrize(("band", "moved"), [("B05", 0.0), ("B05", 0.15), ("B09", 0.0), ("B09", 0.05)])
 def test_what_is_within_the_specification_is_left_as_it_is(band: str, moved: float) -> None:
-    assert np.hypot(moved, moved) < LEAST
+    assert np.hypot(moved, moved) < SHORTEST_SHIFT
     pixels = scene(moved=moved, band=band)
     inner = slice(None) if band == "B05" else slice(5, -5)  # next to an edge few pixels of 60 m decide
     np.testing.assert_array_equal(registered(pixels).images[band][inner, inner], pixels.images[band][inner, inner])
@@ -131,7 +131,7 @@ def test_what_is_within_the_specification_is_left_as_it_is(band: str, moved: flo
 def test_no_shift_is_longer_than_the_most() -> None:
     pixels = scene(moved=6.0)
     before, after = pixels.images["B05"], registered(pixels).images["B05"]
-    back = np.fft.ifft2(fourier_shift(np.fft.fft2(before.astype(float)), (-MOST, -MOST))).real
+    back = np.fft.ifft2(fourier_shift(np.fft.fft2(before.astype(float)), (-LONGEST_SHIFT, -LONGEST_SHIFT))).real
     # whatever is found, no pixel takes what lies farther away than its neighbours
     assert after.max() <= before.max() * 1.3
     assert off(after, before) <= 1.5 * off(back, before)

@@ -140,7 +140,7 @@ def test_a_child_leaves_the_arena_of_its_parent_alone(
 def test_the_sessions_that_were_used_last_are_kept(
     monkeypatch: pytest.MonkeyPatch, toy: models.Model, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(engine, "MOST", 3)
+    monkeypatch.setattr(engine, "KEPT_SESSIONS", 3)
     one, two, three = (load(save(tmp_path / f"{k}.onnx", seed=k)) for k in range(1, 4))
     first, dropped = engine.runner(toy, "cpu"), weakref.ref(engine.runner(one, "cpu"))
     engine.runner(two, "cpu")

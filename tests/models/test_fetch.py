@@ -147,7 +147,7 @@ def test_cut_off_file(announced: bool, server: Server, cache: Path) -> None:
 def test_a_download_without_an_end_is_given_up(
     said: bool, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xr_s2sr.models.download.LARGEST", len(CONTENT) // 2)
+    monkeypatch.setattr("xr_s2sr.models.download.MOST_BYTES", len(CONTENT) // 2)
     if not said:
         server.length = -1
     with pytest.raises(FetchError, match=r"holds more than .* MiB .*expected the few MiB of published weights"):

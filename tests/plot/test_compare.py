@@ -83,7 +83,7 @@ def test_without_a_result_it_is_restored_first(ds: xr.Dataset, sr: xr.Dataset) -
 
 
 def test_without_a_result_it_restores_no_more_than_can_be_seen(ds: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xr_s2sr.plot.view.LARGEST", 48)
+    monkeypatch.setattr("xr_s2sr.plot.view.MOST_PIXELS", 48)
     monkeypatch.setattr("xr_s2sr.plot.view.upsample", lambda *args, **kwargs: pytest.fail("restored"))
     with pytest.raises(
         GridError, match=r"the scene has 60 x 60 pixels at 10 m; expected at most 48 a side without a r"

@@ -11,7 +11,7 @@ import pytest
 
 import xr_s2sr
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.training.scenes import Scene, load_scenes
+from xr_s2sr.training.scenes import TrainingScene, load_scenes
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,5 +40,5 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def scenes(folder: Path) -> list[Scene]:
+def scenes(folder: Path) -> list[TrainingScene]:
     return load_scenes(folder, splits=("train", "train-only"))

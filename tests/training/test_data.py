@@ -36,7 +36,7 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
 
 
 @pytest.mark.parametrize(("gsd", "size", "proxy"), [(20, 12, False), (60, 4, False), (60, 4, True)])
-def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, size: int, proxy: bool) -> None:
+def test_a_batch_has_nested_shapes(scenes: list[scene_room.TrainingScene], gsd: int, size: int, proxy: bool) -> None:
     patches = data.Patches(scenes, gsd, degradation.seeded(0))
     inputs, truth, present = patches.batch(3, size, proxy)
     factor = data.FACTOR[gsd]
@@ -51,7 +51,7 @@ def test_a_batch_has_nested_shapes(scenes: list[scene_room.Scene], gsd: int, siz
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
 
 
-def test_truth_and_input_show_the_same_place(scenes: list[scene_room.Scene]) -> None:
+def test_truth_and_input_show_the_same_place(scenes: list[scene_room.TrainingScene]) -> None:
     """Degrading the truth gives the input back, up to blur and noise: no shift, no mixed-up bands."""
     whole = data.Augmentation(dropped=0.0)
     inputs, truth, _ = data.Patches(scenes[:1], 20, degradation.seeded(1), whole).batch(8, 16)
@@ -61,14 +61,14 @@ def test_truth_and_input_show_the_same_place(scenes: list[scene_room.Scene]) -> 
         assert np.corrcoef(a, b)[0, 1] > 0.98
 
 
-def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.Scene]) -> None:
+def test_small_scenes_are_mirrored_not_dropped(scenes: list[scene_room.TrainingScene]) -> None:
     tiny = replace(scenes[0], b10=scenes[0].b10[:, :36, :36], b20=scenes[0].b20[:, :18, :18], b60=None)
     inputs, truth, _ = data.Patches([tiny], 20, degradation.seeded(0)).batch(2, 24)
     assert truth.shape[-1] == 48
     assert inputs[1].shape[-1] == 24
 
 
-def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_room.Scene]) -> None:
+def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_room.TrainingScene]) -> None:
     """A patch of a smaller scene would mostly be its mirror image; where all are small, that is better than nothing."""
     with_60 = [scene for scene in scenes if scene.b60 is not None]
     tiny = replace(with_60[0], name="tiny", b60=with_60[0].b60[:, :10, :10])
@@ -84,7 +84,7 @@ def test_60_m_pairs_come_from_scenes_as_large_as_the_patch(scenes: list[scene_ro
         assert [s.name for s in data.large_enough(pairs.scenes, 60, side)] == [s.name for s in expected]
 
 
-def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]) -> None:
+def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.TrainingScene]) -> None:
     draw = data.Patches(scenes, 20, degradation.seeded(0), data.Augmentation(dropped=1.0))
     inputs, _, present = draw.batch(256, 8)
     there = inputs[1].abs().amax(dim=(2, 3)) > 0
@@ -96,14 +96,14 @@ def test_dropped_bands_are_zero_and_not_asked_for(scenes: list[scene_room.Scene]
     assert (inputs[0].abs().amax(dim=(2, 3)) > 0).all()
 
 
-def test_half_of_the_patches_that_lack_bands_have_swir_bands_alone(scenes: list[scene_room.Scene]) -> None:
+def test_half_of_the_patches_that_lack_bands_have_swir_bands_alone(scenes: list[scene_room.TrainingScene]) -> None:
     for share, least, most in ((0.0, 0.02, 0.3), (0.5, 0.4, 0.75), (1.0, 1.0, 1.0)):
         how = data.Augmentation(dropped=1.0, only_swir=share)
         _, _, present = data.Patches(scenes, 20, degradation.seeded(1), how).batch(128, 4)
         assert least <= float((present[:, :4].sum(dim=1) == 0).float().mean()) <= most
 
 
-def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.Scene]) -> None:
+def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.TrainingScene]) -> None:
     seen = []
     for share in (0.0, 1.0):
         how = data.Augmentation(gain=0, air=(0, 0), noisy=0, dropped=0, shifted=share)
@@ -112,7 +112,7 @@ def test_the_share_of_patches_with_an_offset(scenes: list[scene_room.Scene]) -> 
     assert float(seen[1].std()) > float(seen[0].std())
 
 
-def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_room.Scene]) -> None:
+def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_room.TrainingScene]) -> None:
     draw = data.Patches(scenes, 60, degradation.seeded(0), data.Augmentation(dropped=1.0))
     inputs, _, present = draw.batch(64, 4)
     none = (inputs[1].abs().amax(dim=(1, 2, 3)) == 0).float().mean()
@@ -120,7 +120,7 @@ def test_the_60_m_network_meets_scenes_without_20_m_bands(scenes: list[scene_roo
     assert (present == 1).all()
 
 
-def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> None:
+def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.TrainingScene]) -> None:
     """Inputs and truth of B01 and B09 by the same gain, each its own; the guide stays."""
     still = data.Augmentation(sensor=0, gain=0, air=(0, 0), noisy=0, dropped=0)
     drawn = [
@@ -135,7 +135,7 @@ def test_air_changes_the_60_m_bands_alone(scenes: list[scene_room.Scene]) -> Non
     assert len({round(float(gain), 3) for gain in (*gains, 1.0)}) == 3
 
 
-def test_noise_is_on_the_inputs_only(scenes: list[scene_room.Scene]) -> None:
+def test_noise_is_on_the_inputs_only(scenes: list[scene_room.TrainingScene]) -> None:
     """The same draw with and without noise differs by noise of the size asked for, in the inputs only."""
     quiet, loud = (
         data.Patches(scenes, 20, degradation.seeded(0), data.Augmentation(noise=noise, noisy=1.0, dropped=0.0)).batch(
@@ -154,7 +154,7 @@ def test_sensor_like_patches_have_the_noise_given_back(share: float) -> None:
     """White noise of 20 DN in every band: what degrading leaves of it, and, on top, what it took."""
     rng = np.random.default_rng(8)
     b10, b20 = (rng.normal(3000, 20.0, (n, side, side)).astype(np.float32) for n, side in ((4, 480), (6, 240)))
-    scene = scene_room.Scene("white", "train", b10, b20, None, "L2A")
+    scene = scene_room.TrainingScene("white", "train", b10, b20, None, "L2A")
     still = data.Augmentation(sensor=share, gain=0, shifted=0, noisy=0, dropped=0)
     inputs, _, _ = data.Patches([scene], 20, degradation.seeded(6), still).batch(64, 12)
     dn = np.array(3000.0)
@@ -166,7 +166,7 @@ def test_sensor_like_patches_have_the_noise_given_back(share: float) -> None:
     assert found == pytest.approx(np.hypot(left, back), rel=0.1 if share else 0.5)
 
 
-def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.Scene]) -> None:
+def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.TrainingScene]) -> None:
     b10 = scenes[0].b10.copy()
     b10[:, 100:140, 90:120] = np.nan
     holed = replace(scenes[0], b10=b10)

@@ -20,9 +20,9 @@ from xr_s2sr.cli import main  # noqa: E402
 from xr_s2sr.errors import ModelError  # noqa: E402
 from xr_s2sr.inference import engine  # noqa: E402
 from xr_s2sr.models import Model, load, onnx_graph  # noqa: E402
-from xr_s2sr.training import export, networks, uncertainty, uncertainty_file  # noqa: E402
+from xr_s2sr.training import export, networks, uncertainty  # noqa: E402
 from xr_s2sr.training.data import SCALE  # noqa: E402
-from xr_s2sr.training.scenes import Scene, load_scenes  # noqa: E402
+from xr_s2sr.training.scenes import TrainingScene, load_scenes  # noqa: E402
 from xr_s2sr.training.uncertainty import BOUNDS, START, Frozen, Head, HeadRecipe  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def folder(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scenes(folder: Path) -> list[Scene]:
+def scenes(folder: Path) -> list[TrainingScene]:
     return load_scenes(folder, splits=("train",))
 
 
@@ -74,7 +74,7 @@ def with_head(init: Model, path: Path, *, seed: int = 0) -> tuple[Head, Model]:
         head.size.uniform_(0.5, 2)
         head.gain.mul_(torch.arange(1, len(init.card.targets) + 1))
         head.last.weight.mul_(20)
-    uncertainty_file.export_head(net, head, init, HeadRecipe.default(init.card.gsd), {}, path)
+    uncertainty.export_head(net, head, init, HeadRecipe.default(init.card.gsd), {}, path)
     return head, load(path)
 
 
@@ -141,7 +141,7 @@ def test_another_result_is_refused(init: Model, tmp_path: Path, monkeypatch: pyt
     head = Head(net.width, len(init.card.targets), net.scale)
     monkeypatch.setattr(onnx_graph.Graph, "read", changed)
     with pytest.raises(ModelError, match="expected the same bits"):
-        uncertainty_file.export_head(net, head, init, HeadRecipe(), {}, tmp_path / "x.onnx")
+        uncertainty.export_head(net, head, init, HeadRecipe(), {}, tmp_path / "x.onnx")
 
 
 def test_likelihood_by_hand() -> None:
@@ -154,7 +154,7 @@ def test_likelihood_by_hand() -> None:
     assert float(uncertainty.likelihood(error, scale, torch.tensor([[1.0, 0.0]]), 5.0)) == pytest.approx(near)
 
 
-def test_a_known_noise_is_learned(scenes: list[Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_known_noise_is_learned(scenes: list[TrainingScene], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that makes errors of 20 DN in the left half of its features and of 80 DN in the right one."""
 
     class Known:
@@ -235,7 +235,7 @@ def test_the_size_of_errors_is_between_root_mean_square_and_quantile() -> None:
     assert float(got[1]) == pytest.approx(np.sqrt(rms * quantile), rel=1e-3)
 
 
-def test_calibration_leaves_nothing_to_scale(scenes: list[Scene]) -> None:
+def test_calibration_leaves_nothing_to_scale(scenes: list[TrainingScene]) -> None:
     net, recipe = network(20), replace(HeadRecipe.default(20), calibration=4, tail=1e9)
     with torch.no_grad():
         for p in net.parameters():

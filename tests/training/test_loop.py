@@ -30,7 +30,7 @@ def test_the_papers_rate() -> None:
     assert loop.Recipe.default(20) == loop.Recipe()
 
 
-def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.TrainingScene], tmp_path: Path) -> None:
     recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=40, size=(8,), batch=(4,), rate=3e-3, warmup=5)
     lines: list[str] = []
     net = loop.train(recipe, scenes, tmp_path / "c.pt", every=10, log=lines.append)
@@ -49,7 +49,7 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.Scene], tm
     assert lines[2].startswith("step 50")
 
 
-def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+def test_refining_starts_from_weights_and_is_gentler(scenes: list[scene_room.TrainingScene], tmp_path: Path) -> None:
     recipe = loop.Recipe(gsd=20, width=8, depth=1, steps=4, size=(8,), batch=(4,), warmup=1)
     first = loop.train(recipe, scenes, tmp_path / "first.pt", every=4, log=lambda line: None)
     stage = recipe.refine(steps=1)
@@ -93,18 +93,18 @@ def test_lessons_are_in_the_orientation_of_the_pupil() -> None:
         return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
 
     b10, b20 = torch.rand(16, 4, 12, 12), torch.rand(16, 6, 6, 6)
-    got = losses.lessons([mean], [b10, b20], degradation.seeded(0))  # type: ignore[arg-type]
+    got = losses.teacher_mean([mean], [b10, b20], degradation.seeded(0))  # type: ignore[arg-type]
     torch.testing.assert_close(got, mean(b10, b20))
 
 
 def test_several_teachers_teach_their_mean() -> None:
     b10, b20 = torch.rand(2, 4, 12, 12), torch.rand(2, 6, 6, 6)
     one, other = (lambda b10, b20, f=f: f * torch.ones(2, 6, 12, 12) for f in (1.0, 4.0))
-    got = losses.lessons([one, other], [b10, b20], degradation.seeded(0))  # type: ignore[list-item]
+    got = losses.teacher_mean([one, other], [b10, b20], degradation.seeded(0))  # type: ignore[list-item]
     torch.testing.assert_close(got, torch.full((2, 6, 12, 12), 2.5))
 
 
-def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+def test_clean_patches_have_a_teacher_of_their_own(scenes: list[scene_room.TrainingScene], tmp_path: Path) -> None:
     """One teacher sees the patches with the sensor's noise, the other those without, and each patch has one."""
     seen: dict[str, int] = {"noisy": 0, "clean": 0}
 
@@ -153,7 +153,7 @@ def test_a_patch_with_the_sensors_noise_has_the_teacher_of_noisy_ones() -> None:
         assert float(error) == pytest.approx(expected)
 
 
-def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.Scene], tmp_path: Path) -> None:
+def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.TrainingScene], tmp_path: Path) -> None:
     """With the truth left out of the loss, it is the teacher's result that is learned."""
     teacher = networks.NETWORKS[20](8, 1).eval()
     torch.nn.init.constant_(teacher.tail.bias, 0.25)  # 500 DN too bright: no truth teaches that

@@ -227,6 +227,7 @@ class Regression:
         return self._seen[key]
 
     def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
+        """Put a guide as a sensor of this blur sees it into `seen`, and its high-pass into `passed`."""
         taps = observation_taps(self.factor, variance - guide.variance)
         regression.observe(guide.image, taps, self.factor, seen)
         regression.high_pass(seen, SMOOTHING, mask, passed)
@@ -277,4 +278,5 @@ def adapted(
 
 
 def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Combine two masks, either of which may be absent."""
     return other if one is None else one if other is None else one & other

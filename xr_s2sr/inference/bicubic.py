@@ -19,6 +19,7 @@ class BicubicRunner:
         self.taps = cubic_taps(factor)
 
     def run(self, inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Interpolate the bands of the one input."""
         (coarse,) = inputs.values()
         bands, h, w = coarse.shape
         out = np.empty((bands, h * self.factor, w * self.factor), np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr import kernels
 from xr_s2sr.inference.cuda import DeviceMemoryError
-from xr_s2sr.inference.tiles import Codes, Task
+from xr_s2sr.inference.tiles import Codes, RegionJob
 from xr_s2sr.inference.windows import Plan, Window
 from xr_s2sr.kernels import VALID
 from xr_s2sr.spans import Extent, Span
@@ -20,42 +20,43 @@ from xr_s2sr.spans import Extent, Span
 Float32 = NDArray[np.float32]
 
 
-def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> None:
+def execute(job: RegionJob, plan: Plan, threads: int, tick: Callable[[], None]) -> None:
     """Run all windows of a plan.
 
     Parameters
     ----------
-    task : Task
+    job : RegionJob
     plan : Plan
-        Over the task's domain.
+        Over the job's domain.
     threads : int
     tick : callable
         Called in this thread after each window.
 
     Notes
     -----
-    Windows that do not touch what the task covers are skipped; those without a valid pixel do not meet the network.
+    Windows that do not touch what the job covers are skipped; those without a valid pixel are not run.
     With ``plan.overlap == 0`` each of the others finishes its own pixels, in parts if the device's memory is too small
     for it; otherwise they are blended.
     """
-    windows = [window for window in plan if all(kept(task, window))]
+    windows = [window for window in plan if all(kept(job, window))]
     for _ in range(len(plan) - len(windows)):
         tick()
     if plan.overlap:
-        _blend(task, plan, windows, threads, tick)
+        _blend(job, plan, windows, threads, tick)
         return
 
     def whole(window: Window) -> None:
-        keep = kept(task, window)
+        """Restore and write one window's own pixels; in halves where the device's memory is too small."""
+        keep = kept(job, window)
         if not all(keep):
             return
-        codes = task.codes(*keep)
+        codes = job.codes(*keep)
         if not any_valid(codes):
-            task.finish(task.blank(*keep), *keep, codes)
+            job.finish(job.blank(*keep), *keep, codes)
             return
         crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
         try:
-            restored = task.restore(window)
+            restored = job.restore(window)
         except DeviceMemoryError:
             halves = window.halves(plan.margin)
             if halves is None:
@@ -63,15 +64,15 @@ def execute(task: Task, plan: Plan, threads: int, tick: Callable[[], None]) -> N
             for half in halves:
                 whole(half)
             return
-        task.finish(restored[:, crop[0], crop[1]], *keep, codes)
+        job.finish(restored[:, crop[0], crop[1]], *keep, codes)
 
     for _ in ordered(whole, iter(windows), threads):
         tick()
 
 
-def kept(task: Task, window: Window) -> Extent:
-    """Return the part of a window's pixels that the task covers; empty along an axis without any."""
-    rows, cols = (w.clip(c) for w, c in zip(window.write, task.covered, strict=True))
+def kept(job: RegionJob, window: Window) -> Extent:
+    """Return the part of a window's pixels that the job covers; empty along an axis without any."""
+    rows, cols = (w.clip(c) for w, c in zip(window.write, job.covered, strict=True))
     return rows, cols
 
 
@@ -80,23 +81,24 @@ def any_valid(codes: Mapping[str, Codes]) -> bool:
     return any(bool((own == VALID).any()) for own in codes.values())
 
 
-def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick: Callable[[], None]) -> None:
+def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, tick: Callable[[], None]) -> None:
     """Sum windows in order, weighted by ramps, in float32; rows that no later window reaches are finished.
 
-    The order makes the result independent of the number of threads, and of how much the task covers.
+    The order makes the result independent of the number of threads, and of how much the job covers.
     """
-    rows, cols = task.covered
+    rows, cols = job.covered
     top = rows.start  # the first row that is not finished
-    total = np.zeros((len(task.planes), 0, len(cols)), np.float32)
+    total = np.zeros((len(job.planes), 0, len(cols)), np.float32)
 
     def seen(window: Window) -> tuple[Window, Float32 | None]:
-        return window, task.restore(window) if any_valid(task.codes(*kept(task, window))) else None
+        """Restore one window, unless none of its pixels is valid."""
+        return window, job.restore(window) if any_valid(job.codes(*kept(job, window))) else None
 
     for window, restored in ordered(seen, iter(windows), threads):
-        keep = kept(task, window)
+        keep = kept(job, window)
         if keep[0].start > top:
             done = keep[0].start - top
-            task.finish(total[:, :done], Span(top, keep[0].start), cols)
+            job.finish(total[:, :done], Span(top, keep[0].start), cols)
             top, total = keep[0].start, total[:, done:]
         missing = keep[0].stop - top - total.shape[1]
         if missing > 0:
@@ -110,7 +112,7 @@ def _blend(task: Task, plan: Plan, windows: Iterable[Window], threads: int, tick
         for image, out in zip(restored if restored is not None else (), total, strict=restored is not None):
             kernels.accumulate(image[crop[0], crop[1]], ramps[0], ramps[1], out[at[0], at[1]])
         tick()
-    task.finish(total, Span(top, rows.stop), cols)
+    job.finish(total, Span(top, rows.stop), cols)
 
 
 def ramp(plan: Plan, axis: int, window: Window) -> Float32:

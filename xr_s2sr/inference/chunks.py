@@ -21,7 +21,7 @@ from xr_s2sr.scene.pixels import settled, writable
 from xr_s2sr.scene.sampling import sample
 from xr_s2sr.scene.uncertainty import output_radiometry
 
-#: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one a band.
+#: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one per band.
 Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]
 
 

@@ -30,7 +30,7 @@ IN_FLIGHT = 2
 BYTES_PER_PIXEL, SHARE = 4000, 2
 #: Pixels of the smallest and largest window that is chosen. On an H200 windows of 720 to 1080 pixels a side were the
 #: fastest; copies of larger ones leave the processor's caches.
-SMALLEST, LARGEST = 360**2, 1080**2
+SMALLEST_WINDOW, LARGEST_WINDOW = 360**2, 1080**2
 
 
 class DeviceMemoryError(EngineError):
@@ -131,7 +131,8 @@ class CudaRunner:
         free = None if cudart is None else cudart.free_memory()
         # the first output is counted in BYTES_PER_PIXEL; float32, in every window under way
         needed = BYTES_PER_PIXEL + 4 * in_flight * self._targets * (len(outputs) - 1)
-        self.largest = LARGEST if free is None else min(LARGEST, max(SMALLEST, free // SHARE // needed))
+        room = LARGEST_WINDOW if free is None else free // SHARE // needed
+        self.largest = min(LARGEST_WINDOW, max(SMALLEST_WINDOW, room))
         self._failed = math.inf  # pixels of the smallest window that did not fit
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
@@ -196,6 +197,7 @@ def cpu_nodes(session: Any) -> list[str] | None:
 
 
 def _too_large(rows: int, cols: int, reason: str) -> str:
+    """Return what an error says of a window that does not fit."""
     return (
         f"the GPU's memory does not hold a window of {rows} x {cols} pixels of 10 m ({reason}); expected room for it. "
         'Use smaller tiles: upsample(tile=360), or device="cpu"'

@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
-from xr_s2sr.inference.probing import check_ports, probe
 from xr_s2sr.models import Model
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR
 from xr_s2sr.models.protobuf import without_output
@@ -55,6 +55,7 @@ class OrtRunner:
         self._outputs = list(outputs)
 
     def run(self, inputs: dict[str, Float32]) -> Float32:
+        """Run one window; see :class:`Runner`."""
         feed = {name: array[np.newaxis] for name, array in inputs.items()}
         outputs = self._session.run(self._outputs, feed)
         out: Float32 = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1)
@@ -63,8 +64,10 @@ class OrtRunner:
 
 #: Sessions by process, model and settings, the one that was used last at the end.
 _runners: dict[tuple[int, str, str, bool], OrtRunner | CudaRunner] = {}
+#: Side of the window, in 10 m pixels, on which a model is tried when it is opened: a multiple of 60 m pixels.
+PROBE = 60
 #: Entries that are kept; a session that "auto" chose takes two.
-MOST = 16
+KEPT_SESSIONS = 16
 _lock = threading.RLock()
 
 
@@ -82,7 +85,7 @@ def release_sessions() -> None:
         _runners.clear()
 
 
-#: Of the parent of a forked process: of no use here, and not to be taken down here either, as threads are gone.
+#: Sessions of the parent of a forked process: they cannot be used here, nor closed, as their threads are not here.
 _inherited: list[object] = []
 
 
@@ -122,7 +125,7 @@ def runner(
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
-    # after a fork, a parent's session is of no use: hence the pid
+    # a session cannot be used after a fork: hence the pid
     key = (os.getpid(), model.sha256, device, uncertainty)
     with _lock:
         found = _runners.pop(key, None)
@@ -130,12 +133,13 @@ def runner(
             open_it = _open_best if device == "auto" else partial(_open, device=device)
             found = open_it(model, weights=weights, uncertainty=uncertainty)
         _runners[key] = found
-        while len(_runners) > MOST:
+        while len(_runners) > KEPT_SESSIONS:
             del _runners[next(iter(_runners))]
         return found
 
 
 def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
+    """Open a session on a GPU if there is one that works, else on the CPU."""
     problem = cuda_problem()
     if problem is None:
         try:
@@ -150,6 +154,7 @@ def _open_best(model: Model, weights: bytes | None, uncertainty: bool) -> OrtRun
 
 
 def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -> OrtRunner | CudaRunner:
+    """Open a session on a device, and try the model once."""
     ort = import_onnxruntime()
     outputs = (RESTORED, STANDARD_ERROR) if uncertainty else (RESTORED,)
     source = weights_of(model, weights)
@@ -201,6 +206,46 @@ def _share_arena() -> int:
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, 1, -1, -1))  # no limit; grow by what is asked for
     return os.getpid()
+
+
+def check_ports(session: Any, model: Model, names: tuple[str, ...]) -> None:
+    """Refuse a file whose inputs and outputs are not those of its card, or have other numbers of bands."""
+    card = model.card
+    expected = {name: len(bands) for name, bands in card.inputs.items()} | dict.fromkeys(names, len(card.targets))
+    outputs = [port for port in session.get_outputs() if port.name in names]
+    found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
+    # a size that the file leaves open has a name instead of a number
+    declared = {name: bands if isinstance(bands, int) else expected.get(name) for name, bands in found.items()}
+    if declared != expected:
+        raise ModelError(
+            f"{model.path} has the inputs and output {found} (name: bands), its card says {expected}. Export it with "
+            "the names and bands of its card, or correct the card"
+        )
+
+
+def probe(session: Any, model: Model, device: str, names: tuple[str, ...]) -> None:
+    """Refuse a model whose output on a small window has another shape or dtype than its card promises."""
+    card = model.card
+    inputs = {
+        name: np.zeros((1, len(bands), *[10 * PROBE // BANDS[bands[0]].gsd] * 2), np.float32)
+        for name, bands in card.inputs.items()
+    }
+    try:
+        outputs = session.run(list(names), inputs)
+    except Exception as error:  # onnxruntime's exceptions share no base but Exception
+        # on a GPU it may be the device's fault; "auto" then goes to the CPU
+        raise (ModelError if device == "cpu" else EngineError)(
+            f"{model.path} cannot be run on a window of {PROBE} x {PROBE} pixels of 10 m: {error}. Export it with free "
+            "sizes of rows and columns"
+        ) from error
+    expected = (1, len(card.targets), PROBE, PROBE)
+    for name, output in zip(names, outputs, strict=True):
+        if output.shape != expected or output.dtype != np.float32:
+            raise ModelError(
+                f"{model.path} gives {output.dtype} of the shape {output.shape} as {name!r} for {PROBE} x {PROBE} "
+                f"pixels of 10 m; expected float32 of {expected} (1, targets, y, x), as its card says. Export it with "
+                "padding, or correct the card"
+            )
 
 
 def cuda_problem() -> str | None:

@@ -3,7 +3,7 @@
 dask is imported at first use only. The graph has three layers of its own on top of the input's: pieces of the input's
 blocks, as far as a chunk sees; the chunks, each a region (:mod:`~xr_s2sr.inference.chunks`); and the bands of each
 chunk. No array, session or lock is in it: a packaged model travels as its name, any other as its bytes,
-once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date a task.
+once. Blocks of the input may have any shape: nothing is rechunked but leading dimensions, to one date per task.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from xr_s2sr import models
 from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import calling_line
 from xr_s2sr.inference.chunks import cut_blocks, restore_chunk
-from xr_s2sr.inference.region import RegionSpec, chunk_axis, region_spec
+from xr_s2sr.inference.region import RegionAxis, RegionSpec, chunk_axis, region_spec
 from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import fill_values
@@ -40,7 +40,7 @@ Layer: TypeAlias = dict[Hashable, Any]
 
 #: Side of a chunk of the result if the input's own would be too small for its margin, or too large for memory.
 CHUNK = 1830
-SMALLEST, LARGEST = 720, 2400
+SMALLEST_CHUNK, LARGEST_CHUNK = 720, 2400
 
 
 def restore(
@@ -107,8 +107,8 @@ def chunk_sides(
         n, own = len(span), None if fine.chunks is None else fine.chunks[fine.ndim - 2 + axis]
         own = own[::-1] if own and turned[axis] else own
         side = 0
-        if own is not None and chunks is None and max(own) <= LARGEST and {*own[:-1]} <= {max(own)}:
-            side = max(own) if max(own) >= SMALLEST else max(own) * (CHUNK // max(own))
+        if own is not None and chunks is None and max(own) <= LARGEST_CHUNK and {*own[:-1]} <= {max(own)}:
+            side = max(own) if max(own) >= SMALLEST_CHUNK else max(own) * (CHUNK // max(own))
         if side == 0 or side % step:
             side = ceil_to_cell(-(-n // -(-n // ceil_to_cell(chunks or CHUNK))))
         sides.append(min(n, side))
@@ -171,48 +171,16 @@ def _graph(
 ) -> dict[Output, da.Array]:
     """Build the layers of one model run, and an array for each output that is wanted."""
     import dask.array as da
-    from dask.base import tokenize
     from dask.highlevelgraph import HighLevelGraph
 
-    run, options = spec.run, spec.options
-    domain = run.domain(info, covered)
+    domain = spec.run.domain(info, covered)
     groups = [spec.bands[bands[0]] for bands in spec.groups]
     whole = spec.usual_plan((len(domain[0]), len(domain[1])))
-    rows, cols = ([chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1))
+    axes = [[chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1)]
     lead = next(iter(inputs.values())).shape[:-2]
-    origin = "" if run.model.path is None else run.model.sha256
-    settings = options.tile, options.margin, options.device
-    guide = None if run.guide is None else (run.guide.model.sha256, run.guide.adapt)
-    wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
-    model = run.model.card.name, origin
-    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates, band.mtf) for band in spec.bands.values()]
-    token = tokenize(
-        [a.name for a in inputs.values()], settings, wanted, model, repr(meaning), str(covered), str(chunks)
-    )
+    token = _token(spec, inputs, covered, chunks)
     name, cut = f"xr_s2sr-restore-{token}", f"xr_s2sr-cut-{token}"
-
-    cuts: Layer = {}
-    tasks: Layer = {}
-    weights = None
-    if run.model.path is not None and not models.is_packaged(run.model):
-        weights = f"xr_s2sr-weights-{origin}"
-        tasks[weights] = weights_of(run.model)
-    names = [[inputs[band].name for band in bands] for bands in spec.groups]
-    lattices = [[_bounds(inputs[bands[0]].chunks[axis]) for axis in (-2, -1)] for bands in spec.groups]
-    # worked out once for each row and column of chunks, not for each chunk
-    down, across = (
-        [[_blocks(span, bounds[axis]) for (span, _), bounds in zip(part.cuts, lattices, strict=True)] for part in parts]
-        for axis, parts in enumerate((rows, cols))
-    )
-    for (i, row), (j, col) in product(enumerate(rows), enumerate(cols)):
-        for index in np.ndindex(*lead):
-            pieces = []
-            for g, (ys, xs) in enumerate(zip(down[i], across[j], strict=True)):
-                for (y, own_rows), (x, own_cols) in product(ys, xs):
-                    blocks = [(array, *index, y, x) for array in names[g]]
-                    cuts[(cut, *index, i, j, g, y, x)] = (cut_blocks, blocks, own_rows, own_cols)
-                pieces.append([[(cut, *index, i, j, g, y, x) for x, _ in xs] for y, _ in ys])
-            tasks[(name, *index, i, j)] = (restore_chunk, spec, (row, col), index, weights, pieces)
+    cuts, tasks = _tasks(spec, inputs, axes, lead, name, cut)
 
     source = HighLevelGraph.merge(*(array.dask for array in inputs.values()))
     layers: dict[str, Any] = {**source.layers, cut: cuts, name: tasks}
@@ -227,7 +195,7 @@ def _graph(
         own = f"xr_s2sr-{output.name}-{token}"
         picks: Layer = {(own, *key[1:]): (operator.getitem, key, output) for key in tasks if isinstance(key, tuple)}
         graph = HighLevelGraph({**layers, own: picks}, {**needs, own: {name}})
-        dtype = output_radiometry(spec.bands, output, run.uncertainty).dtype
+        dtype = output_radiometry(spec.bands, output, spec.run.uncertainty).dtype
         # no date at all leaves nothing to run
         arrays[output] = (
             da.Array(graph, own, shape, dtype=dtype)
@@ -235,6 +203,54 @@ def _graph(
             else da.zeros((*lead, *map(len, covered)), dtype, chunks=shape)
         )
     return arrays
+
+
+def _token(spec: RegionSpec, inputs: Mapping[str, da.Array], covered: Extent, chunks: Sequence[Sequence[Span]]) -> str:
+    """Return what tells the arrays of a run from those of any other: its input, model and settings."""
+    from dask.base import tokenize
+
+    run, options = spec.run, spec.options
+    settings = options.tile, options.margin, options.device
+    guide = None if run.guide is None else (run.guide.model.sha256, run.guide.adapt)
+    wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
+    model = run.model.card.name, "" if run.model.path is None else run.model.sha256
+    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates, band.mtf) for band in spec.bands.values()]
+    names = [array.name for array in inputs.values()]
+    return str(tokenize(names, settings, wanted, model, repr(meaning), str(covered), str(chunks)))
+
+
+def _tasks(
+    spec: RegionSpec,
+    inputs: Mapping[str, da.Array],
+    axes: Sequence[Sequence[RegionAxis]],
+    lead: tuple[int, ...],
+    name: str,
+    cut: str,
+) -> tuple[Layer, Layer]:
+    """Build the layer that cuts blocks of the input, and the one that restores each chunk of the result from these."""
+    cuts: Layer = {}
+    tasks: Layer = {}
+    weights = None
+    if spec.run.model.path is not None and not models.is_packaged(spec.run.model):
+        weights = f"xr_s2sr-weights-{spec.run.model.sha256}"
+        tasks[weights] = weights_of(spec.run.model)
+    names = [[inputs[band].name for band in bands] for bands in spec.groups]
+    lattices = [[_bounds(inputs[bands[0]].chunks[axis]) for axis in (-2, -1)] for bands in spec.groups]
+    # worked out once for each row and column of chunks, not for each chunk
+    down, across = (
+        [[_blocks(span, bounds[axis]) for (span, _), bounds in zip(part.cuts, lattices, strict=True)] for part in parts]
+        for axis, parts in enumerate(axes)
+    )
+    for (i, row), (j, col) in product(enumerate(axes[0]), enumerate(axes[1])):
+        for index in np.ndindex(*lead):
+            pieces = []
+            for g, (ys, xs) in enumerate(zip(down[i], across[j], strict=True)):
+                for (y, own_rows), (x, own_cols) in product(ys, xs):
+                    blocks = [(array, *index, y, x) for array in names[g]]
+                    cuts[(cut, *index, i, j, g, y, x)] = (cut_blocks, blocks, own_rows, own_cols)
+                pieces.append([[(cut, *index, i, j, g, y, x) for x, _ in xs] for y, _ in ys])
+            tasks[(name, *index, i, j)] = (restore_chunk, spec, (row, col), index, weights, pieces)
+    return cuts, tasks
 
 
 def chunk_spans(covered: Span, side: int, turned: bool = False) -> list[Span]:

@@ -19,7 +19,7 @@ BYTES_PER_ERROR = 12
 #: Part of the free memory that the windows under way may take.
 SHARE = 4
 #: Largest side of a tile that is chosen: from here on, more memory would save little of the margin.
-LARGEST = 1440
+LARGEST_SIDE = 1440
 #: The same in a task of dask, beside which blocks wait for others.
 LARGEST_OF_TASK = 960
 
@@ -80,7 +80,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def largest_window(margin: int, threads: int, errors: int = 0, side: int = LARGEST) -> int:
+def largest_window(margin: int, threads: int, errors: int = 0, side: int = LARGEST_SIDE) -> int:
     """Return the pixels of the largest window, its margin included, of which each thread may have one at once.
 
     For packaged networks, whose need is known.

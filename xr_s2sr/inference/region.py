@@ -21,7 +21,7 @@ from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
-from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, Task, fill_reach
+from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reach
 from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
@@ -76,6 +76,7 @@ class RegionSpec:
         return registration.look(BANDS[band].factor for band in self.run.bands) if self.run.adapt else 0
 
     def _halo(self, run: ModelRun) -> int | None:
+        """Return the halo of a run, that of its guide included; None if a model does not say its own."""
         own = run.model.card.halo
         if not run.adapt or own is None:
             return own
@@ -129,8 +130,8 @@ class RegionSpec:
     def largest(self, runner: Runner) -> int | None:
         """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
 
-        As many tasks that are told no number of threads are taken to run at once as there are processors; where
-        memory is too short for that, they have windows of the usual size all the same.
+        Without a number of threads, as many tasks are expected to run at once as there are processors; where memory
+        is too short for that, they have windows of the usual size all the same.
         """
         if isinstance(runner, CudaRunner):
             return runner.largest
@@ -315,8 +316,8 @@ def restore_region(
     guide = None
     if run.guide is not None:
         helper = open_runner(run.guide, spec.options)
-        guide = Task(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
-    task = Task(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
+        guide = RegionJob(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
+    job = RegionJob(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
     largest = spec.largest(runner) if largest is None else largest
-    plan = spec.plan((rows.size, cols.size), fill_reach(task), largest, (rows.beyond, cols.beyond))
-    execute(task, plan, spec.options.threads or 1, tick)
+    plan = spec.plan((rows.size, cols.size), fill_reach(job), largest, (rows.beyond, cols.beyond))
+    execute(job, plan, spec.options.threads or 1, tick)

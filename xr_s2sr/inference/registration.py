@@ -2,8 +2,8 @@
 
 What the 10 m bands, seen as the band's sensor sees them, leave unexplained of a band is compared with its slopes: a
 band that is moved by d differs from one that is not by d times its slope (Lucas and Kanade 1981). The pixels of about
-half a kilometre decide together. Shifts below :data:`LEAST` are left: products are registered better than that, and
-so small ones may have other causes, such as shadows that are seen by one band alone.
+half a kilometre decide together. Shifts below :data:`SHORTEST_SHIFT` are left: products are registered better than
+that, and so small ones may have other causes, such as shadows that are seen by one band alone.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from xr_s2sr.spans import CELL, ceil_to_cell
 Float32 = NDArray[np.float32]
 
 #: Shifts up to this many pixels of 10 m, within which ESA holds products, are left alone.
-LEAST = 0.3
+SHORTEST_SHIFT = 0.3
 #: Longer shifts, in pixels of the band, are cut to that.
-MOST = 0.75
+LONGEST_SHIFT = 0.75
 #: MTF that the guides are seen with: a blur that is not quite the band's moves nothing.
 SEEN_MTF = 0.25
 #: Radii of windows in cells of 60 m: for what the guides explain, and for the shift, which changes slowly.
@@ -103,7 +103,7 @@ def shifts(image: Float32, guides: Float32, mask: Float32, factor: int, scale: f
     equations = np.empty((5, *cells), np.float32)
     regression.unexplained(_averaged(sums, LOCAL), count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
     field = np.empty((2, *cells), np.float32)
-    regression.displacements(_averaged(equations, WIDE), LEAST / factor, MOST, field)
+    regression.displacements(_averaged(equations, WIDE), SHORTEST_SHIFT / factor, LONGEST_SHIFT, field)
     return field
 
 

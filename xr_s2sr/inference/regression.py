@@ -34,7 +34,7 @@ def observe(image: Any, taps: Any, factor: int, out: Any) -> None:  # pragma: no
     last = taps.shape[0] - 1
     n = (taps.shape[0] - factor) // 2
     line = np.empty(width, np.float32)
-    # every factor-th pixel of a line, replicated beyond its ends: what one weight meets lies side by side
+    # every factor-th pixel of a line, replicated beyond its ends: the pixels of one weight lie side by side
     reach = -(-n // factor)
     phases = np.empty((factor, out.shape[1] + 2 * reach), np.float32)
     for i in range(out.shape[0]):

@@ -79,7 +79,7 @@ class BandPixels:
 
 
 @dataclass(frozen=True)
-class Task:
+class RegionJob:
     """One model on one rectangle at one date, the domain.
 
     Attributes
@@ -99,7 +99,7 @@ class Task:
         Form of the standard errors, where the runner gives them.
     adapt : bool
         Follow the network by the adaptive step.
-    guide : Task, optional
+    guide : RegionJob, optional
         Restores the 20 m bands that are guides of that step.
     """
 
@@ -111,7 +111,7 @@ class Task:
     clean: frozenset[str] = frozenset()
     uncertainty: ErrorForm | None = None
     adapt: bool = False
-    guide: Task | None = None
+    guide: RegionJob | None = None
 
     def codes(self, rows: Span, cols: Span) -> dict[str, Codes]:
         """Return the codes, (y, x), of every target's pixels over a rectangle."""
@@ -224,7 +224,7 @@ class Task:
             codes, radiometry = found[output.band], self.pixels[output.band].radiometry
             if self.uncertainty and output.error:
                 radiometry = error_radiometry(radiometry, self.uncertainty)
-                # a saturated pixel has a mark, and no error that could be told
+                # a saturated pixel has a mark, but no error
                 codes = np.where(codes == VALID, np.uint8(VALID), np.uint8(INVALID))
                 if radiometry.integer:  # never 0, which means nodata
                     image = np.maximum(image, np.float32(radiometry.scale / self.card.scale))
@@ -247,6 +247,7 @@ class Task:
         return worst[np.newaxis][:merged]
 
     def _codes(self, guide: Codes, target: str, rows: Span, cols: Span) -> Codes:
+        """Return the codes of a target's pixels over a rectangle, given those of the 10 m bands."""
         if guide.size and (guide == INVALID).all():
             return np.full((len(rows), len(cols)), INVALID, np.uint8)
         pixels = self.pixels[target]
@@ -277,6 +278,6 @@ def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, ou
         kernels.finish_float(image, gain, bias, codes, radiometry.blank, math.inf, out)
 
 
-def fill_reach(task: Task) -> int:
+def fill_reach(job: RegionJob) -> int:
     """Pixels beyond the halo that can matter: the reach of the fill if there is something to fill, else 0."""
-    return 0 if task.reads <= task.clean else FILL_REACH
+    return 0 if job.reads <= job.clean else FILL_REACH

@@ -16,7 +16,7 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 #: Smallest side of a tile that is chosen to keep threads busy: the margin of a smaller one costs more than it brings.
-SMALLEST = 240
+SMALLEST_TILE = 240
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,16 @@ class Plan:
         return Span(-before, ceil_to_cell(self.shape[axis]) + after)
 
     def _count(self, axis: int) -> int:
+        """Return the number of windows along an axis."""
         return max(1, -(-(len(self._whole(axis)) - 2 * self.margin) // self.tile[axis]))
 
     def _side(self, axis: int) -> int:
+        """Return the pixels that each window reads along an axis."""
         usual = self.tile[axis] + 2 * self.margin
         return usual if self.overlap or self._count(axis) > 1 else len(self._whole(axis))
 
     def _along(self, axis: int) -> Iterator[tuple[Span, Span, Span]]:
+        """Yield each window's read, crop and write along an axis."""
         size, whole, side = self.shape[axis], self._whole(axis), self._side(axis)
         starts = [whole.start + k * self.tile[axis] for k in range(self._count(axis))]
         if not self.overlap:
@@ -222,14 +225,14 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
         Windows under way at once.
     largest : int
         Pixels of a window, its margin included, that memory allows; if not even a window around one tile of
-        :data:`SMALLEST` pixels fits, that one is taken all the same.
+        :data:`SMALLEST_TILE` pixels fits, that one is taken all the same.
     outer : ((int, int), (int, int)), optional
         See :class:`Plan`.
     """
     before_and_after = outer or (None, None)
     best: tuple[tuple[int, int], Plan] | None = None
-    for down in range(1, max(1, shape[0] // SMALLEST) + 1):
-        for across in range(1, max(1, shape[1] // SMALLEST) + 1):
+    for down in range(1, max(1, shape[0] // SMALLEST_TILE) + 1):
+        for across in range(1, max(1, shape[1] // SMALLEST_TILE) + 1):
             rows, cols = (
                 _tile(size, count, margin, sides)
                 for size, count, sides in zip(shape, (down, across), before_and_after, strict=True)
@@ -242,7 +245,7 @@ def balanced_plan(shape: tuple[int, int], margin: int, threads: int, largest: in
                 best = cost, plan
     if best is not None:
         return best[1]
-    rows, cols = (min(SMALLEST, ceil_to_cell(n)) for n in shape)
+    rows, cols = (min(SMALLEST_TILE, ceil_to_cell(n)) for n in shape)
     return Plan(shape, (rows, cols), margin, outer=outer)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Number of blurs that are tried.
-BLURS = 4
+BLUR_COUNT = 4
 #: Coarse pixels, each way, over which the residuals of the blurs are compared.
 AROUND = 1
 #: Added to the mean square of a residual, in units of DN / 2000 squared: (0.2 DN)^2.
@@ -34,13 +34,13 @@ def reach(factor: int) -> int:
 
 def blurs(factor: int) -> NDArray[np.float64]:
     """Return sigma of the blurs in fine pixels: from that of Lanaras et al. 2018 to that of the sensor's MTF."""
-    return np.linspace(1 / factor, factor / 2, BLURS)
+    return np.linspace(1 / factor, factor / 2, BLUR_COUNT)
 
 
 def taps(factor: int) -> Float32:
-    """Return weights (BLURS, 2 radius + factor) of a strided convolution: blur and mean of `factor` pixels."""
+    """Return weights (BLUR_COUNT, 2 radius + factor) of a strided convolution: blur and mean of `factor` pixels."""
     at = np.arange(-radius(factor), radius(factor) + 1)
-    out = np.zeros((BLURS, 2 * radius(factor) + factor))
+    out = np.zeros((BLUR_COUNT, 2 * radius(factor) + factor))
     for row, sigma in zip(out, blurs(factor), strict=True):
         kernel = np.exp(-0.5 * (at / sigma) ** 2)
         for first in range(factor):
@@ -49,17 +49,17 @@ def taps(factor: int) -> Float32:
 
 
 def blurring(targets: int, factor: int) -> Float32:
-    """Return weights (targets * BLURS, 1, y, x) of a convolution with the stride `factor`; the bands are groups."""
+    """Return weights (targets * BLUR_COUNT, 1, y, x) of a convolution, stride `factor`; the bands are groups."""
     planes = [np.outer(row, row) for row in taps(factor)]
     return np.tile(np.stack(planes)[:, None], (targets, 1, 1, 1))
 
 
 def neighbourhood(targets: int) -> Float32:
-    """Return weights (targets * BLURS, 1, y, x) of a mean."""
+    """Return weights (targets * BLUR_COUNT, 1, y, x) of a mean."""
     side = 2 * AROUND + 1
-    return np.full((targets * BLURS, 1, side, side), 1 / side**2, np.float32)
+    return np.full((targets * BLUR_COUNT, 1, side, side), 1 / side**2, np.float32)
 
 
 def sums(targets: int) -> Float32:
-    """Return weights (targets, BLURS, 1, 1) that add up the blurs of a band; the bands are groups."""
-    return np.ones((targets, BLURS, 1, 1), np.float32)
+    """Return weights (targets, BLUR_COUNT, 1, 1) that add up the blurs of a band; the bands are groups."""
+    return np.ones((targets, BLUR_COUNT, 1, 1), np.float32)

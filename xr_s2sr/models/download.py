@@ -26,8 +26,8 @@ from urllib.request import (
     UnknownHandler,
 )
 
+from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
-from xr_s2sr.models import importers
 from xr_s2sr.models.card import Model
 from xr_s2sr.models.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
 from xr_s2sr.models.registry import load
@@ -37,7 +37,7 @@ TIMEOUT = 60
 #: Seconds after which it is given up even if bytes come.
 DEADLINE = 1800
 #: Bytes after which a download is given up: published weights take a few MB.
-LARGEST = 64 * 2**20
+MOST_BYTES = 64 * 2**20
 
 
 def fetch(name: str) -> Model:
@@ -118,7 +118,7 @@ def download(url: str, to: Path) -> None:
     try:
         with _opener().open(url, timeout=TIMEOUT) as response, to.open("wb") as file:
             announced = _announced(response.headers["Content-Length"])
-            while size <= LARGEST and (announced or 0) <= LARGEST and (chunk := response.read(1 << 16)):
+            while size <= MOST_BYTES and (announced or 0) <= MOST_BYTES and (chunk := response.read(1 << 16)):
                 size += file.write(chunk)
     except (OSError, HTTPException, ValueError, OverflowError) as error:  # the latter: an address that is none
         if isinstance(error, HTTPError):
@@ -128,10 +128,10 @@ def download(url: str, to: Path) -> None:
             f"{url} cannot be downloaded ({reason}). Try again with a network; or take the file from elsewhere and "
             f"import it: xr-s2sr import-keras {to.name}"
         ) from error
-    if max(size, announced or 0) > LARGEST:
+    if max(size, announced or 0) > MOST_BYTES:
         raise FetchError(
-            f"{url} holds more than {LARGEST >> 20} MiB ({announced or 'unknown'} bytes announced); expected the few "
-            "MiB of published weights. Nothing was kept; a proxy may have answered: call fetch() again without it"
+            f"{url} holds more than {MOST_BYTES >> 20} MiB ({announced or 'unknown'} bytes announced); expected the "
+            "few MiB of published weights. Nothing was kept; a proxy may have answered: call fetch() again without it"
         )
     if announced is not None and size != announced:
         raise FetchError(f"{url} broke off: {size} of {announced} bytes. Nothing was kept; call fetch() again")
@@ -141,7 +141,7 @@ def _announced(length: str | None) -> int | None:
     """The number of bytes that a server announces; None where it says nothing that can be used."""
     if length is None or not length.isascii() or not length.isdigit():
         return None
-    return int(length) if len(length) < 20 else LARGEST + 1  # Python does not read numbers of thousands of digits
+    return int(length) if len(length) < 20 else MOST_BYTES + 1  # Python does not read numbers of thousands of digits
 
 
 class _Timed(io.RawIOBase):

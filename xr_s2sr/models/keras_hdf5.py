@@ -34,9 +34,9 @@ EXPECTED = (
 
 
 #: Numbers in all weights together; VDSen2 has 38 million.
-LARGEST = 2**26
+MOST_NUMBERS = 2**26
 #: Arrays of weights; VDSen2 has 132.
-MOST = 2000
+MOST_ARRAYS = 2000
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def limited(weights: Iterable[tuple[str, h5py.Dataset]], file: str) -> list[tupl
     A few bytes can declare terabytes, or name one array a thousand times; and HDF5 follows paths to any other file.
     """
     arrays: list[tuple[str, Float32]] = []
-    left = LARGEST
+    left = MOST_NUMBERS
     for name, dataset in weights:
         if dataset.dtype.kind not in "fiu":
             raise ValueError(f"{name} is of {dataset.dtype}, not of numbers")
@@ -156,10 +156,10 @@ def limited(weights: Iterable[tuple[str, h5py.Dataset]], file: str) -> list[tupl
         left -= max(dataset.size, math.prod(dataset.chunks or ()))
         if left < 0:
             raise ValueError(
-                f"up to {name}, it declares {LARGEST - left} numbers, of which {LARGEST} are taken at most"
+                f"up to {name}, it declares {MOST_NUMBERS - left} numbers, of which {MOST_NUMBERS} are taken at most"
             )
-        if len(arrays) == MOST:
-            raise ValueError(f"it names more than {MOST} arrays of weights")
+        if len(arrays) == MOST_ARRAYS:
+            raise ValueError(f"it names more than {MOST_ARRAYS} arrays of weights")
         arrays.append((name, np.asarray(dataset, np.float32)))
     return arrays
 

@@ -90,6 +90,7 @@ def stac_item(model: str | Model, href: str | None = None) -> dict[str, Any]:
 
 
 def _input(name: str, bands: tuple[str, ...], scale: float) -> dict[str, Any]:
+    """Describe an input of the network."""
     return {
         "name": name,
         "description": f"reflectance on {BANDS[bands[0]].gsd} m pixels, 0 where there is no data",
@@ -101,11 +102,13 @@ def _input(name: str, bands: tuple[str, ...], scale: float) -> dict[str, Any]:
 
 
 def _output(name: str, about: str, count: int) -> dict[str, Any]:
+    """Describe an output of the network."""
     about = f"{about}, in the unit of the scaled inputs"
     return {"name": name, "description": about, "tasks": ["super-resolution"], "result": _array(count)}
 
 
 def _array(count: int) -> dict[str, Any]:
+    """Describe an array of so many bands."""
     return {
         "shape": [-1, count, -1, -1],
         "dim_order": ["batch", "bands", "height", "width"],
@@ -114,4 +117,5 @@ def _array(count: int) -> dict[str, Any]:
 
 
 def _band(band: str) -> dict[str, Any]:
+    """Describe a band."""
     return {"name": band, "gsd": BANDS[band].gsd, "eo:center_wavelength": round(BANDS[band].wavelength / 1000, 4)}

@@ -89,6 +89,7 @@ class Graph:
         return out
 
     def constant(self, array: NDArray[Any]) -> str:
+        """Add an array; returns its name."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -118,10 +119,10 @@ class Graph:
 
     def back_projection(self, z: str, coarse: str, targets: int, factor: int) -> str:
         """Add to `z` what it lacks to be `coarse` again; see the module of that name."""
-        n, around = targets * back_projection.BLURS, back_projection.AROUND
+        n, around = targets * back_projection.BLUR_COUNT, back_projection.AROUND
         x = self.pad(z, back_projection.radius(factor))
         x = self.fixed(x, back_projection.blurring(targets, factor), stride=factor, group=targets)
-        band = self.constant(np.repeat(np.arange(targets), back_projection.BLURS))
+        band = self.constant(np.repeat(np.arange(targets), back_projection.BLUR_COUNT))
         residual = self.add("Sub", [self.add("Gather", [coarse, band], axis=1), x])
         squared = self.pad(self.add("Mul", [residual, residual]), around)
         energy = self.fixed(squared, back_projection.neighbourhood(targets), group=n)

@@ -141,6 +141,7 @@ def _records(data: bytes | memoryview) -> Iterator[tuple[int, memoryview, memory
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """Read a number of variable length; also return where it ends."""
     value = shift = 0
     while True:
         if shift > 63:  # ten bytes hold 64 bits; more is not a number, and takes quadratic time

@@ -16,7 +16,7 @@ from xr_s2sr.models.published import PUBLISHED, cached, check_cached
 WEIGHTS = Path(__file__).parent / "weights"
 
 #: Bytes that no message of protobuf has, and so no ONNX file.
-LARGEST = 2**31
+ONNX_LIMIT = 2**31
 
 #: The pseudo-model that interpolates: no guide, no weights.
 BICUBIC = "bicubic"
@@ -74,7 +74,7 @@ def load(name: str | Path) -> Model:
             'Give the path of an ONNX file: upsample(model="my.onnx")'
         )
     stat = path.stat()
-    if stat.st_size >= LARGEST:
+    if stat.st_size >= ONNX_LIMIT:
         raise ModelError(
             f"{path} has {stat.st_size / 2**30:.0f} GiB; expected an ONNX file, which has at most 2. Give the "
             'path of a model: upsample(model="my.onnx")'
@@ -84,6 +84,7 @@ def load(name: str | Path) -> Model:
 
 @lru_cache(maxsize=32)
 def _load(path: Path, *_state: int) -> Model:
+    """Read the card of a file, once for each state of it on the disk."""
     data = path.read_bytes()
     try:
         props = dict(metadata_props(data))

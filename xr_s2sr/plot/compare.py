@@ -88,7 +88,7 @@ def compare(
 
 
 def _draw(pyplot: Any, figure: Any, axes: Any, view: View, cmap: str) -> None:
-    """Draw one row: a band with a common scale, or a composite whose limits are told below the title."""
+    """Draw one row: a band with a common scale, or a composite whose limits stand below the title."""
     y, x = view.grid.y, view.grid.x
     place = [edge / 1000 for edge in (x.edge, x.edge + x.size * x.step, y.edge + y.size * y.step, y.edge)]
     style = {"extent": place, "interpolation": "nearest", "origin": "upper"}

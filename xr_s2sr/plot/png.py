@@ -164,4 +164,5 @@ def _titled(strip: RGB8, line: Sequence[str], gutter: int) -> RGB8:
 
 
 def _invalid(bands: NDArray[np.float64], nodata: float) -> NDArray[np.bool_]:
+    """Return the pixels (y, x) that are invalid in any band."""
     return np.asarray(np.any(~valid(bands, Validity(nodata)), axis=0))

@@ -29,7 +29,7 @@ from xr_s2sr.scene.radiometry import Radiometry, Units
 #: Composites by name: the bands shown in red, green and blue.
 COMPOSITES = {"true colour": ("B04", "B03", "B02"), "swir": ("B12", "B8A", "B04")}
 #: More pixels along a side than any screen has.
-LARGEST = 3000
+MOST_PIXELS = 3000
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
+    """Return a composite's name, if it has one, and its three bands."""
     if isinstance(composite, str):
         name = arguments.choice("composite", composite, COMPOSITES)
         return name, COMPOSITES[name]
@@ -116,9 +117,9 @@ def restored(
     info.check()
     _check_one_date(native[info.fine.name], "the scene")
     rows, cols = info.grid.shape
-    if max(rows, cols) > LARGEST:
+    if max(rows, cols) > MOST_PIXELS:
         raise GridError(
-            f"the scene has {rows} x {cols} pixels at 10 m; expected at most {LARGEST} a side "
+            f"the scene has {rows} x {cols} pixels at 10 m; expected at most {MOST_PIXELS} a side "
             "without a result, so that they can be seen. Show a part of its result: sr = ds.s2sr.upsample(), "
             "ds.s2sr.plot(sr.isel(y=slice(0, 600), x=slice(0, 600)))"
         )
@@ -162,6 +163,7 @@ def views(
 
 
 def _percentiles(percentiles: Any) -> tuple[float, float]:
+    """Return two percentiles, checked."""
     pair = tuple(percentiles) if isinstance(percentiles, Iterable) else (percentiles,)
     if (
         len(pair) != 2
@@ -201,16 +203,17 @@ def _common_grid(result: list[xr.DataArray]) -> Grid:
                 f"{result[0].name!r} and {da.name!r} of the result lie on two grids; expected one 10 m grid"
             )
     rows, cols = grids[0].shape
-    if max(rows, cols) > LARGEST:
+    if max(rows, cols) > MOST_PIXELS:
         y, x = result[0].dims[-2:]
         raise GridError(
-            f"the result has {rows} x {cols} pixels; expected at most {LARGEST} a side, so that they can be seen. "
+            f"the result has {rows} x {cols} pixels; expected at most {MOST_PIXELS} a side, so that they can be seen. "
             f"Show a part: ds.s2sr.plot(sr.isel({y}=slice(0, 600), {x}=slice(0, 600)))"
         )
     return grids[0]
 
 
 def _check_one_date(da: xr.DataArray, where: str) -> None:
+    """Refuse a variable of several dates."""
     lead = dict(zip(da.dims[:-2], da.shape[:-2], strict=True))
     if any(size != 1 for size in lead.values()):
         dim = next(dim for dim, size in lead.items() if size != 1)
@@ -266,6 +269,7 @@ def _on_grid(
 
 
 def _values(da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None) -> NDArray[np.float64]:
+    """Return the reflectance of a band of the result."""
     radiometry, _ = radiometric_state(da, units, offset)
     return _reflectance(da, radiometry)
 

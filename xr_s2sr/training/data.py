@@ -10,7 +10,7 @@ from torch import Tensor
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.degradation import margin, normal, simulated, uniform
-from xr_s2sr.training.scenes import Scene
+from xr_s2sr.training.scenes import TrainingScene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
 SCALE = 2000.0
@@ -59,7 +59,7 @@ class Patches:
 
     Parameters
     ----------
-    scenes : list of Scene
+    scenes : list of TrainingScene
     gsd : {20, 60}
         GSD of the bands to restore.
     generator : torch.Generator
@@ -71,7 +71,11 @@ class Patches:
     """
 
     def __init__(
-        self, scenes: list[Scene], gsd: int, generator: torch.Generator, augmentation: Augmentation | None = None
+        self,
+        scenes: list[TrainingScene],
+        gsd: int,
+        generator: torch.Generator,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.augmentation = augmentation or Augmentation()
         self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
@@ -132,7 +136,7 @@ class Patches:
     # -- where patches come from ------------------------------------------------------------------------------
 
     def _cut(
-        self, kind: str, scenes: list[Scene], n: int, cells: int, groups: dict[str, tuple[int, int]]
+        self, kind: str, scenes: list[TrainingScene], n: int, cells: int, groups: dict[str, tuple[int, int]]
     ) -> list[Tensor]:
         """Cut patches of one kind; groups are pixels along a cell, and margin, by attribute."""
         key = kind, cells
@@ -142,12 +146,14 @@ class Patches:
         return self._cutters[key].cut(n)
 
     def _cut20(self, n: int, size: int) -> list[Tensor]:
+        """Cut patches of the 20 m task."""
         m = margin(2)
         return self._cut(
             "20", large_enough(self.scenes, 20, 2 * size + 2 * m), n, 2 * size, {"b10": (2, m), "b20": (1, m)}
         )
 
     def _cut60(self, n: int, size: int) -> list[Tensor]:
+        """Cut patches of the 60 m task."""
         # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
         # (mirrored where the scene ends: few scenes would be large enough for it)
         m, scenes = margin(6), large_enough(self.scenes, 60, 6 * size)
@@ -232,7 +238,7 @@ def neighbours(pair: Tensor) -> Tensor:
     return torch.where(posing, nearest, band)
 
 
-def large_enough(scenes: list[Scene], gsd: int, side: int) -> list[Scene]:
+def large_enough(scenes: list[TrainingScene], gsd: int, side: int) -> list[TrainingScene]:
     """Return the scenes with at least `side` pixels of 20 m or 60 m a side; all if there is none.
 
     A patch of a smaller one mostly mirrors.

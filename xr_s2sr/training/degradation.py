@@ -73,7 +73,7 @@ def simulated(
     groups: Sequence[Tensor],
     bands: Sequence[Sequence[str]],
     factor: int,
-    like: Tensor,
+    is_sensor: Tensor,
     generator: torch.Generator,
 ) -> list[Tensor]:
     """Degrade patches: some as the sensor would see them with larger pixels, the others as is usual.
@@ -85,8 +85,8 @@ def simulated(
     bands : sequence of sequences of str
         Ids of the bands of each group.
     factor : int
-    like : Tensor, bool, (N, 1)
-        Patches with the sensor's blur and its noise (:mod:`xr_s2sr.quality.noise`) given back, each drawn around it.
+    is_sensor : Tensor, bool, (N, 1)
+        Patches with the sensor's blur, and with the noise (:mod:`xr_s2sr.quality.noise`) that averaging took away.
     generator : torch.Generator
         On the device of the patches.
 
@@ -96,18 +96,18 @@ def simulated(
     """
     n, names = len(groups[0]), [band for group in bands for band in group]
     usual, sensor = usual_sigmas(generator, n, len(names), factor), sensor_sigmas(generator, n, names, factor)
-    sigma = torch.where(like, sensor, usual)
+    sigma = torch.where(is_sensor, sensor, usual)
     # satellites, the height of the sun and Level-2A's atmosphere change the noise
     times = torch.exp(0.3 * normal(generator, n, 1))
-    moved = shifts(generator, n, names) * like * factor
+    moved = shifts(generator, n, names) * is_sensor * factor
     sizes, out = [len(group) for group in bands], []
     parts = zip(groups, bands, torch.split(sigma, sizes, dim=1), torch.split(moved, sizes, dim=2), strict=True)
     for x, group, own, shift in parts:
         coarse = degrade_patches(x, factor, own, shift)
         line = torch.tensor([noise_variance(band) for band in group], dtype=torch.float32, device=x.device)
         level = (line[:, 0, None, None] + line[:, 1, None, None] * coarse.clamp(min=0)).sqrt()
-        given_back = level * (noise_taken(factor, own) * times * like)[:, :, None, None]
-        out.append(coarse + normal(generator, *coarse.shape) * given_back)
+        lost_noise = level * (noise_taken(factor, own) * times * is_sensor)[:, :, None, None]
+        out.append(coarse + normal(generator, *coarse.shape) * lost_noise)
     return out
 
 

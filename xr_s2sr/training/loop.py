@@ -26,16 +26,16 @@ from xr_s2sr.training.losses import error_of_a_batch, kind_of_a_batch
 from xr_s2sr.training.muon import Muon
 from xr_s2sr.training.networks import Network, build
 from xr_s2sr.training.recipe import Recipe, learning_rate
-from xr_s2sr.training.scenes import Scene
+from xr_s2sr.training.scenes import TrainingScene
 from xr_s2sr.training.steps import Steps, make_rate
 
 
 def train(
     recipe: Recipe,
-    scenes: list[Scene],
+    scenes: list[TrainingScene],
     checkpoint: str | Path,
     *,
-    validation: list[Scene] | None = None,
+    validation: list[TrainingScene] | None = None,
     init: str | Path | None = None,
     teachers: Sequence[Network] = (),
     clean_teacher: Network | None = None,
@@ -48,11 +48,11 @@ def train(
     Parameters
     ----------
     recipe : Recipe
-    scenes : list of Scene
+    scenes : list of TrainingScene
         To learn from.
     checkpoint : path
         Written every `every` steps, atomically; read if it exists.
-    validation : list of Scene, optional
+    validation : list of TrainingScene, optional
         Scored at every second checkpoint.
     init : path or str, optional
         A checkpoint whose averaged weights are the start; or a model file or packaged model with such a network.
@@ -83,20 +83,7 @@ def train(
     net.to(device)
     average = copy.deepcopy(net)
     optimisers = make_optimisers(net, recipe)
-    step = 0
-    if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True, map_location=device)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        step = state["step"]
-        log(f"resumed at step {step}")
-        before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
-        before.setdefault("architecture", "coarse")  # checkpoints from when there was no other
-        changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
-        if changed:
-            log(f"  the recipe has changed (before, now): {changed}")
+    step = resume(checkpoint, recipe, net, average, optimisers, log) if checkpoint.is_file() else 0
     # a resumed run must not see the first patches again
     rng, generator = np.random.default_rng([recipe.seed, step]), seeded(recipe.seed, step, device=device)
     patches = Patches(scenes, recipe.gsd, generator, recipe.augmentation)
@@ -157,6 +144,30 @@ def make_optimisers(net: Network, recipe: Recipe) -> list[torch.optim.Optimizer]
     return [Muon(blocks, make_rate(recipe.rate, device)), adam]
 
 
+def resume(
+    path: Path,
+    recipe: Recipe,
+    net: nn.Module,
+    average: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    log: Callable[[str], None],
+) -> int:
+    """Put the states of a checkpoint in place; return its step, and say how its recipe differs."""
+    state = torch.load(path, weights_only=True, map_location=next(net.parameters()).device)
+    net.load_state_dict(state["net"])
+    average.load_state_dict(state["average"])
+    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    step = int(state["step"])
+    log(f"resumed at step {step}")
+    before = {key: tuple(v) if isinstance(v, list) else v for key, v in state["recipe"].items()}
+    before.setdefault("architecture", "coarse")  # checkpoints from when there was no other
+    changed = {key: (before.get(key), now) for key, now in asdict(recipe).items() if before.get(key) != now}
+    if changed:
+        log(f"  the recipe has changed (before, now): {changed}")
+    return step
+
+
 def save(
     path: Path,
     recipe: Recipe,
@@ -165,6 +176,7 @@ def save(
     optimisers: list[torch.optim.Optimizer],
     step: int,
 ) -> None:
+    """Write a checkpoint, in one go."""
     state = {
         "recipe": asdict(recipe),
         "net": net.state_dict(),
@@ -183,7 +195,7 @@ def _check_zip(path: Path) -> None:
         raise OSError(f"{path.name} is truncated")
 
 
-def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
+def simulate(scene: TrainingScene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarray], np.ndarray]:
     """Degrade a whole scene for scoring: return the network's inputs (DN) and the truth."""
     factor = FACTOR[gsd]
     scene = scene.crop(12 if gsd == 20 else 36)
@@ -199,7 +211,7 @@ def simulate(scene: Scene, gsd: int, protocol: Protocol) -> tuple[list[np.ndarra
 
 
 @torch.no_grad()
-def validate(net: Network, gsd: int, scenes: list[Scene]) -> dict[str, float]:
+def validate(net: Network, gsd: int, scenes: list[TrainingScene]) -> dict[str, float]:
     """Return the mean over scenes of the mean over bands of RMSE(net) / RMSE(bicubic), for each protocol."""
     bf16_blocks, net.bf16_blocks = net.bf16_blocks, False
     device = next(net.parameters()).device

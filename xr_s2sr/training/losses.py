@@ -47,7 +47,7 @@ def error_of_a_batch(
     number, size, border = shape
     if kind is Kind.NATIVE:
         inputs, present = patches.native(max(1, number // 4), 2 * size)  # as in the late part: fewer, larger
-        taught = lessons(teachers, inputs, patches.generator)
+        taught = teacher_mean(teachers, inputs, patches.generator)
         return mean_error(inner(net(*inputs), border), inner(taught, border), present)
     proxy = kind is Kind.PROXY
     inputs, truth, present = patches.batch(number, size, proxy)
@@ -55,20 +55,20 @@ def error_of_a_batch(
     loss = mean_error(restored, inner(truth, border), present)
     if not teachers or proxy:
         return loss
-    taught = lessons(teachers, inputs, patches.generator)
+    taught = teacher_mean(teachers, inputs, patches.generator)
     if clean_teacher is not None:
-        clean = lessons([clean_teacher], inputs, patches.generator)
+        clean = teacher_mean([clean_teacher], inputs, patches.generator)
         taught = torch.where(patches.sensor[:, :, None, None], taught, clean)
     return (1 - recipe.taught) * loss + recipe.taught * mean_error(restored, inner(taught, border), present)
 
 
 @torch.no_grad()
-def lessons(teachers: Sequence[Network], inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+def teacher_mean(teachers: Sequence[Network], inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     """Return the mean of the teachers' results, patches turned at random: over many steps, a self-ensemble."""
-    return torch.stack([lesson(teacher, inputs, generator) for teacher in teachers]).mean(dim=0)
+    return torch.stack([turned_result(teacher, inputs, generator) for teacher in teachers]).mean(dim=0)
 
 
-def lesson(teacher: Network, inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+def turned_result(teacher: Network, inputs: Sequence[Tensor], generator: torch.Generator) -> Tensor:
     """Return a teacher's results, each square patch seen in a random one of the eight orientations."""
     transposed, upside_down, mirrored = (uniform(generator, len(inputs[0]), 1, 1, 1) < 0.5 for _ in range(3))
 

@@ -84,13 +84,13 @@ class BackProjection(nn.Module):
             self.register_buffer(name, torch.from_numpy(weight), persistent=False)
 
     def blurred(self, z: Tensor) -> Tensor:
-        """The result as a sensor would see it, under every blur: (N, targets * BLURS, y, x)."""
+        """The result as a sensor would see it, under every blur: (N, targets * BLUR_COUNT, y, x)."""
         z = F.pad(z, (back_projection.radius(self.factor),) * 4, mode="replicate")
         return F.conv2d(z, self.blurring, stride=self.factor, groups=self.targets)
 
     def forward(self, z: Tensor, coarse: Tensor) -> Tensor:
         pad, bands = (back_projection.AROUND,) * 4, len(self.neighbourhood)
-        residual = coarse.repeat_interleave(back_projection.BLURS, dim=1) - self.blurred(z)
+        residual = coarse.repeat_interleave(back_projection.BLUR_COUNT, dim=1) - self.blurred(z)
         energy = F.conv2d(F.pad(residual * residual, pad, mode="replicate"), self.neighbourhood, groups=bands)
         weight = (energy + back_projection.EPSILON) ** -2
         weighted, total = (F.conv2d(x, self.sums, groups=self.targets) for x in (residual * weight, weight))

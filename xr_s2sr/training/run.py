@@ -22,15 +22,14 @@ from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
 from xr_s2sr.training.recipe import Recipe, learning_rate
-from xr_s2sr.training.scenes import Scene, load_scenes, scene_of
-from xr_s2sr.training.uncertainty import HeadRecipe, train_head
-from xr_s2sr.training.uncertainty_file import export_head, validate_head
+from xr_s2sr.training.scenes import TrainingScene, load_scenes, scene_of
+from xr_s2sr.training.uncertainty import HeadRecipe, export_head, train_head, validate_head
 from xr_s2sr.version import __version__
 
 DEGRADATION = (
     "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
     "1.15 x {s}/2 pixels (MTF of the sensor), for {sensor:.0%} like the sensor's blur relative to the pixel, with the "
-    "noise given back; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
+    "noise that averaging took away; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
     "bands missing in {dropped:.0%}"
 )
 
@@ -158,7 +157,7 @@ def is_folder_of_scenes(path: Path) -> bool:
     return path.is_dir() and (path / "manifest.json").is_file()
 
 
-def read_scenes(path: Path) -> tuple[list[Scene], list[Scene]]:
+def read_scenes(path: Path) -> tuple[list[TrainingScene], list[TrainingScene]]:
     """Read scenes to learn from and to validate on: of a folder with a manifest, or the one scene that `path` is."""
     if is_folder_of_scenes(path):
         learn = load_scenes(path, splits=("train", "train-only"))
@@ -170,8 +169,8 @@ def describe(
     net: Network,
     name: str,
     recipe: Recipe,
-    scenes: list[Scene],
-    held_out: list[Scene],
+    scenes: list[TrainingScene],
+    held_out: list[TrainingScene],
     init: str | None,
     teachers: Sequence[str] = (),
 ) -> ModelCard:

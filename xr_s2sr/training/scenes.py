@@ -29,7 +29,7 @@ TILE = re.compile(r"T\d{2}[A-Z]{3}\b")
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrainingScene:
     """One place and date: native-resolution DN, nested grids with a common upper left corner; NaN where invalid."""
 
     name: str
@@ -46,14 +46,16 @@ class Scene:
         """True if every pixel is valid."""
         return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
 
-    def crop(self, multiple: int) -> Scene:
+    def crop(self, multiple: int) -> TrainingScene:
         """Return the upper left part whose 10 m size is a multiple of `multiple`."""
         h, w = (n // multiple * multiple for n in self.b10.shape[-2:])
         b60 = None if self.b60 is None else self.b60[:, : h // 6, : w // 6]
         return replace(self, b10=self.b10[:, :h, :w], b20=self.b20[:, : h // 2, : w // 2], b60=b60)
 
 
-def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, required: bool = True) -> list[Scene]:
+def load_scenes(
+    folder: str | Path, *, splits: tuple[str, ...] | None = None, required: bool = True
+) -> list[TrainingScene]:
     """Read the scenes that the folder's manifest lists.
 
     Parameters
@@ -84,13 +86,13 @@ def load_scenes(folder: str | Path, *, splits: tuple[str, ...] | None = None, re
         where = entry.get("place", entry["file"])
         tile = TILE.search(f"{where} {entry.get('product', '')}")
         place = tile[0] if tile else where
-        scenes.append(Scene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", ""), place))
+        scenes.append(TrainingScene(entry["file"], entry["split"], b10, b20, b60, entry.get("level", ""), place))
     if required and not scenes:
         raise FileNotFoundError(f"no scene of the splits {splits} is listed in {manifest}")
     return scenes
 
 
-def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
+def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> TrainingScene:
     """Turn a Dataset of one date into a scene: what all its bands cover, in whole 60 m cells.
 
     Parameters
@@ -101,7 +103,7 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
 
     Returns
     -------
-    Scene
+    TrainingScene
 
     Raises
     ------
@@ -133,7 +135,7 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> Scene:
         for gsd in gsds
     ]
     b10, b20, *rest = stacks
-    return Scene(name, split, b10, b20, rest[0] if rest else None)
+    return TrainingScene(name, split, b10, b20, rest[0] if rest else None)
 
 
 def _reflectance_dn(

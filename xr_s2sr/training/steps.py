@@ -99,6 +99,7 @@ class Steps:
         return mean, counted, int(self.skipped)
 
     def _record(self, error: Callable[[], Tensor]) -> Any:
+        """Record a step as a CUDA graph."""
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         with torch.cuda.graph(graph):
@@ -106,6 +107,7 @@ class Steps:
         return graph
 
     def _step(self, error: Callable[[], Tensor]) -> None:
+        """Lower the error once, and move the running mean of the weights."""
         self.net.zero_grad(set_to_none=True)
         loss = error()
         loss.backward()  # type: ignore[no-untyped-call]
