@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.bands import BANDS
 from xr_s2sr.scene.averaging import any_of_four
 from xr_s2sr.scene.grid import Axis, read_axis
 from xr_s2sr.scene.validity import Validity, invalid
 
 
-def in_given_dims(result: xr.Dataset, scene: xr.Dataset, *, corners: bool = False) -> xr.Dataset:
+def in_given_dims(
+    result: xr.Dataset, scene: xr.Dataset, bands: Mapping[Hashable, str], *, corners: bool = False
+) -> xr.Dataset:
     """Name the dims of a result as the scene does: those of decimated bands, which it has not, as its 10 m ones.
 
     Parameters
@@ -23,13 +25,15 @@ def in_given_dims(result: xr.Dataset, scene: xr.Dataset, *, corners: bool = Fals
     result : Dataset
     scene : Dataset
         The scene as it was given, rows and columns last.
+    bands : mapping of hashable to str
+        Ids by the names of its variables.
     corners : bool
         Whether its coordinates are corners, and so those of the result: the upper or left one of each two.
     """
-    rows, cols = next(da for name, da in result.data_vars.items() if resolve(name)).dims[-2:]
+    rows, cols = next(result[name] for name in bands if name in result).dims[-2:]
     if rows in scene.dims:
         return result
-    fine = next(da for name, da in scene.data_vars.items() if (band := resolve(name)) and BANDS[band].is_fine)
+    fine = next(scene[name] for name, band in bands.items() if BANDS[band].is_fine)
     names = dict(zip((rows, cols), fine.dims[-2:], strict=True))
     out = result.rename(names)
     for dim, sign in zip(names.values(), (1, -1), strict=True):

@@ -13,7 +13,7 @@ import xarray as xr
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, RadiometryError
 from xr_s2sr.layouts.band_names import band_labels, described, split
-from xr_s2sr.layouts.placed import placed
+from xr_s2sr.scene.corners import placed
 from xr_s2sr.scene.crs import crs_of_bands, mapped_crs, mappings, with_mapping, write_crs
 from xr_s2sr.scene.grid import TOLERANCE, loading, read_axis, spatial_dims
 from xr_s2sr.scene.offsets import BASELINE_KEYS

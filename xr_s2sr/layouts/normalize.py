@@ -19,19 +19,17 @@ import xarray as xr
 from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, resolve, uncertainty_of
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack
+from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack, told_apart
 from xr_s2sr.layouts.coarser import in_given_dims, masked_before
 from xr_s2sr.layouts.combine import by_band
 from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node, unflattened
 from xr_s2sr.layouts.orientation import north_up, turned_back
-from xr_s2sr.layouts.placed import placed
 from xr_s2sr.layouts.replicated import native_grids
-from xr_s2sr.scene.by_band import told_apart
-from xr_s2sr.scene.corners import are_corners
+from xr_s2sr.scene.corners import are_corners, placed
 from xr_s2sr.scene.crs import with_mapping
 from xr_s2sr.scene.grid import spatial_dims
-from xr_s2sr.scene.info import BAND, conventional
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
+from xr_s2sr.scene.scene import BAND, Names, NativeScene, conventional, find_bands, read_scene
 
 #: A scene as users hold it.
 Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
@@ -59,17 +57,24 @@ class NativeForm:
         Dims of `ds` along which the scene itself runs the other way.
     corners : (hashable, hashable) or None
         Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
+    names : Names
+        What the variables of `ds` are.
     asked : mapping of str to str
         Ids of bands whose names, in lower case, mean them in this scene only.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
+    names: Names
     notes: tuple[str, ...] = ()
     stacked: bool = False
     turned: frozenset[Hashable] = frozenset()
     corners: tuple[Hashable, Hashable] | None = None
     asked: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, units: Any = None, offset: Any = None) -> NativeScene:
+        """Read grids, CRS and units of the bands, after checking the arguments that say what the values are."""
+        return read_scene(self.ds, units, offset, self.names)
 
     def ids(self, bands: Any) -> Any:
         """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
@@ -179,20 +184,22 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         for name, band in {**new, **told}.items()
     ]
     check_versions(ds)
-    named = told_apart(ds.rename(new))
-    last, transposed = _rows_and_columns_last(named)
-    upright, turned = north_up(last)
+    named = ds.rename(new)
+    names = find_bands(named)
+    bands = names.bands
+    last, transposed = _rows_and_columns_last(told_apart(named, bands), bands)
+    upright, turned = north_up(last, bands)
     if turned:
         listed = ", ".join(repr(dim) for dim in sorted(map(str, turned)))
         notes.append(f"turned over, as they run to the north or to the west: {listed}; places count from the northwest")
-    decimated = native_grids(upright)
-    corners = _corners(upright)
+    decimated = native_grids(upright, bands)
+    corners = _corners(upright, bands)
     if corners is not None:
         notes.append("coordinates are upper left corners of pixels, and stay so; the GeoTransform says where they lie")
 
     def restore_form(result: xr.Dataset) -> xr.Dataset:
-        given = in_given_dims(_masked(result, upright, decimated.gaps), upright, corners=corners is not None)
-        result = turned_back(given, turned)
+        given = in_given_dims(_masked(result, upright, decimated.gaps), upright, bands, corners=corners is not None)
+        result = turned_back(given, turned, bands)
         for name, dims in transposed.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
@@ -207,6 +214,7 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     return NativeForm(
         decimated.ds,
         restore_form,
+        names,
         (*notes, *decimated.notes),
         turned=turned | both,
         corners=corners,
@@ -214,16 +222,16 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     )
 
 
-def _corners(ds: xr.Dataset) -> tuple[Hashable, Hashable] | None:
+def _corners(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> tuple[Hashable, Hashable] | None:
     """Return the rows and columns of the 10 m bands if their coordinates are corners and all bands lie on them.
 
     Coarser pixels of their own tell centres from corners: on corners they would not nest, and be refused.
     """
-    bands = {band: da for name, da in ds.data_vars.items() if (band := resolve(name)) and da.ndim >= 2}
-    fine = next((da for band, da in bands.items() if BANDS[band].is_fine), None)
-    if fine is None or {da.dims[-2:] for da in bands.values()} != {fine.dims[-2:]}:
+    flat = {band: ds[name] for name, band in bands.items() if ds[name].ndim >= 2}
+    fine = next((da for band, da in flat.items() if BANDS[band].is_fine), None)
+    if fine is None or {da.dims[-2:] for da in flat.values()} != {fine.dims[-2:]}:
         return None
-    with suppress(S2SRError):  # scene_info says so
+    with suppress(S2SRError):  # read_scene says so
         rows, cols = spatial_dims(fine)
         return (rows, cols) if are_corners(fine) else None
     return None
@@ -250,13 +258,16 @@ def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any],
     return ds.drop_vars({name, *others}).assign({name: restored})
 
 
-def _rows_and_columns_last(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
+def _rows_and_columns_last(
+    ds: xr.Dataset, bands: Iterable[Hashable]
+) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
     """Put rows and columns last; also return the dims of bands that had them elsewhere (Earth Engine's x before y)."""
     turned = {}
-    for name, da in ds.data_vars.items():
+    for name in bands:
+        da = ds[name]
         rows = [dim for dim in da.dims if _ROWS.fullmatch(str(dim))]
         cols = [dim for dim in da.dims if _COLS.fullmatch(str(dim))]
-        if resolve(name) and len(rows) == len(cols) == 1 and da.dims[-2:] != (rows[0], cols[0]):
+        if len(rows) == len(cols) == 1 and da.dims[-2:] != (rows[0], cols[0]):
             turned[name] = da.dims
             ds = ds.assign({name: da.transpose(..., rows[0], cols[0])})
     return ds, turned

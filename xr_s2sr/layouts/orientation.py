@@ -6,12 +6,11 @@ as Sentinel-2's own products are stored, and the result is turned back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable
 from contextlib import suppress
 
 import xarray as xr
 
-from xr_s2sr.bands import resolve
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.scene.crs import mirror_transform
 from xr_s2sr.scene.grid import read_axis, spatial_dims
@@ -20,27 +19,27 @@ from xr_s2sr.scene.grid import read_axis, spatial_dims
 SIGNS = -1.0, 1.0
 
 
-def north_up(ds: xr.Dataset) -> tuple[xr.Dataset, frozenset[Hashable]]:
-    """Turn over the dims along which the pixels of bands run to the north or to the west; also return these."""
+def north_up(ds: xr.Dataset, bands: Iterable[Hashable]) -> tuple[xr.Dataset, frozenset[Hashable]]:
+    """Turn over the dims along which the pixels of these bands run to the north or to the west; also return them."""
     turned: set[Hashable] = set()
     seen: set[tuple[Hashable, ...]] = set()
-    for name, da in ds.data_vars.items():
-        if resolve(name) is None or da.dims[-2:] in seen:
+    for da in (ds[name] for name in bands):
+        if da.dims[-2:] in seen:
             continue
         seen.add(da.dims[-2:])
-        with suppress(S2SRError):  # scene_info says so
+        with suppress(S2SRError):  # read_scene says so
             for dim, sign in zip(spatial_dims(da), SIGNS, strict=True):
                 if read_axis(da, dim, sign).step * sign < 0:
                     turned.add(dim)
     return (_over(ds, turned) if turned else ds), frozenset(turned)
 
 
-def turned_back(result: xr.Dataset, turned: Collection[Hashable]) -> xr.Dataset:
-    """Turn a result over along those of its dims; its grid mappings keep telling where its first pixel lies."""
+def turned_back(result: xr.Dataset, turned: Collection[Hashable], bands: Iterable[Hashable]) -> xr.Dataset:
+    """Turn over a result of these bands; its grid mappings keep telling where its first pixel lies."""
     dims = [dim for dim in result.dims if dim in turned]
     if not dims:
         return result
-    rows, cols = next(da.dims[-2:] for name, da in result.data_vars.items() if resolve(name))
+    rows, cols = next(result[name].dims[-2:] for name in bands if name in result)
     flips = rows in dims, cols in dims
     return mirror_transform(_over(result, dims), *flips, shape=(result.sizes[rows], result.sizes[cols]))
 

@@ -11,11 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.fill_values import Undeclared
-from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled
 from xr_s2sr.scene.radiometry import Radiometry
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.scene.validity import Validity, classify
 
 #: Rows of means that are worked out at once.
@@ -88,12 +87,12 @@ def mean_of_band(pixels: Any, band: SceneBand) -> Any:
     return joined.data.astype(band.radiometry.dtype, copy=False)  # concat would not keep a foreign byte order
 
 
-def warn_of_fill_values(ds: xr.Dataset, info: SceneInfo, bands: Iterable[str]) -> None:
+def warn_of_fill_values(scene: NativeScene, bands: Iterable[str]) -> None:
     """Warn of fill values that nothing declares in bands in memory that no model reads."""
     undeclared = Undeclared()
-    for band in (info.bands[key] for key in bands):
-        if ds[band.name].chunks is None:
-            pixels = numba_ready(ds[band.name].values)
+    for band in (scene.bands[key] for key in bands):
+        if scene[band.id].chunks is None:
+            pixels = numba_ready(scene[band.id].values)
             for index in np.ndindex(*pixels.shape[:-2]):
                 undeclared.look(pixels[index], band.at(index), band.name, index)
     undeclared.warn()
