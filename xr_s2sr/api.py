@@ -12,7 +12,7 @@ import xarray as xr
 
 from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, Output
-from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
+from xr_s2sr.errors import ArgumentTypeError, S2SRError
 from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
@@ -28,18 +28,10 @@ from xr_s2sr.planning import (
     prepare,
     with_uncertainty,
 )
-from xr_s2sr.scene import averaging
 from xr_s2sr.scene.corners import tell_corners
-from xr_s2sr.scene.omissions import (
-    off_grid,
-    renaming,
-    unknown_bands,
-    warn_of_offset,
-    warn_of_omissions,
-    warn_of_projection,
-    warn_of_uncovered,
-    warn_of_unknown,
-)
+from xr_s2sr.scene.fill_values import warn_of_fill_values
+from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
+from xr_s2sr.scene.pixels import mean_of_output
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
 from xr_s2sr.scene.result import (
@@ -209,10 +201,7 @@ def upsample(
     runs = with_uncertainty(plan.runs, form)
     runs = merged(runs) if options.margin is None else runs  # a margin is one model's
     turned = scene.grid.y.dim in layout.turned, scene.grid.x.dim in layout.turned
-    warn_of_offset(scene)
-    for reason in plan.left_out:
-        warn(reason)
-    warn_of_omissions(scene, target, ancillary=keep == "fine" and bands is None, turned=turned)
+    warn_of_omissions(scene, target, plan.left_out, ancillary=keep == "fine" and bands is None, turned=turned)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
 
@@ -226,9 +215,9 @@ def upsample(
     )
     if resolution > 10:
         outputs = {key: output_radiometry(scene.bands, key, run.uncertainty) for run in runs for key in run.outputs}
-        arrays = {key: averaging.mean_of_output(arrays[key], stored) for key, stored in outputs.items()}
+        arrays = {key: mean_of_output(arrays[key], stored) for key, stored in outputs.items()}
         if not runs:
-            averaging.warn_of_fill_values(scene, [band for band in scene.bands if BANDS[band].is_fine])
+            warn_of_fill_values(scene, [band for band in scene.bands if BANDS[band].is_fine])
     restored = {
         band: restored_variable(scene, target, band, arrays[Output(band)], origin.provenance)
         for run in runs
@@ -240,10 +229,7 @@ def upsample(
         if form
     ]
     result = dataset(scene, target, restored, None if bands is None else plan.wanted, keep, errors)
-    if keep == "all":
-        warn_of_uncovered(scene, result)
-    warn_of_unknown(scene, result, stacked=layout.stacked)
-    warn_of_projection(scene)
+    warn_of_result(scene, result, everything=keep == "all", stacked=layout.stacked)
     if is_lazy:
         result = lazy.aligned(result, restored, scene.ds)
     elif averaged_lazily and chunks is not None:

@@ -14,15 +14,14 @@ from xr_s2sr import arguments
 from xr_s2sr.api import upsample
 from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
-from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
-from xr_s2sr.layouts.orientation import north_up
+from xr_s2sr.layouts.normalize import Scene, bands_of_result, to_native
 from xr_s2sr.plot.png import NODATA_COLOUR, RGB8, stretch
 from xr_s2sr.scene.crs import read_crs
 from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.radiometry import Radiometry, Units
-from xr_s2sr.scene.scene import NativeScene, find_bands
+from xr_s2sr.scene.scene import NativeScene
 
 #: Composites by name: the bands shown in red, green and blue.
 COMPOSITES = {"true colour": ("B04", "B03", "B02"), "swir": ("B12", "B8A", "B04")}
@@ -138,12 +137,11 @@ def views(
     if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     pictures, offset_or_dates = list(wanted), offset_argument(offset)
-    native, fine = to_native(ds), with_band_names(sr)
-    scene, found = native.read(units, offset), find_bands(fine)
-    names, (fine, _) = found.variables, north_up(fine, found.bands)
+    native, fine = to_native(ds), bands_of_result(sr)
+    scene = native.read(units, offset)
     bands = list(dict.fromkeys(band for _, group in pictures for band in group))
-    restored = {band: _restored(fine, names, band) for band in bands if not BANDS[band].is_fine}
-    grid = _common_grid([*restored.values()] or [fine[name] for name in list(names.values())[:1]])
+    restored = {band: _restored(fine, band) for band in bands if not BANDS[band].is_fine}
+    grid = _common_grid([*restored.values()] or [*fine.values()][:1])
     places = {band: _place(scene, band, restored.get(band), grid) for band in bands}
     images = {}
     for band, place in places.items():
@@ -168,14 +166,14 @@ def _percentiles(percentiles: Any) -> tuple[float, float]:
     return pair[0], pair[1]
 
 
-def _restored(sr: xr.Dataset, names: Mapping[str, str], band: str) -> xr.DataArray:
+def _restored(result: Mapping[str, xr.DataArray], band: str) -> xr.DataArray:
     """Return a band of the result, or say why it has none."""
-    if band not in names:
+    if band not in result:
         raise BandError(
-            f"the result holds no {band} (but {', '.join(names) or 'no band'}), which is to be shown. "
+            f"the result holds no {band} (but {', '.join(result) or 'no band'}), which is to be shown. "
             f'Restore it: sr = ds.s2sr.upsample(["{band}", ...]), or choose others: bands=[...]'
         )
-    return sr[names[band]]
+    return result[band]
 
 
 def _common_grid(result: list[xr.DataArray]) -> Grid:

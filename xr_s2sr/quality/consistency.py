@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, GridError
-from xr_s2sr.layouts.normalize import Scene, restored_bands, to_native, with_band_names
-from xr_s2sr.layouts.orientation import north_up
+from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
 from xr_s2sr.quality.sensor import gaussian_kernel
@@ -21,7 +21,7 @@ from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_gri
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units, resolve_radiometry
-from xr_s2sr.scene.scene import Names, NativeScene, SceneBand, find_bands
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.spans import Span
 
 
@@ -85,28 +85,28 @@ def consistency(
     1
     """
     check_protocol(protocol, satellite, BLURS)
-    sr = with_band_names(restored_bands(sr))
-    names, scene = find_bands(sr), to_native(ds).read(units, offset)
+    result = restored_bands(sr)
+    bands, scene = bands_of_result(result), to_native(ds).read(units, offset)
     scene.check_one_offset()
-    sr, _ = north_up(sr, names.bands)
-    restored = _restored(sr, names, scene)
+    restored = _restored(bands, scene)
     if not restored:
+        held = ", ".join(map(str, result.data_vars)) or "empty"
         raise BandError(
-            f"nothing to compare: the first Dataset ({', '.join(map(str, sr.data_vars)) or 'empty'}) holds no 20 m or "
-            f"60 m band restored to 10 m that the second ({', '.join(scene.variables)}) holds natively; expected "
+            f"nothing to compare: the first Dataset ({held}) holds no 20 m or 60 m band restored to 10 m that the "
+            f"second ({', '.join(scene.variables)}) holds natively; expected "
             "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
         )
     scene = scene.only([band for band in scene.variables if BANDS[band].is_fine or band in restored])
     scene.check()
     scene = check_pixels(scene, restored)
     rows = []
-    for key, name in restored.items():
+    for key, fine in restored.items():
         band, native = scene.bands[key], scene[key]
-        radiometry = resolve_radiometry(sr[name], units, offset)
+        radiometry = resolve_radiometry(fine, units, offset)
         sigma = sigma_of(key, band.factor, protocol, satellite)
-        spans = _shared(sr[name], native, band, sigma)
-        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((fine.slice, coarse.slice) for fine, coarse in spans)
-        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], radiometry), radiometry)
+        spans = _shared(fine, native, band, sigma)
+        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((near.slice, far.slice) for near, far in spans)
+        image = dn(measured(fine.values[..., rows_sr, cols_sr], radiometry), radiometry)
         truth = dn(measured(native.values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
         rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
         if rows[-1][-1] == 0:
@@ -125,15 +125,15 @@ def consistency(
     )
 
 
-def _restored(sr: xr.Dataset, names: Names, scene: NativeScene) -> dict[str, str]:
-    """Return the variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
+def _restored(result: Mapping[str, xr.DataArray], scene: NativeScene) -> dict[str, xr.DataArray]:
+    """Return the bands of a result that are coarse bands of the scene and lie on 10 m pixels."""
     restored = {}
-    for band, name in names.variables.items():
+    for band, da in result.items():
         if BANDS[band].gsd > 10 and band in scene.variables:
-            pitch = 10 * degraded_by(sr[name])
-            axis = read_axis(sr[name], spatial_dims(sr[name])[1], pitch)
+            pitch = 10 * degraded_by(da)
+            axis = read_axis(da, spatial_dims(da)[1], pitch)
             if abs(abs(axis.step) - pitch) <= TOLERANCE * pitch:
-                restored[band] = name
+                restored[band] = da
     return restored
 
 

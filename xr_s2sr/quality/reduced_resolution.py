@@ -18,8 +18,8 @@ from xr_s2sr.planning import RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
-from xr_s2sr.quality.simulate import measured_in, simulate
-from xr_s2sr.scene.pixels import dn
+from xr_s2sr.quality.simulate import simulate
+from xr_s2sr.scene.pixels import dn, measured_in
 from xr_s2sr.scene.result import ErrorForm, error_radiometry
 from xr_s2sr.scene.scene import NativeScene, read_scene
 from xr_s2sr.spans import Extent

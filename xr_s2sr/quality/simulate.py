@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from xr_s2sr import arguments
 from xr_s2sr.bands import CIRRUS, EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.layouts.given_form import turned_back
 from xr_s2sr.layouts.normalize import Scene, to_native
-from xr_s2sr.layouts.orientation import turned_back
 from xr_s2sr.psf import degraded_mtf
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.noise import DETECTORS
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
-from xr_s2sr.scene.pixels import measured
+from xr_s2sr.scene.pixels import measured_in
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.scene import MTF_ATTR, NativeScene, SceneBand
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.spans import Extent
 
 #: Attributes that describe the stored numbers of the input and not those of a simulated band.
 _STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_FillValue", "nodata", "missing_value")
@@ -172,28 +172,13 @@ def whole_pixels(scene: NativeScene, coarsest: SceneBand, factor: int) -> Extent
     """
     covered = scene.common_extent(scene.bands)
     side = coarsest.factor * factor
-    spans = []
-    for span, anchor in zip(covered, coarsest.start, strict=True):
-        start = span.start + (anchor - span.start) % coarsest.factor
-        size = max(0, span.stop - start) // side * side
-        if size == 0:
-            raise GridError(
-                f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
-                f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. "
-                "Take a larger slice"
-            )
-        spans.append(Span(start, start + size))
-    return spans[0], spans[1]
-
-
-def measured_in(scene: NativeScene, band: str, covered: Extent) -> NDArray[np.float64]:
-    """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
-    own = scene.bands[band]
-    rows, cols = (
-        slice((span.start - start) // own.factor, (span.stop - start) // own.factor)
-        for span, start in zip(covered, own.start, strict=True)
-    )
-    return measured(scene[band].variable[..., rows, cols].values, own.radiometry)
+    rows, cols = (span.whole(at, coarsest.factor, side) for span, at in zip(covered, coarsest.start, strict=True))
+    if not (len(rows) and len(cols)):
+        raise GridError(
+            f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
+            f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. Take a larger slice"
+        )
+    return rows, cols
 
 
 def _variable(

@@ -7,7 +7,7 @@ pixel is judged by what is near it, whatever part of a scene it is seen in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, TypeAlias
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import Line, warn
+from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import Radiometry
-from xr_s2sr.scene.scene import SceneBand
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.scene.validity import LARGEST, invalid
 from xr_s2sr.spans import CELL, Span
 
@@ -372,6 +373,17 @@ class Undeclared:
         reason = "since one value fills whole areas in all bands at once"
         listed = [area.told(name) for name, area in self.areas.items()]
         _warn(reason + where, listed, [area.fix(name) for name, area in self.areas.items()], at)
+
+
+def warn_of_fill_values(scene: NativeScene, bands: Iterable[str]) -> None:
+    """Warn of fill values that nothing declares in bands in memory that no model reads."""
+    undeclared = Undeclared()
+    for band in (scene.bands[key] for key in bands):
+        if scene[band.id].chunks is None:
+            pixels = numba_ready(scene[band.id].values)
+            for index in np.ndindex(*pixels.shape[:-2]):
+                undeclared.look(pixels[index], band.at(index), band.name, index)
+    undeclared.warn()
 
 
 def _warn(reason: str, listed: list[str], fixes: list[str], at: Line | None) -> None:

@@ -73,24 +73,6 @@ def renaming(names: Iterable[str]) -> str:
     return f"ds = ds.rename({{{listed}}})"
 
 
-def warn_of_unknown(scene: NativeScene, result: xr.Dataset, *, stacked: bool) -> None:
-    """Name what may be a band and was passed through.
-
-    Parameters
-    ----------
-    scene : NativeScene
-    result : Dataset
-    stacked : bool
-        True if the scene has its bands in one array.
-    """
-    if names := unknown_bands(scene.ds, [name for name in result.data_vars if name in scene.ancillary]):
-        line = 'da = da.assign_coords(band=["B02", "B03", ...])' if stacked else renaming(names)
-        warn(
-            f"passed through as they are, not restored, as their names are not those of bands: {', '.join(names)}. "
-            f"Name the bands among them: {line}"
-        )
-
-
 def _plain(name: Hashable) -> str:
     """Return a name in lower case, with blanks between its words."""
     return re.sub(r"[ _.-]+", " ", str(name)).strip().lower()
@@ -137,52 +119,70 @@ def _phases(image: NDArray[Any], there: NDArray[np.bool_]) -> bool:
 
 
 def warn_of_omissions(
-    scene: NativeScene, target: ResultGrid, *, ancillary: bool, turned: tuple[bool, bool] = (False, False)
+    scene: NativeScene, target: ResultGrid, left_out: Iterable[str], *, ancillary: bool, turned: tuple[bool, bool]
 ) -> None:
-    """Name the ancillary variables that are left out, if asked, and an extent that is smaller.
+    """Warn of an offset that was assumed, of what is left out, and of an extent that is smaller, before anything runs.
 
-    Rows and columns are counted as the user does, from the other end where they were turned over.
+    Parameters
+    ----------
+    scene : NativeScene
+    target : ResultGrid
+    left_out : iterable of str
+        Bands that are not restored, with the reason.
+    ancillary : bool
+        Name the ancillary variables on no grid of the result, too.
+    turned : (bool, bool)
+        Whether rows and columns were turned over: they are counted as the user does.
     """
+    for reason in (unsaid((scene[key], band.radiometry) for key, band in scene.bands.items()), *left_out):
+        if reason:
+            warn(reason)
     own = () if target.native is None else (target.reference,)
-    if ancillary and (left_out := off_grid(scene, own)):
+    if ancillary and (names := off_grid(scene, own)):
         grid = "10 m grid" if target.step == 1 else "10 m or 20 m grid"
-        bands = unknown_bands(scene.ds, left_out)
+        bands = unknown_bands(scene.ds, names)
         named = f". Name the bands among them: {renaming(bands)}" if bands else ""
         warn(
-            f"left out, as they are not bands and not on the {grid}: {', '.join(left_out)}. Bring them along by "
+            f"left out, as they are not bands and not on the {grid}: {', '.join(names)}. Bring them along by "
             f'nearest neighbour with upsample(keep="all"), or drop them first{named}',
         )
+    sizes = scene.grid.shape
     rows, cols = (
         Span(size - span.stop, size - span.start) if over else span
-        for span, size, over in zip(target.covered, scene.grid.shape, turned, strict=True)
+        for span, size, over in zip(target.covered, sizes, turned, strict=True)
     )
     # at 20 m, a border of one pixel may hold no whole one
-    if any(
-        size - len(span) >= 2 * target.step - 1 for size, span in zip(scene.grid.shape, target.covered, strict=True)
-    ):
+    if any(size - len(span) >= 2 * target.step - 1 for size, span in zip(sizes, target.covered, strict=True)):
         warn(
             f"the bands' extents differ: the result covers rows {rows.start}:{rows.stop} and columns "
-            f"{cols.start}:{cols.stop} of {scene.grid.shape[0]} x {scene.grid.shape[1]} pixels at 10 m",
+            f"{cols.start}:{cols.stop} of {sizes[0]} x {sizes[1]} pixels at 10 m",
         )
 
 
-def warn_of_projection(scene: NativeScene) -> None:
-    """Warn of a CRS in which no tile is delivered: pixels were resampled, and grids nest that never did."""
+def warn_of_result(scene: NativeScene, result: xr.Dataset, *, everything: bool, stacked: bool) -> None:
+    """Warn of what a result lacks, passes through though it may be a band, or was made from.
+
+    Parameters
+    ----------
+    scene : NativeScene
+    result : Dataset
+    everything : bool
+        Name the ancillary variables that do not cover the result.
+    stacked : bool
+        True if the scene has its bands in one array.
+    """
+    if everything and (uncovered := [name for name in off_grid(scene) if name not in result]):
+        warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
+    if names := unknown_bands(scene.ds, [name for name in result.data_vars if name in scene.ancillary]):
+        line = 'da = da.assign_coords(band=["B02", "B03", ...])' if stacked else renaming(names)
+        warn(
+            f"passed through as they are, not restored, as their names are not those of bands: {', '.join(names)}. "
+            f"Name the bands among them: {line}"
+        )
+    # in another CRS than a tile's, pixels were resampled, and grids nest that never did
     crs = read_crs(scene.fine) or read_crs(scene.ds)
     if crs is not None and not is_utm(crs):
         warn(
             f"the scene is in {crs.to_string()}, to which the pixels of Sentinel-2 were resampled: the result is worse "
             f"for it. Load it in the UTM zone of its tile, {loading(10)}, and reproject the result"
         )
-
-
-def warn_of_offset(scene: NativeScene) -> None:
-    """Warn once where DN of a date that may have an offset were taken without one."""
-    if message := unsaid((scene[key], band.radiometry) for key, band in scene.bands.items()):
-        warn(message)
-
-
-def warn_of_uncovered(scene: NativeScene, result: xr.Dataset) -> None:
-    """Name the ancillary variables that were asked for and do not cover the result."""
-    if uncovered := [name for name in off_grid(scene) if name not in result]:
-        warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")

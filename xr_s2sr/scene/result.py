@@ -13,12 +13,12 @@ from affine import Affine
 
 from xr_s2sr.bands import BANDS, Output, uncertainty_of
 from xr_s2sr.errors import GridError, InputError, S2SRError
-from xr_s2sr.scene.averaging import mean_of_band
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import Axis, Grid, degraded_by, read_axis
+from xr_s2sr.scene.pixels import mean_of_band
 from xr_s2sr.scene.radiometry import Radiometry, Storage
 from xr_s2sr.scene.scene import NativeScene, SceneBand
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.spans import Extent
 
 #: Parts of an encoding that still describe the result; chunks, source and compression of the input file do not.
 KEPT_ENCODING = (
@@ -149,8 +149,7 @@ def result_grid(scene: NativeScene, covered: Extent, resolution: int = 10) -> Re
     coarse = next((band for band in scene.bands.values() if band.factor == step), None)
     if coarse is None:
         return ResultGrid(scene.grid, covered, step, _averaged_coordinates(scene, covered))
-    starts = ((span.start - own) // step for span, own in zip(covered, coarse.start, strict=True))
-    rows, cols = (slice(at, at + len(span) // step) for at, span in zip(starts, covered, strict=True))
+    rows, cols = coarse.below(covered)
     native = scene[coarse.id]
     whole = (len(covered[0]) // step, len(covered[1]) // step) == coarse.grid.shape
     part = native if whole else native.isel(dict(zip(native.dims[-2:], (rows, cols), strict=True)))
@@ -171,16 +170,13 @@ def whole_pixels(scene: NativeScene, covered: Extent, factor: int) -> Extent:
             f"no band of {10 * factor} m or 60 m tells where pixels of {10 * factor} m lie; expected one. Load one "
             'too, such as B05, or average: ds.coarsen(y=2, x=2, boundary="trim").mean()'
         )
-    spans = []
-    for span, anchor in zip(covered, coarse.start, strict=True):
-        start, stop = span.start + (anchor - span.start) % factor, span.stop - (span.stop - anchor) % factor
-        if start >= stop:
-            raise GridError(
-                f"the bands have {len(covered[0])} x {len(covered[1])} pixels of 10 m in common, which hold no whole "
-                f"pixel of {10 * factor} m; expected some. Select a larger area, or leave resolution out"
-            )
-        spans.append(Span(start, stop))
-    return spans[0], spans[1]
+    rows, cols = (span.whole(anchor, factor, factor) for span, anchor in zip(covered, coarse.start, strict=True))
+    if not (len(rows) and len(cols)):
+        raise GridError(
+            f"the bands have {len(covered[0])} x {len(covered[1])} pixels of 10 m in common, which hold no whole "
+            f"pixel of {10 * factor} m; expected some. Select a larger area, or leave resolution out"
+        )
+    return rows, cols
 
 
 def _averaged_coordinates(scene: NativeScene, covered: Extent) -> xr.DataArray:

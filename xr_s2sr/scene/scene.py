@@ -66,6 +66,14 @@ class SceneBand:
             return self.radiometry
         return replace(self.radiometry, offset=self.dates.values[index[self.axis]])
 
+    def below(self, covered: Extent) -> tuple[slice, slice]:
+        """Return the rows and columns of its own pixels in an extent of whole ones."""
+        rows, cols = (
+            slice((span.start - start) // self.factor, (span.stop - start) // self.factor)
+            for span, start in zip(covered, self.start, strict=True)
+        )
+        return rows, cols
+
     @property
     def factor(self) -> int:
         """Pixel size over 10 m: 1, 2 or 6."""
