@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -54,13 +55,13 @@ def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr
     """
     scene = read_scene(ds)
     kept = wanted_bands(scene.variables, bands, where)
-    ds = ds.drop_vars([name for band, name in scene.variables.items() if band not in kept])
+    scene = replace(scene, ds=ds.drop_vars([name for band, name in scene.variables.items() if band not in kept]))
     if bbox is not None:
-        ds = crop(ds, bbox, scene, where)
-    return ds if chunks is None else chunked(ds, chunks, scene)
+        scene = replace(scene, ds=crop(scene, bbox, where))
+    return scene.ds if chunks is None else chunked(scene, chunks)
 
 
-def crop(ds: xr.Dataset, bbox: Any, scene: NativeScene, where: str) -> xr.Dataset:
+def crop(scene: NativeScene, bbox: Any, where: str) -> xr.Dataset:
     """Cut every resolution to a rectangle, snapped outwards to whole 60 m cells and cut at the scene's edge.
 
     Raises
@@ -68,7 +69,7 @@ def crop(ds: xr.Dataset, bbox: Any, scene: NativeScene, where: str) -> xr.Datase
     InputError
         If `bbox` is not a rectangle, or has no pixel of the scene.
     """
-    left, bottom, right, top = _rectangle(bbox)
+    (left, bottom, right, top), ds = _rectangle(bbox), scene.ds
     if scene.reference is None:
         scene.check()
         return ds
@@ -135,15 +136,15 @@ def _outside(bbox: Any, scene: NativeScene, where: str) -> InputError:
     )
 
 
-def chunked(ds: xr.Dataset, chunks: Any, scene: NativeScene) -> xr.Dataset:
+def chunked(scene: NativeScene, chunks: Any) -> xr.Dataset:
     """Back the scene by dask, in chunks that nest."""
     if find_spec("dask") is None:
         raise DependencyError('computing in chunks needs dask, which is not installed: pip install "xr_s2sr[dask]"')
     if isinstance(chunks, Mapping):
-        return ds.chunk(chunks)
+        return scene.ds.chunk(chunks)
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
     factors = {axis.dim: band.factor for band in scene.bands.values() for axis in (band.grid.y, band.grid.x)}
-    return ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in ds.dims})
+    return scene.ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in scene.ds.dims})
 
 
 def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
@@ -165,4 +166,4 @@ def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
             block, wanted = math.lcm(*stored), max(1, side // band.factor)
             # blocks of several sizes, or very large ones: each would be read whole
             chunks[axis.dim] = max(1, round(wanted / block)) * block if block <= 2 * wanted else wanted
-    return chunked(ds, chunks, scene)
+    return chunked(scene, chunks)
