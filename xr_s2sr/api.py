@@ -18,17 +18,23 @@ from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, Device, RunOptions, merged, model_list, prepare, with_uncertainty
-from xr_s2sr.scene import assemble, averaging
-from xr_s2sr.scene.ancillary import KEEP, Keep, off_grid
-from xr_s2sr.scene.blur import with_mtf
 from xr_s2sr.scene.corners import tell_corners
-from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.omissions import warn_of_offset, warn_of_omissions, warn_of_projection, warn_of_uncovered
+from xr_s2sr.scene.fill_values import warn_of_fill_values
+from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
+from xr_s2sr.scene.pixels import mean_of_output
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.report import Report
-from xr_s2sr.scene.result_grid import result_grid
-from xr_s2sr.scene.uncertainty import error_form, error_variable, output_radiometry
-from xr_s2sr.scene.unknown import renaming, unknown_bands, warn_of_unknown
+from xr_s2sr.scene.result import (
+    KEEP,
+    Keep,
+    dataset,
+    error_form,
+    error_variable,
+    output_radiometry,
+    restored_variable,
+    result_grid,
+)
+from xr_s2sr.scene.scene import NativeScene, find_bands, raise_first
 from xr_s2sr.spans import ceil_to_cell
 
 #: Pixel sizes of a result, in metres.
@@ -179,51 +185,45 @@ def upsample(
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
-    native, bands = layout.ds, layout.ids(bands)
-    info, wanted, runs, covered = prepare(
-        native, bands, given, units, offset, resolution=resolution, adapt=options.adapt
-    )
-    info.bands = with_mtf(info.bands, mtf)
-    target = result_grid(native, info, covered, resolution)
+    bands = layout.ids(bands)
+    plan = prepare(layout.read(units, offset), bands, given, resolution, options.adapt)
+    scene, covered = plan.scene.with_mtf(mtf), plan.covered
+    target = result_grid(scene, covered, resolution)
     form = error_form(uncertainty, stacked=layout.stacked)
-    runs = with_uncertainty(runs, form)
+    runs = with_uncertainty(plan.runs, form)
     runs = merged(runs) if options.margin is None else runs  # a margin is one model's
-    turned = info.grid.y.dim in layout.turned, info.grid.x.dim in layout.turned
-    warn_of_offset(native, info)
-    warn_of_omissions(native, info, target, ancillary=keep == "fine" and bands is None, turned=turned)
+    turned = scene.grid.y.dim in layout.turned, scene.grid.x.dim in layout.turned
+    warn_of_omissions(scene, target, plan.left_out, ancillary=keep == "fine" and bands is None, turned=turned)
 
     from xr_s2sr.inference import eager, lazy  # numba comes with the first run, not with the import
 
-    is_lazy = lazy.is_lazy(native, info, runs)
-    averaged_lazily = resolution > 10 and not runs and native[info.fine.name].chunks is not None
+    is_lazy = lazy.is_lazy(scene, runs)
+    averaged_lazily = resolution > 10 and not runs and scene.fine.chunks is not None
     arguments.for_dask(is_lazy or averaged_lazily, chunks, report)
     arrays = (
-        lazy.restore(native, info, runs, covered, options, chunks, target.step, turned)
+        lazy.restore(scene, runs, covered, options, chunks, target.step, turned)
         if is_lazy
-        else eager.restore(native, info, runs, covered, options, report, turned)
+        else eager.restore(scene, runs, covered, options, report, turned)
     )
     if resolution > 10:
-        outputs = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
-        arrays = {key: averaging.mean_of_output(arrays[key], stored) for key, stored in outputs.items()}
+        outputs = {key: output_radiometry(scene.bands, key, run.uncertainty) for run in runs for key in run.outputs}
+        arrays = {key: mean_of_output(arrays[key], stored) for key, stored in outputs.items()}
         if not runs:
-            averaging.warn_of_fill_values(native, info, [band for band in info.bands if BANDS[band].is_fine])
+            warn_of_fill_values(scene, [band for band in scene.bands if BANDS[band].is_fine])
     restored = {
-        band: assemble.restored_variable(native, info, target, band, arrays[Output(band)], origin.provenance)
+        band: restored_variable(scene, target, band, arrays[Output(band)], origin.provenance)
         for run in runs
         for band, origin in run.origins.items()
     }
     errors = [
-        error_variable(variable, info.bands[band].radiometry, arrays[Output(band, error=True)], form)
+        error_variable(variable, scene.bands[band].radiometry, arrays[Output(band, error=True)], form)
         for band, variable in restored.items()
         if form
     ]
-    result = assemble.dataset(native, info, target, restored, None if bands is None else wanted, keep, errors)
-    if keep == "all":
-        warn_of_uncovered(native, info, result)
-    warn_of_unknown(native, result, stacked=layout.stacked)
-    warn_of_projection(native, info)
+    result = dataset(scene, target, restored, None if bands is None else plan.wanted, keep, errors)
+    warn_of_result(scene, result, everything=keep == "all", stacked=layout.stacked)
     if is_lazy:
-        result = lazy.aligned(result, restored, native)
+        result = lazy.aligned(result, restored, scene.ds)
     elif averaged_lazily and chunks is not None:
         result = lazy.rechunked(result, target.reference.dims[-2:], ceil_to_cell(chunks) // target.step, turned)
     result = layout.restore_form(result)
@@ -260,24 +260,23 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
     except ArgumentTypeError:
         raise
     except S2SRError as problem:
-        return Report(SceneInfo(), outcome, (problem,))
-    ds = layout.ds
-    info = scene_info(ds, units, offset)
-    info.notes[:0] = layout.notes
-    problems = list(info.problems)
+        return Report(NativeScene(xr.Dataset()), outcome, (problem,))
+    scene = layout.read(units, offset)
+    notes, problems = [*layout.notes, *scene.notes], [*scene.problems]
     try:
-        seen, wanted, _, (rows, cols) = prepare(ds, None, None, units, offset, info)
-        size = f"{len(rows)} x {len(cols)} pixels of {seen.grid.gsd:.0f} m"
-        outcome = f"upsample() would restore {', '.join(wanted)} on {size}"
-        info.notes += seen.left_out
-        if names := unknown_bands(ds, ds.data_vars):
-            info.notes.append(f"no names of bands, so not restored: {', '.join(names)}; if they are: {renaming(names)}")
-        if left_out := off_grid(ds, seen):
-            info.notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
+        plan = prepare(scene)
+        rows, cols = map(len, plan.covered)
+        size = f"{rows} x {cols} pixels of {plan.scene.grid.gsd:.0f} m"
+        outcome = f"upsample() would restore {', '.join(plan.wanted)} on {size}"
+        notes += plan.left_out
+        if names := unknown_bands(scene.ds, scene.ancillary):
+            notes.append(f"no names of bands, so not restored: {', '.join(names)}; if they are: {renaming(names)}")
+        if left_out := off_grid(plan.scene):
+            notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
     except S2SRError as problem:
         if not any(str(problem).startswith(str(known)) for known in problems):
             problems.append(problem)
-    return Report(info, outcome, tuple(problems))
+    return Report(scene, outcome, tuple(problems), tuple(notes))
 
 
 def bands_of(ds: Scene) -> Mapping[str, str]:
@@ -288,12 +287,11 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     BandError
         If two variables are the same band.
     """
-    info = SceneInfo()
-    find_bands(with_band_names(ds), info)
-    if info.variables:
-        info.check()
+    names = find_bands(with_band_names(ds))
+    if names.bands:
+        raise_first(names.problems)
     own = {band: str(name) for name, band in described(ds).items()} if isinstance(ds, xr.Dataset) else {}
-    return {band: own.get(name, name) for band, name in info.variables.items()}
+    return {band: own.get(name, name) for band, name in names.variables.items()}
 
 
 def summary_html(ds: Scene) -> str:
@@ -302,13 +300,13 @@ def summary_html(ds: Scene) -> str:
     Dask arrays are not computed.
     """
     try:
-        info = scene_info(to_native(ds).ds, None, None)
+        scene = to_native(ds).read()
     except S2SRError as problem:
         return f"<p>{escape(str(problem))}</p>"
-    rows = [(*row[:4], *row[5:], _default_model(row[0])) for row in Report(info, "", ()).rows()]
+    rows = [(*row[:4], *row[5:], _default_model(row[0])) for row in Report(scene, "", ()).rows()]
     columns = ["band", "variable", "GSD", "size", "values", "restored by"]
     table = pd.DataFrame(rows, columns=columns, dtype=object).set_index("band").rename_axis(None)
-    lines = [f"CRS: {info.crs or 'none found'}", *(f"problem: {problem}" for problem in info.problems)]
+    lines = [f"CRS: {scene.crs or 'none found'}", *(f"problem: {problem}" for problem in scene.problems)]
     return f"{table.to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 

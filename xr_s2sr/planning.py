@@ -8,16 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import xarray as xr
-
 from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Output, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
-from xr_s2sr.scene.extent import common_extent, whole_pixels
-from xr_s2sr.scene.info import SceneInfo, scene_info
-from xr_s2sr.scene.uncertainty import ErrorForm
+from xr_s2sr.scene.result import ErrorForm, whole_pixels
+from xr_s2sr.scene.scene import NativeScene
 from xr_s2sr.spans import CELL, Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -104,16 +101,16 @@ class ModelRun:
             origin["s2sr_missing_inputs"] = " ".join(band for band in BANDS if band in self.absent)
         return origin
 
-    def domain(self, info: SceneInfo, covered: Extent) -> Extent:
+    def domain(self, scene: NativeScene, covered: Extent) -> Extent:
         """Return the smallest rectangle around an extent that holds whole pixels of every band that is read.
 
         The adaptive step solves its regressions by cells of 60 m. These lie where the pixels of 60 m bands do, so that
         a part of a scene, or a part of its bands, is restored as the whole is.
         """
         f = self.factor
-        anchor = next(band.start for band in info.bands.values() if band.id in self.bands and band.factor == f)
+        anchor = next(band.start for band in scene.bands.values() if band.id in self.bands and band.factor == f)
         if self.adapt and f < CELL:
-            lattice = info.grid.lattice(CELL)
+            lattice = scene.grid.lattice(CELL)
             if lattice is not None and all((a - b) % f == 0 for a, b in zip(anchor, lattice, strict=True)):
                 f, anchor = CELL, lattice
         rows, cols = (
@@ -128,70 +125,78 @@ def outputs_of(bands: Iterable[str], *, errors: bool) -> tuple[Output, ...]:
     return (*map(Output, bands), *(Output(band, error=True) for band in bands if errors))
 
 
-def prepare(
-    ds: xr.Dataset,
-    bands: Any,
-    given: list[str | Path | Model] | None,
-    units: Any,
-    offset: Any,
-    info: SceneInfo | None = None,
-    resolution: int = 10,
-    adapt: bool | None = None,
-) -> tuple[SceneInfo, list[str], list[ModelRun], Extent]:
-    """Find the bands, choose their models, and refuse what cannot be restored.
+@dataclass(frozen=True)
+class Plan:
+    """What a call will do.
 
-    Parameters
+    Attributes
     ----------
-    ds : Dataset
-        In native form.
-    bands, units, offset
-        As in :func:`xr_s2sr.upsample`.
-    given : list of str, Path or Model, optional
-        The models that the user asked for.
-    info : SceneInfo, optional
-        The description of `ds`, where it was made before.
-    resolution : {10, 20}
-        Pixel size of the result: bands of this and below need no model.
-    adapt : bool, optional
-        As in :func:`xr_s2sr.upsample`.
-
-    Returns
-    -------
-    info : SceneInfo
-        The bands that are involved, and what was left out.
+    scene : NativeScene
+        With the bands that are involved.
     wanted : list of str
         Ids of the bands to return.
     runs : list of ModelRun
     covered : (Span, Span)
         The part of the 10 m grid that all bands involved cover; for 20 m, whole pixels of those.
+    left_out : list of str
+        Bands that cannot be restored beside others that can, with the reason.
+    """
+
+    scene: NativeScene
+    wanted: list[str]
+    runs: list[ModelRun]
+    covered: Extent
+    left_out: list[str]
+
+
+def prepare(
+    scene: NativeScene,
+    bands: Any = None,
+    given: list[str | Path | Model] | None = None,
+    resolution: int = 10,
+    adapt: bool | None = None,
+) -> Plan:
+    """Find the bands, choose their models, and refuse what cannot be restored.
+
+    Parameters
+    ----------
+    scene : NativeScene
+    bands
+        As in :func:`xr_s2sr.upsample`.
+    given : list of str, Path or Model, optional
+        The models that the user asked for.
+    resolution : {10, 20}
+        Pixel size of the result: bands of this and below need no model.
+    adapt : bool, optional
+        As in :func:`xr_s2sr.upsample`.
 
     Raises
     ------
     BandError, GridError, RadiometryError, ModelError
         As :func:`xr_s2sr.upsample` says.
     """
-    info = scene_info(ds, units, offset) if info is None else replace(info, left_out=[])
-    wanted = wanted_bands(info, bands)
+    wanted = wanted_bands(scene, bands)
     passed = [band for band in wanted if BANDS[band].gsd <= resolution]
     runs = choose_models([band for band in wanted if band not in passed], given)
-    runs = [adapted(run, info, adapt, runs) for run in runs]
-    runs = require(info, runs, by_name=bands is not None, alone=not passed)
-    left_out = info.left_out
+    runs = [adapted(run, scene, adapt, runs) for run in runs]
+    runs, left_out = require(scene, runs, by_name=bands is not None, alone=not passed)
     wanted = [band for band in wanted if band in passed or any(band in run.targets for run in runs)]
     if resolution > 10:
         if bands is None:
-            passed += [band for band in info.variables if BANDS[band].is_fine]
+            passed += [band for band in scene.variables if BANDS[band].is_fine]
         # one band tells where the pixels of the result lie
-        coarse = [band for band in info.variables if BANDS[band].gsd >= resolution and band != CIRRUS]
+        coarse = [band for band in scene.variables if BANDS[band].gsd >= resolution and band != CIRRUS]
         passed += sorted(coarse, key=lambda band: BANDS[band].gsd)[:1]
+    read = {*passed, *(band for run in runs for band in run.bands)}
     # what is wrong with bands that are not involved is no reason to stop
-    info = scene_info(ds.drop_vars(unused_variables(info, runs, passed)), units, offset, info)
-    info.check()
-    info.left_out += left_out
-    needed = needed_bands(info, runs, passed)
-    plausibility.check_scene(ds, [info.bands[band] for band in needed])  # of dask arrays, in their tasks
-    covered = common_extent(info, needed)
-    return info, wanted, runs, covered if resolution == 10 else whole_pixels(info, covered, resolution // 10)
+    scene = scene.only([band for band in scene.variables if BANDS[band].is_fine or band in read])
+    scene.check()
+    needed = sorted({*read, scene.reference or ""})
+    plausibility.check_scene(scene, needed)  # of dask arrays, in their tasks
+    covered = scene.common_extent(needed)
+    if resolution > 10:
+        covered = whole_pixels(scene, covered, resolution // 10)
+    return Plan(scene, wanted, runs, covered, left_out)
 
 
 def model_list(value: object) -> list[str | Path | Model]:
@@ -214,7 +219,7 @@ def model_list(value: object) -> list[str | Path | Model]:
     return [item if isinstance(item, str | Model) else Path(item) for item in value]
 
 
-def wanted_bands(info: SceneInfo, bands: Any) -> list[str]:
+def wanted_bands(scene: NativeScene, bands: Any) -> list[str]:
     """Return the ids of the bands that were asked for, or of every band that can be restored.
 
     Raises
@@ -223,19 +228,19 @@ def wanted_bands(info: SceneInfo, bands: Any) -> list[str]:
         If a band is unknown or missing, or there is nothing to restore.
     """
     if bands is None:
-        wanted = [band for band in info.variables if not BANDS[band].is_fine and band != CIRRUS]
+        wanted = [band for band in scene.variables if not BANDS[band].is_fine and band != CIRRUS]
         if not wanted:
-            info.check()
+            scene.check()
             raise BandError(
-                f"nothing to upsample: no 20 m or 60 m band (found: {', '.join(info.variables)}). Load some, such as "
+                f"nothing to upsample: no 20 m or 60 m band (found: {', '.join(scene.variables)}). Load some, such as "
                 "B05 or B11, or name the variables by band"
             )
         return wanted
     wanted = resolve_requested(arguments.names("bands", bands))
-    absent = [band for band in wanted if band not in info.variables]
+    absent = [band for band in wanted if band not in scene.variables]
     if absent:
         raise BandError(
-            f"asked for {', '.join(absent)}, but the Dataset holds {', '.join(info.variables) or 'no band'}. Load the "
+            f"asked for {', '.join(absent)}, but the Dataset holds {', '.join(scene.variables) or 'no band'}. Load the "
             "band, or name its variable by band"
         )
     return wanted
@@ -276,13 +281,13 @@ def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None)
     return runs
 
 
-def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None, runs: Sequence[ModelRun]) -> ModelRun:
+def adapted(run: ModelRun, scene: NativeScene, adapt: bool | None, runs: Sequence[ModelRun]) -> ModelRun:
     """Return a run with the adaptive step, and the run that its guides come from, if it is to have one.
 
     Parameters
     ----------
     run : ModelRun
-    info : SceneInfo
+    scene : NativeScene
     adapt : bool, optional
         By default, what the model's card says.
     runs : sequence of ModelRun
@@ -291,10 +296,10 @@ def adapted(run: ModelRun, info: SceneInfo, adapt: bool | None, runs: Sequence[M
     if not (run.model.card.adapt if adapt is None else adapt) or run.targets == (CIRRUS,):
         return run
     run = replace(run, adapt=True)
-    middle = tuple(band for band in BY_GSD[20] if band in info.variables)
+    middle = tuple(band for band in BY_GSD[20] if band in scene.variables)
     asked = [own.model for own in runs if own.model.card.gsd == 20 and models.is_packaged(own.model)]
     model = asked[0] if asked else models.load(models.DEFAULTS[20])
-    able = all(band in info.variables or band in model.card.optional for band in model.card.bands)
+    able = all(band in scene.variables or band in model.card.optional for band in model.card.bands)
     only_60 = all(BANDS[band].gsd == 60 for band in run.model.card.targets)
     return replace(run, guide=ModelRun(model, middle, adapt=True)) if only_60 and middle and able else run
 
@@ -346,13 +351,14 @@ def with_uncertainty(runs: Iterable[ModelRun], form: ErrorForm | None) -> list[M
     return [replace(run, uncertainty=form) for run in runs]
 
 
-def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True) -> list[ModelRun]:
-    """Return the runs that are possible, each with the optional inputs that the scene lacks.
+def require(
+    scene: NativeScene, runs: Iterable[ModelRun], *, by_name: bool = True, alone: bool = True
+) -> tuple[list[ModelRun], list[str]]:
+    """Return the runs that are possible, each with the optional inputs that the scene lacks; and why others are not.
 
     Parameters
     ----------
-    info : SceneInfo
-        Its `left_out` is extended.
+    scene : NativeScene
     runs : iterable of ModelRun
     by_name : bool
         True if the bands were asked for. If not, those whose model lacks a band are left out, unless the model was
@@ -368,38 +374,26 @@ def require(info: SceneInfo, runs: Iterable[ModelRun], *, by_name: bool = True, 
     able: list[ModelRun] = []
     blocked: list[tuple[ModelRun, list[str]]] = []
     for run in runs:
-        missing = {band for band in run.bands if band not in info.variables}
+        missing = {band for band in run.bands if band not in scene.variables}
         optional = {*run.model.card.optional, *(run.guide.model.card.optional if run.guide else ())}
         needed = [band for band in BANDS if band in missing and band not in optional]
         if needed:
             blocked.append((run, needed))
-            info.left_out.append(f"{', '.join(run.targets)} left out: {_missing(info, [blocked[-1]])}")
         else:
             guide = run.guide and replace(run.guide, absent=frozenset(missing))
             able.append(replace(run, absent=frozenset(missing), guide=guide))
     if blocked and (by_name or (alone and not able) or any(run.given for run, _ in blocked)):
-        raise _missing(info, blocked)
-    return able
+        raise _missing(scene, blocked)
+    return able, [f"{', '.join(one[0].targets)} left out: {_missing(scene, [one])}" for one in blocked]
 
 
-def _missing(info: SceneInfo, blocked: Sequence[tuple[ModelRun, list[str]]]) -> BandError:
+def _missing(scene: NativeScene, blocked: Sequence[tuple[ModelRun, list[str]]]) -> BandError:
     """Return the error that says which bands are missing, and to which models."""
     needed = [band for band in BANDS if any(band in missing for _, missing in blocked)]
     runs = [f"the model {run.model.card.name!r} needs to restore {', '.join(run.targets)}" for run, _ in blocked]
     # bicubic needs a 10 m grid too
-    other = '. Or interpolate: upsample(model="bicubic")' if {*BY_GSD[10]} & {*info.variables} else ""
+    other = '. Or interpolate: upsample(model="bicubic")' if {*BY_GSD[10]} & {*scene.variables} else ""
     return BandError(
-        f"missing {', '.join(needed)}, which {' and '.join(runs)} (found: {', '.join(info.variables) or 'none'}). Load "
-        f'them too, or name the variables by band: ds = ds.rename({{"my_variable": "{needed[0]}"}}){other}'
+        f"missing {', '.join(needed)}, which {' and '.join(runs)} (found: {', '.join(scene.variables) or 'none'}). "
+        f'Load them too, or name the variables by band: ds = ds.rename({{"my_variable": "{needed[0]}"}}){other}'
     )
-
-
-def unused_variables(info: SceneInfo, runs: Iterable[ModelRun], passed: Iterable[str] = ()) -> list[str]:
-    """Return the names of the variables at 20 m and 60 m that no model reads and that are not passed through."""
-    read = {*passed, *(band for run in runs for band in run.bands)}
-    return [name for band, name in info.variables.items() if not BANDS[band].is_fine and band not in read]
-
-
-def needed_bands(info: SceneInfo, runs: Iterable[ModelRun], passed: Iterable[str]) -> list[str]:
-    """Return the ids of the bands that are read or passed through, or whose coordinates the result takes."""
-    return sorted({info.fine.id, *passed, *(band for run in runs for band in run.bands)})

@@ -37,6 +37,11 @@ class Span:
         start = min(max(self.start, to.start), to.stop)
         return Span(start, max(start, min(self.stop, to.stop)))
 
+    def whole(self, anchor: int, pixel: int, side: int) -> Span:
+        """Return the part that begins where larger pixels do, one of them at `anchor`, and is a multiple of `side`."""
+        start = self.start + (anchor - self.start) % pixel
+        return Span(start, start + max(0, self.stop - start) // side * side)
+
     def mirrored(self, n: int) -> Span:
         """Return the part of `n` samples that this span reads, if they are mirrored symmetrically at both ends."""
         return Span(max(0, min(self.start, 2 * n - self.stop)), min(n, max(self.stop, -self.start)))

@@ -15,7 +15,7 @@ from xr_s2sr.inference import region
 from xr_s2sr.inference.region import RegionAxis, chunk_axis, whole_axis
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import ModelRun
-from xr_s2sr.scene.info import inspect_scene
+from xr_s2sr.scene.scene import read_scene
 from xr_s2sr.spans import Span
 
 dask = pytest.importorskip("dask")
@@ -62,8 +62,8 @@ def test_no_pixel_comes_from_elsewhere(lazy: bool, toys: list[Path], monkeypatch
 def test_axes_by_hand() -> None:
     """A 20 m band that starts 40 m after the 10 m bands; everything in pixels of 10 m but what is cut."""
     ds = native((120, 72), ("B02", "B05"))
-    info = inspect_scene(ds.isel(y_20m=slice(2, None)))
-    fine, coarse = info.bands["B02"], info.bands["B05"]
+    scene = read_scene(ds.isel(y_20m=slice(2, None)))
+    fine, coarse = scene.bands["B02"], scene.bands["B05"]
     domain = Span(4, 120), Span(0, 72)
     # the band's first pixel is the domain's; of the 10 m band four are left out
     assert whole_axis(0, Span(5, 120), domain, [fine, coarse]) == RegionAxis(
@@ -92,7 +92,7 @@ def test_pixels_below_a_chunk() -> None:
 def test_a_domain_holds_whole_pixels_of_all_bands(toys: list[Path]) -> None:
     from xr_s2sr.models import load
 
-    info = inspect_scene(native((60, 72)))
+    scene = read_scene(native((60, 72)))
     run = ModelRun(load(toys[1]), SIXTY)
     assert run.factor == 6
-    assert run.domain(info, (Span(7, 59), Span(12, 31))) == (Span(6, 60), Span(12, 36))
+    assert run.domain(scene, (Span(7, 59), Span(12, 31))) == (Span(6, 60), Span(12, 36))

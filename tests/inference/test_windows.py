@@ -64,6 +64,20 @@ def test_mirrored_by_hand(span: Span, n: int, expected: Span) -> None:
     assert span.mirrored(n) == expected
 
 
+@pytest.mark.parametrize(
+    ("span", "anchor", "pixel", "side", "expected"),
+    [
+        (Span(7, 59), 0, 2, 4, Span(8, 56)),  # from the first even pixel on, 51 of which 48 are whole
+        (Span(0, 12), 1, 2, 2, Span(1, 11)),
+        (Span(5, 17), -1, 6, 12, Span(5, 17)),
+        (Span(6, 17), -1, 6, 12, Span(11, 11)),
+        (Span(2, 4), 5, 6, 6, Span(5, 5)),
+    ],
+)
+def test_whole_by_hand(span: Span, anchor: int, pixel: int, side: int, expected: Span) -> None:
+    assert span.whole(anchor, pixel, side) == expected
+
+
 def test_span_runs_forward() -> None:
     with pytest.raises(InputError, match="cannot end before it starts: 3:2"):
         Span(3, 2)

@@ -150,7 +150,7 @@ def test_every_form_gives_the_pixels_bit_for_bit(form: str, written: Callable[[s
         "orbit_direction": "DESCENDING",
         "cloud_cover": 6.859297,
     }
-    assert ds.s2sr.validate().info.problems == []
+    assert not ds.s2sr.validate().problems
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scenes import FINE, native
 
 import xr_s2sr
 from xr_s2sr.errors import RadiometryError
-from xr_s2sr.scene.by_band import of_one, of_some
+from xr_s2sr.layouts.band_names import of_one, of_some
 
 BANDS = (*FINE, "B05", "B11")
 NAMES = (*BANDS, "SCL")

@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 from scenes import GSD, RED_EDGE, SIXTY, TOP, enlarged, native
 
 from xr_s2sr.errors import GridError, RadiometryError, S2SRWarning
+from xr_s2sr.layouts import replicated
 from xr_s2sr.layouts.normalize import to_native
-from xr_s2sr.layouts.replicated import native_grids, outer_edge
+from xr_s2sr.layouts.replicated import NativeGrids, outer_edge
 from xr_s2sr.scene.grid import Axis
+from xr_s2sr.scene.scene import find_bands
 
 CUBIC = {"model": "bicubic"}
+
+
+def native_grids(ds: xr.Dataset) -> NativeGrids:
+    return replicated.native_grids(ds, find_bands(ds).bands)
 
 
 def cell_starts(n: int, factor: int, first: int) -> list[int]:

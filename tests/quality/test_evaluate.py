@@ -21,7 +21,9 @@ from toy_models import save
 import xr_s2sr
 from xr_s2sr import models, quality
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, LazyError, ModelError, S2SRWarning
-from xr_s2sr.scene import info
+from xr_s2sr.layouts import normalize
+from xr_s2sr.quality import reduced_resolution
+from xr_s2sr.scene import scene as native_scene
 
 PEERS = DATA.parent / "peers" / "baselines.json"
 RESTORED = (*RED_EDGE, *SIXTY)
@@ -338,13 +340,14 @@ def test_nothing_of_the_input_changes(large: xr.Dataset) -> None:
 def looked_through(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The variables of each Dataset that is looked through from now on."""
     seen: list[list[str]] = []
-    inspect_scene = info.inspect_scene
+    read_scene = native_scene.read_scene
 
     def recorded(ds: xr.Dataset, *args: Any) -> Any:
         seen.append([str(name) for name in ds.data_vars])
-        return inspect_scene(ds, *args)
+        return read_scene(ds, *args)
 
-    monkeypatch.setattr(info, "inspect_scene", recorded)
+    for module in (native_scene, normalize, reduced_resolution):
+        monkeypatch.setattr(module, "read_scene", recorded)
     return seen
 
 

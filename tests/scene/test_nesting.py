@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from scenes import DIMS, LEFT, TOP, native
 
 from xr_s2sr.errors import GridError, S2SRWarning
-from xr_s2sr.scene.grid import Axis, Grid
-from xr_s2sr.scene.nesting import nest
+from xr_s2sr.scene.grid import Axis, Grid, nest
 
 
 def grid(gsd: int, row: float, col: float, shape: tuple[int, int] = (5, 7), up: bool = False) -> Grid:

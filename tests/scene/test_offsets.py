@@ -16,10 +16,10 @@ from xr_s2sr.scene.offsets import EARTH_SEARCH, radiometric_state
 
 
 def offsets(ds: xr.Dataset) -> list[float]:
-    """Reflectance at DN 0, by date, as scene_info finds it."""
-    from xr_s2sr.scene.info import scene_info
+    """Reflectance at DN 0, by date, as read_scene finds it."""
+    from xr_s2sr.scene.scene import read_scene
 
-    band = scene_info(ds, None, None).bands["B05"]
+    band = read_scene(ds).bands["B05"]
     return [band.at((k,)).offset for k in range(3)]
 
 

@@ -18,8 +18,8 @@ from xr_s2sr.models import Model
 from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene import fill_values, plausibility
 from xr_s2sr.scene.pixels import settled, writable
-from xr_s2sr.scene.sampling import sample
-from xr_s2sr.scene.uncertainty import output_radiometry
+from xr_s2sr.scene.plausibility import sample
+from xr_s2sr.scene.result import output_radiometry
 
 #: Pieces of some bands, from which their arrays are put together: rows of columns of arrays, one per band.
 Pieces: TypeAlias = Sequence[Sequence[Sequence[NDArray[Any]]]]

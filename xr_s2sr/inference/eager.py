@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import Output
@@ -20,9 +19,9 @@ from xr_s2sr.inference.memory import processors
 from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.fill_values import Undeclared
-from xr_s2sr.scene.info import SceneInfo
 from xr_s2sr.scene.pixels import numba_ready, settled, writable
-from xr_s2sr.scene.uncertainty import output_radiometry
+from xr_s2sr.scene.result import output_radiometry
+from xr_s2sr.scene.scene import NativeScene
 from xr_s2sr.spans import Extent
 
 #: Seconds that a run may take before a bar appears that was not asked for.
@@ -30,8 +29,7 @@ DELAY = 2.0
 
 
 def restore(
-    ds: xr.Dataset,
-    info: SceneInfo,
+    scene: NativeScene,
     runs: Sequence[ModelRun],
     covered: Extent,
     options: RunOptions,
@@ -48,9 +46,9 @@ def restore(
         Whether rows and columns will be turned over: they then lie in memory as they will be given back.
     """
     options = replace(options, threads=options.threads or processors())
-    lead = ds[info.fine.name].shape[:-2]
+    lead = scene.fine.shape[:-2]
     shape = (*lead, len(covered[0]), len(covered[1]))
-    stored = {key: output_radiometry(info.bands, key, run.uncertainty) for run in runs for key in run.outputs}
+    stored = {key: output_radiometry(scene.bands, key, run.uncertainty) for run in runs for key in run.outputs}
     y, x = (-1 if over else 1 for over in turned)
     arrays = {key: np.empty(shape, writable(radiometry.dtype))[..., ::y, ::x] for key, radiometry in stored.items()}
     runners = [region.open_runner(run, options) for run in runs]
@@ -58,14 +56,14 @@ def restore(
     specs = [
         region_spec(
             run,
-            info,
+            scene,
             [[band] for band in sorted(run.bands)],
             options,
-            alone=run.domain(info, covered) if single else None,
+            alone=run.domain(scene, covered) if single else None,
         )
         for run in runs
     ]
-    regions = [_whole(spec, info, covered) for spec in specs]
+    regions = [_whole(spec, scene, covered) for spec in specs]
     limits = [spec.largest(runner) for spec, runner in zip(specs, runners, strict=True)]  # asked once: it changes
     jobs = [*zip(specs, regions, runners, limits, strict=True)]
     windows = sum(len(spec.plan((rows.size, cols.size), largest=most)) for spec, (rows, cols), _, most in jobs)
@@ -75,21 +73,21 @@ def restore(
             read: dict[str, NDArray[Any]] = {}  # of a file, a band is read once for all models
             for spec, axes, runner, most in jobs:
                 outputs = {key: arrays[key][index] for key in spec.run.outputs}
-                images = _images(ds, spec, axes, index, read)
+                images = _images(scene, spec, axes, index, read)
                 region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick, most)
     undeclared.warn()
     return {key: settled(array, stored[key]) for key, array in arrays.items()}
 
 
-def _whole(spec: RegionSpec, info: SceneInfo, covered: Extent) -> tuple[RegionAxis, RegionAxis]:
+def _whole(spec: RegionSpec, scene: NativeScene, covered: Extent) -> tuple[RegionAxis, RegionAxis]:
     """Return the axes of the region that holds all that the result covers."""
-    domain = spec.run.domain(info, covered)
+    domain = spec.run.domain(scene, covered)
     groups = [spec.bands[band] for (band,) in spec.groups]
     return whole_axis(0, covered[0], domain, groups), whole_axis(1, covered[1], domain, groups)
 
 
 def _images(
-    ds: xr.Dataset,
+    scene: NativeScene,
     spec: RegionSpec,
     axes: tuple[RegionAxis, RegionAxis],
     index: tuple[int, ...],
@@ -98,7 +96,7 @@ def _images(
     """Bring one date of each band into memory, unless it was `read` before, and cut it to the region, as a view."""
     for (band,), (rows, _), (cols, _) in zip(spec.groups, axes[0].cuts, axes[1].cuts, strict=True):
         if band not in read:
-            read[band] = numba_ready(np.asarray(ds[spec.bands[band].name].variable[index].values))
+            read[band] = numba_ready(np.asarray(scene[band].variable[index].values))
         yield band, read[band][rows.slice, cols.slice]
 
 

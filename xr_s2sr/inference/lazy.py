@@ -29,8 +29,8 @@ from xr_s2sr.inference.region import RegionAxis, RegionSpec, chunk_axis, region_
 from xr_s2sr.models.registry import weights_of
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene import fill_values
-from xr_s2sr.scene.info import SceneInfo
-from xr_s2sr.scene.uncertainty import output_radiometry
+from xr_s2sr.scene.result import output_radiometry
+from xr_s2sr.scene.scene import NativeScene
 from xr_s2sr.spans import Extent, Span, ceil_to_cell
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ SMALLEST_CHUNK, LARGEST_CHUNK = 720, 2400
 
 
 def restore(
-    ds: xr.Dataset,
-    info: SceneInfo,
+    scene: NativeScene,
     runs: Sequence[ModelRun],
     covered: Extent,
     options: RunOptions,
@@ -66,10 +65,10 @@ def restore(
     """
     from dask.base import tokenize
 
-    sides = chunk_sides(ds[info.fine.name], covered, chunks, step, turned)
+    sides = chunk_sides(scene.fine, covered, chunks, step, turned)
     spans = [chunk_spans(*along) for along in zip(covered, sides, turned, strict=True)]
     arrays: dict[Output, da.Array] = {}
-    call = tokenize([ds[band.name].data.name for band in info.bands.values() if ds[band.name].chunks is not None])
+    call = tokenize([scene[band].data.name for band in scene.bands if scene[band].chunks is not None])
     fill_values.forget(call)
     line = calling_line()
     for run in runs:
@@ -79,19 +78,19 @@ def restore(
             targets=tuple(band for band in run.model.card.targets if band in run.bands),
             passed=run.guide.targets if run.guide and run.passed else (),
         )
-        inputs = {band: one_date(ds[info.bands[band].name]) for band in BANDS if band in run.bands}
+        inputs = {band: one_date(scene[band]) for band in BANDS if band in run.bands}
         groups: dict[Any, list[str]] = {}
         for band, array in inputs.items():
-            groups.setdefault((info.bands[band].start, array.chunks), []).append(band)
-        alone = run.domain(info, covered) if math.prod(ds[info.fine.name].shape[:-2]) == 1 else None
-        spec = region_spec(able, info, groups.values(), options, call, line, alone)
-        arrays |= _graph(spec, info, inputs, covered, spans, run.outputs)
+            groups.setdefault((scene.bands[band].start, array.chunks), []).append(band)
+        alone = run.domain(scene, covered) if math.prod(scene.fine.shape[:-2]) == 1 else None
+        spec = region_spec(able, scene, groups.values(), options, call, line, alone)
+        arrays |= _graph(spec, scene, inputs, covered, spans, run.outputs)
     return arrays
 
 
-def is_lazy(ds: xr.Dataset, info: SceneInfo, runs: Sequence[ModelRun]) -> bool:
+def is_lazy(scene: NativeScene, runs: Sequence[ModelRun]) -> bool:
     """Tell whether a band that is read is a dask array."""
-    return any(ds[info.bands[band].name].chunks is not None for run in runs for band in run.bands)
+    return any(scene[band].chunks is not None for run in runs for band in run.bands)
 
 
 def chunk_sides(
@@ -163,7 +162,7 @@ def _uncollected() -> Iterator[None]:
 @_uncollected()
 def _graph(
     spec: RegionSpec,
-    info: SceneInfo,
+    scene: NativeScene,
     inputs: Mapping[str, da.Array],
     covered: Extent,
     chunks: Sequence[Sequence[Span]],
@@ -173,7 +172,7 @@ def _graph(
     import dask.array as da
     from dask.highlevelgraph import HighLevelGraph
 
-    domain = spec.run.domain(info, covered)
+    domain = spec.run.domain(scene, covered)
     groups = [spec.bands[bands[0]] for bands in spec.groups]
     whole = spec.usual_plan((len(domain[0]), len(domain[1])))
     axes = [[chunk_axis(axis, chunk, domain, groups, whole) for chunk in chunks[axis]] for axis in (0, 1)]

@@ -25,11 +25,9 @@ from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reac
 from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
-from xr_s2sr.scene.band import SceneBand
-from xr_s2sr.scene.constant_areas import REACH
-from xr_s2sr.scene.fill_values import Undeclared
-from xr_s2sr.scene.info import SceneInfo
+from xr_s2sr.scene.fill_values import REACH, Undeclared
 from xr_s2sr.scene.pixels import numba_ready
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.spans import CELL, Extent, Span, ceil_to_cell
 
 #: Pixels of 10 m beyond the edges of a scene, mirrored, that are restored for the adaptive step. Its windows end there:
@@ -175,7 +173,7 @@ class RegionAxis:
 
 def region_spec(
     run: ModelRun,
-    info: SceneInfo,
+    scene: NativeScene,
     groups: Iterable[Sequence[str]],
     options: RunOptions,
     call: str = "",
@@ -183,7 +181,7 @@ def region_spec(
     alone: Extent | None = None,
 ) -> RegionSpec:
     """Gather the settings that all regions of one model run share."""
-    bands = {band: info.bands[band] for band in BANDS if band in run.bands}
+    bands = {band: scene.bands[band] for band in BANDS if band in run.bands}
     return RegionSpec(run, bands, tuple(map(tuple, groups)), options, call, line, alone)
 
 

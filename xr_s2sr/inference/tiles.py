@@ -23,7 +23,7 @@ from xr_s2sr.kernels import INVALID, VALID, any_invalid
 from xr_s2sr.models import ModelCard
 from xr_s2sr.planning import outputs_of
 from xr_s2sr.scene.radiometry import Radiometry
-from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
+from xr_s2sr.scene.result import ErrorForm, error_radiometry
 from xr_s2sr.spans import Extent, Span
 
 #: Distance over which valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.

@@ -8,7 +8,7 @@ from pathlib import Path
 import xarray as xr
 
 from xr_s2sr.io.safe_files import is_product, locate
-from xr_s2sr.scene.assemble import sources
+from xr_s2sr.scene.result import sources
 from xr_s2sr.targets import check_path, linked
 
 

@@ -33,7 +33,7 @@ from xr_s2sr.io.zarr_codecs import check_codecs
 from xr_s2sr.layouts.band_names import band_labels, split
 from xr_s2sr.layouts.datatree import read_tree
 from xr_s2sr.scene.crs import georeference, read_crs
-from xr_s2sr.scene.unknown import sounds_like_a_band
+from xr_s2sr.scene.omissions import sounds_like_a_band
 
 _EXPECTED = (
     "expected a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF whose bands are described, or a folder of one GeoTIFF "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from xr_s2sr.bands import BY_GSD, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, DependencyError, InputError
 from xr_s2sr.scene.crs import georeference
 from xr_s2sr.scene.grid import Axis, read_axis
-from xr_s2sr.scene.info import SceneInfo, inspect_scene
+from xr_s2sr.scene.scene import NativeScene, read_scene
 
 #: minx, miny, maxx, maxy in the CRS of the scene.
 Bounds: TypeAlias = tuple[float, float, float, float]
@@ -52,15 +53,15 @@ def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr
     where : str
         The file, for messages.
     """
-    info = inspect_scene(ds)
-    kept = wanted_bands(info.variables, bands, where)
-    ds = ds.drop_vars([name for band, name in info.variables.items() if band not in kept])
+    scene = read_scene(ds)
+    kept = wanted_bands(scene.variables, bands, where)
+    scene = replace(scene, ds=ds.drop_vars([name for band, name in scene.variables.items() if band not in kept]))
     if bbox is not None:
-        ds = crop(ds, bbox, info, where)
-    return ds if chunks is None else chunked(ds, chunks, info)
+        scene = replace(scene, ds=crop(scene, bbox, where))
+    return scene.ds if chunks is None else chunked(scene, chunks)
 
 
-def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
+def crop(scene: NativeScene, bbox: Any, where: str) -> xr.Dataset:
     """Cut every resolution to a rectangle, snapped outwards to whole 60 m cells and cut at the scene's edge.
 
     Raises
@@ -68,16 +69,16 @@ def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
     InputError
         If `bbox` is not a rectangle, or has no pixel of the scene.
     """
-    left, bottom, right, top = _rectangle(bbox)
-    if info.reference is None:
-        info.check()
+    (left, bottom, right, top), ds = _rectangle(bbox), scene.ds
+    if scene.reference is None:
+        scene.check()
         return ds
     # the coarsest band tells where cells begin; its grid nests in the 10 m one
-    coarsest = max(info.bands.values(), key=lambda band: band.factor)
+    coarsest = max(scene.bands.values(), key=lambda band: band.factor)
     spans = []
     for axis, start, ends in (
-        (info.grid.y, coarsest.start[0], (bottom, top)),
-        (info.grid.x, coarsest.start[1], (left, right)),
+        (scene.grid.y, coarsest.start[0], (bottom, top)),
+        (scene.grid.x, coarsest.start[1], (left, right)),
     ):
         # a thousandth of a pixel, so that an edge with float jitter takes no further cell
         first, last = sorted((end - axis.edge) / axis.step for end in ends)
@@ -85,21 +86,21 @@ def crop(ds: xr.Dataset, bbox: Any, info: SceneInfo, where: str) -> xr.Dataset:
         last = math.ceil((last - 1e-3 - start) / _CELL) * _CELL + start
         first, last = max(first, 0), min(last, axis.size)
         if first >= last:
-            raise _outside(bbox, info, where)
+            raise _outside(bbox, scene, where)
         spans.append((axis.edge + first * axis.step, axis.edge + last * axis.step))
     cuts: dict[Hashable, slice] = {}
     for variable in (v for v in ds.data_vars.values() if v.ndim >= 2):
-        for dim, span, like in zip(variable.dims[-2:], spans, (info.grid.y, info.grid.x), strict=True):
+        for dim, span, like in zip(variable.dims[-2:], spans, (scene.grid.y, scene.grid.x), strict=True):
             if dim not in cuts and dim in ds.coords:
                 cuts[dim] = _between(read_axis(variable, dim, like.step), span)
     ds = ds.isel(cuts)
-    return georeference(ds, info.grid.corner(*_corner(info, spans)))
+    return georeference(ds, scene.grid.corner(*_corner(scene, spans)))
 
 
-def _corner(info: SceneInfo, spans: list[tuple[float, float]]) -> tuple[int, int]:
+def _corner(scene: NativeScene, spans: list[tuple[float, float]]) -> tuple[int, int]:
     """Return the row and column of the 10 m grid at which the rectangle begins."""
     row, col = (
-        round((span[0] - axis.edge) / axis.step) for axis, span in zip((info.grid.y, info.grid.x), spans, strict=True)
+        round((span[0] - axis.edge) / axis.step) for axis, span in zip((scene.grid.y, scene.grid.x), spans, strict=True)
     )
     return row, col
 
@@ -123,27 +124,27 @@ def _rectangle(bbox: Any) -> Bounds:
     return left, bottom, right, top
 
 
-def _outside(bbox: Any, info: SceneInfo, where: str) -> InputError:
-    y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (info.grid.y, info.grid.x))
+def _outside(bbox: Any, scene: NativeScene, where: str) -> InputError:
+    y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (scene.grid.y, scene.grid.x))
     bounds = min(x), min(y), max(x), max(y)
     values = [float(value) for value in bbox]
     degrees = max(map(abs, values)) <= 180
     hint = ", and looks like degrees: give metres of that CRS" if degrees else ""
     return InputError(
         f"bbox={tuple(values)} lies outside of {where}{hint}; expected some of its bounds "
-        f"({', '.join(f'{value:.0f}' for value in bounds)}) in {info.crs or 'its CRS'}"
+        f"({', '.join(f'{value:.0f}' for value in bounds)}) in {scene.crs or 'its CRS'}"
     )
 
 
-def chunked(ds: xr.Dataset, chunks: Any, info: SceneInfo) -> xr.Dataset:
+def chunked(scene: NativeScene, chunks: Any) -> xr.Dataset:
     """Back the scene by dask, in chunks that nest."""
     if find_spec("dask") is None:
         raise DependencyError('computing in chunks needs dask, which is not installed: pip install "xr_s2sr[dask]"')
     if isinstance(chunks, Mapping):
-        return ds.chunk(chunks)
+        return scene.ds.chunk(chunks)
     side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
-    factors = {axis.dim: band.factor for band in info.bands.values() for axis in (band.grid.y, band.grid.x)}
-    return ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in ds.dims})
+    factors = {axis.dim: band.factor for band in scene.bands.values() for axis in (band.grid.y, band.grid.x)}
+    return scene.ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in scene.ds.dims})
 
 
 def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
@@ -156,8 +157,8 @@ def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
     side : int
         Of a chunk, in 10 m pixels.
     """
-    chunks, info = {}, inspect_scene(ds)
-    for band in info.bands.values():
+    chunks, scene = {}, read_scene(ds)
+    for band in scene.bands.values():
         for axis in (band.grid.y, band.grid.x):
             stored = {
                 v.encoding.get("preferred_chunks", {}).get(axis.dim, 1) for v in ds.values() if axis.dim in v.dims
@@ -165,4 +166,4 @@ def by_blocks(ds: xr.Dataset, side: int) -> xr.Dataset:
             block, wanted = math.lcm(*stored), max(1, side // band.factor)
             # blocks of several sizes, or very large ones: each would be read whole
             chunks[axis.dim] = max(1, round(wanted / block)) * block if block <= 2 * wanted else wanted
-    return chunked(ds, chunks, info)
+    return chunked(scene, chunks)

@@ -31,7 +31,7 @@ from xr_s2sr.scene.crs import crs_of_bands, crs_refused, mapped_crs, with_mappin
 from xr_s2sr.scene.grid import spatial_dims
 from xr_s2sr.scene.pixels import blanked
 from xr_s2sr.scene.radiometry import number_in, resolve_radiometry
-from xr_s2sr.scene.result_grid import KEPT_ENCODING
+from xr_s2sr.scene.result import KEPT_ENCODING
 from xr_s2sr.targets import Kind, check_name
 
 #: Profile in which pixels are written first. Blocks are small, as chunks cut through them, and such are written twice.

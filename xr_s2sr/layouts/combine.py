@@ -13,7 +13,7 @@ import xarray as xr
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, RadiometryError
 from xr_s2sr.layouts.band_names import band_labels, described, split
-from xr_s2sr.layouts.placed import placed
+from xr_s2sr.scene.corners import placed
 from xr_s2sr.scene.crs import crs_of_bands, mapped_crs, mappings, with_mapping, write_crs
 from xr_s2sr.scene.grid import TOLERANCE, loading, read_axis, spatial_dims
 from xr_s2sr.scene.offsets import BASELINE_KEYS
@@ -28,10 +28,13 @@ class Part:
     ds : Dataset
     spacing : float
         Of the pixels, in metres; inf without rows and columns.
+    bands : dict of hashable to str
+        Ids of its bands by name.
     """
 
     ds: xr.Dataset
     spacing: float
+    bands: dict[Hashable, str]
 
 
 def combine(*scenes: xr.Dataset | xr.DataArray) -> xr.Dataset:
@@ -84,21 +87,22 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
             "Files are opened by xr_s2sr.open(path)"
         )
     scene = placed(with_mapping(scene.rename(described(scene))))
+    bands = {name: band for name in scene.data_vars if (band := resolve(name))}
     groups: dict[tuple[Hashable, ...], list[Hashable]] = {}
     for name, da in scene.data_vars.items():
         gridded = da.ndim >= 2 and all(dim in da.coords and da.sizes[dim] > 0 for dim in da.dims[-2:])
-        groups.setdefault(spatial_dims(da) if resolve(name) or gridded else (), []).append(name)
+        groups.setdefault(spatial_dims(da) if name in bands or gridded else (), []).append(name)
     pieces = []
     for dims, names in groups.items():
         part = scene[names]
         if not dims:
-            pieces.append(Part(part.drop_vars([key for key in part.coords if part[key].dims]), np.inf))
+            pieces.append(Part(part.drop_vars([key for key in part.coords if part[key].dims]), np.inf, bands))
             continue
-        alone = next((float(BANDS[band].gsd) for name in names if (band := resolve(name))), None)
+        alone = next((float(BANDS[bands[name]].gsd) for name in names if name in bands), None)
         spacing = abs(read_axis(part[names[0]], dims[1], alone).step)
         suffix = "" if round(spacing) == 10 else f"_{round(spacing)}m"
         new = {dim: re.sub(r"_\d+m$", "", str(dim)) + suffix for dim in dims}
-        pieces.append(Part(part.rename({old: name for old, name in new.items() if old != name}), spacing))
+        pieces.append(Part(part.rename({old: name for old, name in new.items() if old != name}), spacing, bands))
     return pieces
 
 
@@ -110,13 +114,13 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
     chosen: list[tuple[Part, list[Hashable]]] = []
     for part in ordered:
         for name in part.ds.data_vars:
-            band = resolve(name)
+            band = part.bands.get(name)
             key = band or name
             other = best.setdefault(key, part)
             if other is part:
                 continue
             if band and part.spacing == other.spacing:
-                kinds = [one.ds[n].dtype for one in (part, other) for n in one.ds.data_vars if resolve(n) == band]
+                kinds = [one.ds[n].dtype for one in (part, other) for n in one.ds.data_vars if one.bands.get(n) == band]
                 if "uint8" in kinds:
                     fix = (
                         "One is uint8, as in images of true colour (TCI), which hold no reflectance. Leave those out: "
@@ -131,7 +135,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
             else:
                 copies.append((name, part.spacing))
     for part in ordered:
-        names = [name for name in part.ds.data_vars if best[resolve(name) or name] is part]
+        names = [name for name in part.ds.data_vars if best[part.bands.get(name, name)] is part]
         if names:
             chosen.append((part, names))
     if not chosen:

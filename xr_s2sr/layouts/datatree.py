@@ -15,10 +15,10 @@ import xarray as xr
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.layouts.combine import merge, parts
-from xr_s2sr.layouts.placed import level_attrs, placed
+from xr_s2sr.scene.corners import level_attrs, placed
 from xr_s2sr.scene.crs import mappings
 from xr_s2sr.scene.grid import read_axis, spatial_dims
-from xr_s2sr.scene.result_grid import GRID_ATTRS
+from xr_s2sr.scene.result import GRID_ATTRS
 
 #: A variable or dimension of xarray-eopf's ``op_mode="native"``: the nodes above that of its pixel size, and its name.
 _FLAT = re.compile(r"(?:(?P<above>.+)_)?(?P<node>r(?:10|20|60)m)_(?P<name>[^_].*)")

@@ -5,7 +5,6 @@ Only names, dims and coordinates are handled here. Dask arrays are indexed and t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,31 +12,23 @@ from functools import partial
 from os import PathLike
 from typing import Any, TypeAlias
 
-import numpy as np
 import xarray as xr
 
 from xr_s2sr.arguments import shown
-from xr_s2sr.bands import BANDS, resolve, uncertainty_of
-from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack
-from xr_s2sr.layouts.coarser import in_given_dims, masked_before
+from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.errors import ArgumentTypeError, S2SRError
+from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack, told_apart
 from xr_s2sr.layouts.combine import by_band
 from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node, unflattened
-from xr_s2sr.layouts.orientation import north_up, turned_back
-from xr_s2sr.layouts.placed import placed
+from xr_s2sr.layouts.given_form import COLS, ROWS, GivenForm, put_back, reverse
 from xr_s2sr.layouts.replicated import native_grids
-from xr_s2sr.scene.by_band import told_apart
-from xr_s2sr.scene.corners import are_corners
+from xr_s2sr.scene.corners import are_corners, placed
 from xr_s2sr.scene.crs import with_mapping
-from xr_s2sr.scene.grid import spatial_dims
-from xr_s2sr.scene.info import BAND, conventional
-from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
+from xr_s2sr.scene.grid import read_axis, spatial_dims
+from xr_s2sr.scene.scene import Names, NativeScene, conventional, find_bands, read_scene
 
 #: A scene as users hold it.
 Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
-
-_ROWS = re.compile(r"(y|lat|latitude|northing)(_.*)?", re.IGNORECASE)
-_COLS = re.compile(r"(x|lon|longitude|easting)(_.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -59,17 +50,24 @@ class NativeForm:
         Dims of `ds` along which the scene itself runs the other way.
     corners : (hashable, hashable) or None
         Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
+    names : Names
+        What the variables of `ds` are.
     asked : mapping of str to str
         Ids of bands whose names, in lower case, mean them in this scene only.
     """
 
     ds: xr.Dataset
     restore_form: Callable[[xr.Dataset], Any]
+    names: Names
     notes: tuple[str, ...] = ()
     stacked: bool = False
     turned: frozenset[Hashable] = frozenset()
     corners: tuple[Hashable, Hashable] | None = None
     asked: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, units: Any = None, offset: Any = None) -> NativeScene:
+        """Read grids, CRS and units of the bands, after checking the arguments that say what the values are."""
+        return read_scene(self.ds, units, offset, self.names)
 
     def ids(self, bands: Any) -> Any:
         """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
@@ -150,6 +148,14 @@ def restored_bands(result: Scene) -> xr.Dataset:
     raise ArgumentTypeError(f"expected what upsample() gave, not a {type(result).__name__}: sr = ds.s2sr.upsample()")
 
 
+def bands_of_result(result: Scene) -> dict[str, xr.DataArray]:
+    """Return the bands of a scene or of a result by id, wherever their pixels lie, north up."""
+    ds = with_band_names(result)
+    names = find_bands(ds)
+    upright, _ = north_up(ds, names.bands)
+    return {band: upright[name] for band, name in names.variables.items()}
+
+
 def from_array(da: xr.DataArray) -> NativeForm:
     """Bring bands stacked along a dimension (stackstac, cubo, a GeoTIFF) to native form."""
     dim, labels = labelled(da)
@@ -171,42 +177,36 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
-            back = partial(_put_back, ds, name, inner.restore_form)
-            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=back)
+            whole = partial(put_back, ds, name, inner.restore_form)
+            return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=whole)
     told = conventional(ds)
     notes = [
         f"{name!r} is {band}, by {'the names beside it' if name in told else 'its description'}"
         for name, band in {**new, **told}.items()
     ]
     check_versions(ds)
-    named = told_apart(ds.rename(new))
-    last, transposed = _rows_and_columns_last(named)
-    upright, turned = north_up(last)
+    named = ds.rename(new)
+    names = find_bands(named)
+    bands = names.bands
+    last, transposed = _rows_and_columns_last(told_apart(named, bands), bands)
+    upright, turned = north_up(last, bands)
     if turned:
         listed = ", ".join(repr(dim) for dim in sorted(map(str, turned)))
         notes.append(f"turned over, as they run to the north or to the west: {listed}; places count from the northwest")
-    decimated = native_grids(upright)
-    corners = _corners(upright)
+    decimated = native_grids(upright, bands)
+    corners = _corners(upright, bands)
     if corners is not None:
         notes.append("coordinates are upper left corners of pixels, and stay so; the GeoTransform says where they lie")
 
-    def restore_form(result: xr.Dataset) -> xr.Dataset:
-        given = in_given_dims(_masked(result, upright, decimated.gaps), upright, corners=corners is not None)
-        result = turned_back(given, turned)
-        for name, dims in transposed.items():
-            for own in (name, uncertainty_of(name)):
-                if own in result:
-                    result[own] = result[own].transpose(*_like(dims, result[own].dims))
-        result = _renamed(result, {band: name for name, band in new.items() if band in result})
-        return result.assign({name: result[name].assign_attrs({BAND: told[name]}) for name in told if name in result})
-
+    back = GivenForm(upright, bands, decimated.gaps, corners is not None, turned, transposed, new, told)
     # dims of native pixels run as those of the copies that they were taken from
     dims = [(upright[name].dims[-2:], own.dims[-2:]) for name, own in decimated.ds.data_vars.items() if own.ndim >= 2]
     both = {new for pair in dims for old, new in zip(*pair, strict=True) if old in turned}
     asked = {str(name).lower(): band for name, band in {**new, **told}.items()}
     return NativeForm(
         decimated.ds,
-        restore_form,
+        back,
+        names,
         (*notes, *decimated.notes),
         turned=turned | both,
         corners=corners,
@@ -214,83 +214,50 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     )
 
 
-def _corners(ds: xr.Dataset) -> tuple[Hashable, Hashable] | None:
+def _corners(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> tuple[Hashable, Hashable] | None:
     """Return the rows and columns of the 10 m bands if their coordinates are corners and all bands lie on them.
 
     Coarser pixels of their own tell centres from corners: on corners they would not nest, and be refused.
     """
-    bands = {band: da for name, da in ds.data_vars.items() if (band := resolve(name)) and da.ndim >= 2}
-    fine = next((da for band, da in bands.items() if BANDS[band].is_fine), None)
-    if fine is None or {da.dims[-2:] for da in bands.values()} != {fine.dims[-2:]}:
+    flat = {band: ds[name] for name, band in bands.items() if ds[name].ndim >= 2}
+    fine = next((da for band, da in flat.items() if BANDS[band].is_fine), None)
+    if fine is None or {da.dims[-2:] for da in flat.values()} != {fine.dims[-2:]}:
         return None
-    with suppress(S2SRError):  # scene_info says so
+    with suppress(S2SRError):  # read_scene says so
         rows, cols = spatial_dims(fine)
         return (rows, cols) if are_corners(fine) else None
     return None
 
 
-def _renamed(result: xr.Dataset, names: Mapping[str, Hashable]) -> xr.Dataset:
-    """Rename bands, and the standard errors that belong to them."""
-    errors = {uncertainty_of(band): uncertainty_of(name) for band, name in names.items()}
-    for band in names:
-        attrs = result[band].attrs
-        if "ancillary_variables" in attrs:
-            listed = str(attrs["ancillary_variables"]).split()
-            attrs["ancillary_variables"] = " ".join(errors.get(name, name) for name in listed)
-    return result.rename({**names, **{old: new for old, new in errors.items() if old in result}})
-
-
-def _put_back(ds: xr.Dataset, name: Hashable, back: Callable[[xr.Dataset], Any], result: xr.Dataset) -> xr.Dataset:
-    """Return the Dataset with its one stacked variable restored."""
-    restored = back(result)
-    gone = {dim for dim in restored.dims if restored.sizes[dim] != ds.sizes[dim]}
-    others = [key for key, variable in ds.variables.items() if gone & {*variable.dims}]
-    if lost := [str(key) for key in others if key in ds.data_vars and key != name]:
-        warn(f"left out, as they do not lie on the pixels of the result: {', '.join(lost)}")
-    return ds.drop_vars({name, *others}).assign({name: restored})
-
-
-def _rows_and_columns_last(ds: xr.Dataset) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
+def _rows_and_columns_last(
+    ds: xr.Dataset, bands: Iterable[Hashable]
+) -> tuple[xr.Dataset, dict[Hashable, tuple[Hashable, ...]]]:
     """Put rows and columns last; also return the dims of bands that had them elsewhere (Earth Engine's x before y)."""
     turned = {}
-    for name, da in ds.data_vars.items():
-        rows = [dim for dim in da.dims if _ROWS.fullmatch(str(dim))]
-        cols = [dim for dim in da.dims if _COLS.fullmatch(str(dim))]
-        if resolve(name) and len(rows) == len(cols) == 1 and da.dims[-2:] != (rows[0], cols[0]):
+    for name in bands:
+        da = ds[name]
+        rows = [dim for dim in da.dims if ROWS.fullmatch(str(dim))]
+        cols = [dim for dim in da.dims if COLS.fullmatch(str(dim))]
+        if len(rows) == len(cols) == 1 and da.dims[-2:] != (rows[0], cols[0]):
             turned[name] = da.dims
             ds = ds.assign({name: da.transpose(..., rows[0], cols[0])})
     return ds, turned
 
 
-def _like(dims: tuple[Hashable, ...], result: tuple[Hashable, ...]) -> list[Hashable]:
-    """Return the result's dims in the order of the input's, whose rows and columns may have other names."""
-    fine = {True: result[-2], False: result[-1]}
-    return [
-        fine[bool(_ROWS.fullmatch(str(dim)))] if _ROWS.fullmatch(str(dim)) or _COLS.fullmatch(str(dim)) else dim
-        for dim in dims
-    ]
+def north_up(ds: xr.Dataset, bands: Iterable[Hashable]) -> tuple[xr.Dataset, frozenset[Hashable]]:
+    """Turn over the dims along which the pixels of these bands run to the north or to the west; also return them.
 
-
-def _masked(result: xr.Dataset, scene: xr.Dataset, gaps: tuple[str, ...]) -> xr.Dataset:
-    """Mask again what was masked on 10 m pixels before (a polygon, a cloud mask), within native pixels.
-
-    A pixel of a result at 20 m is masked where one of its four was.
+    A network gives other numbers for a mirrored image, and so do sums in another order. Every scene is therefore worked
+    on as Sentinel-2's own products are stored, and the result is turned back.
     """
-    for name in gaps:
-        if name not in result:
+    turned: set[Hashable] = set()
+    seen: set[tuple[Hashable, ...]] = set()
+    for da in (ds[name] for name in bands):
+        if da.dims[-2:] in seen:
             continue
-        out, given = result[name], scene[name]
-        blank = np.asarray(resolve_radiometry(given).blank).astype(out.dtype)
-        gone = masked_before(given, out, validity_in_any_unit(given))
-        result[name] = out.copy(deep=False, data=_blanked(out.data, gone, blank))
-        error = uncertainty_of(name)
-        if error in result:
-            own = result[error]
-            blank = np.asarray(resolve_radiometry(own).blank).astype(own.dtype)
-            result[error] = own.copy(deep=False, data=_blanked(own.data, gone, blank))
-    return result
-
-
-def _blanked(pixels: Any, gone: Any, blank: Any) -> Any:
-    """Return pixels with a value where they are gone; of their dtype, whose byte order ``np.where`` would not keep."""
-    return np.where(gone, blank, pixels).astype(pixels.dtype, copy=False)
+        seen.add(da.dims[-2:])
+        with suppress(S2SRError):  # read_scene says so
+            for dim, sign in zip(spatial_dims(da), (-1.0, 1.0), strict=True):
+                if read_axis(da, dim, sign).step * sign < 0:
+                    turned.add(dim)
+    return (reverse(ds, turned) if turned else ds), frozenset(turned)

@@ -7,22 +7,23 @@ Sentinel-2 stands in where they cannot tell, and for dask arrays, which are not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import GridError, S2SRError
-from xr_s2sr.layouts.check_on_read import decimated
 from xr_s2sr.scene.crs import read_crs, tile_origin
 from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, loading, outer_edge, read_axis, spatial_dims
 from xr_s2sr.scene.pixels import numba_ready, writable
 from xr_s2sr.scene.radiometry import validity_in_any_unit
-from xr_s2sr.scene.result_grid import GRID_ATTRS
+from xr_s2sr.scene.result import GRID_ATTRS
+from xr_s2sr.scene.validity import Validity
 
 Dims: TypeAlias = tuple[Hashable, Hashable]
 Corner: TypeAlias = tuple[int, int]
@@ -74,17 +75,17 @@ class NativeGrids:
     notes: tuple[str, ...]
 
 
-def native_grids(ds: xr.Dataset) -> NativeGrids:
-    """Put each replicated band onto its native grid; the others are left as they are.
+def native_grids(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> NativeGrids:
+    """Put each replicated band onto its native grid; the others are left as they are. `bands` are ids by name.
 
-    A band at a finer spacing that is not an exact copy is left alone: it is refused by scene_info.
+    A band at a finer spacing that is not an exact copy is left alone: it is refused by read_scene.
 
     Raises
     ------
     GridError
         If a dask array's cells cannot be placed without its pixels.
     """
-    groups = _groups(ds)
+    groups = _groups(ds, bands)
     if not groups:
         return NativeGrids(ds, (), ())
     phases = [_phase_of_pixels(ds, group) for group in groups]
@@ -106,12 +107,12 @@ def native_grids(ds: xr.Dataset) -> NativeGrids:
     return NativeGrids(out, tuple(gaps), tuple(notes))
 
 
-def _groups(ds: xr.Dataset) -> list[Group]:
+def _groups(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> list[Group]:
     """Return the bands on a grid 2, 3 or 6 times finer than their own, coarsest bands first."""
     groups: dict[tuple[Dims, int], Group] = {}
-    for name, da in ds.data_vars.items():
-        band = resolve(name)
-        if band is None or BANDS[band].gsd == 10 or da.dtype.kind not in "iuf" or "s2sr_model" in da.attrs:
+    for name, band in bands.items():
+        da = ds[name]
+        if BANDS[band].gsd == 10 or da.dtype.kind not in "iuf" or "s2sr_model" in da.attrs:
             continue
         gsd = BANDS[band].gsd
         try:
@@ -121,7 +122,7 @@ def _groups(ds: xr.Dataset) -> list[Group]:
             pitch = gsd * degraded_by(da)
             validity_in_any_unit(da)
         except S2SRError:
-            continue  # scene_info says so
+            continue  # read_scene says so
         factor = round(pitch / grid.gsd)
         square = abs(abs(grid.y.step) - grid.gsd) <= TOLERANCE * grid.gsd
         if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
@@ -262,3 +263,79 @@ def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any
             name += "_"
         names.append(name)
     return names
+
+
+def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -> Any:
+    """Return the native pixels of a replicated band as a dask array; computing a block that is not replicated raises.
+
+    Parameters
+    ----------
+    da : DataArray
+    gsd : int
+        The band's own.
+    factor : int
+        Pixels along the side of a cell.
+    corner : (int, int)
+        Row and column at which the first cell starts: 0 or less.
+    """
+    edges = [_cell_edges(sizes, factor, start) for sizes, start in zip(da.data.chunks[-2:], corner, strict=True)]
+    whole = da.data.rechunk({da.ndim - 2 + axis: _sizes(along) for axis, along in enumerate(edges)})
+    cells = [
+        _sizes([0, *(-((start - edge) // factor) for edge in along[1:])])
+        for along, start in zip(edges, corner, strict=True)
+    ]
+    return whole.map_blocks(
+        _decimated,
+        band=str(da.name),
+        gsd=gsd,
+        factor=factor,
+        corner=corner,
+        validity=validity_in_any_unit(da),
+        chunks=(*whole.chunks[:-2], *cells),
+        dtype=da.dtype,
+        meta=np.empty((0,) * da.ndim, da.dtype),
+    )
+
+
+def _cell_edges(sizes: Sequence[int], factor: int, start: int) -> list[int]:
+    """Return the edges of blocks along an axis, moved on to the next edge of a cell."""
+    size = sum(sizes)
+    moved = (min(size, start - (start - stop) // factor * factor) for stop in accumulate(sizes))
+    return [0, *dict.fromkeys(moved)]
+
+
+def _sizes(edges: Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths between edges."""
+    return tuple(stop - begin for begin, stop in pairwise(edges))
+
+
+def _decimated(
+    block: NDArray[Any],
+    band: str,
+    gsd: int,
+    factor: int,
+    corner: tuple[int, int],
+    validity: Validity,
+    block_info: Any = None,
+) -> NDArray[Any]:
+    """Return the first valid pixel of each cell.
+
+    Raises
+    ------
+    GridError
+        If valid pixels differ inside of a cell.
+    """
+    from xr_s2sr.kernels import decimate  # brings numba
+
+    begins = [begin for begin, _ in block_info[0]["array-location"][-2:]]
+    row, col = (-((begin - start) % factor) for begin, start in zip(begins, corner, strict=True))
+    out = np.empty(block_info[None]["chunk-shape"], writable(block.dtype))
+    for index in np.ndindex(block.shape[:-2]):
+        differing, _ = decimate(numba_ready(block[index]), factor, row, col, validity, out[index])
+        if differing:
+            raise GridError(
+                f"{band!r} was taken for copies of {gsd} m pixels on a finer grid, but pixels differ inside of a cell "
+                "of Sentinel-2's grid: interpolated, or copied from elsewhere. If they are copies, let the pixels tell "
+                f"where: ds = ds.load(). If not, load it at its native pixels: {loading(gsd, band)}"
+            )
+    return out.astype(block.dtype, copy=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +14,14 @@ from xr_s2sr import arguments
 from xr_s2sr.api import upsample
 from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
-from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
-from xr_s2sr.layouts.orientation import north_up
+from xr_s2sr.layouts.normalize import Scene, bands_of_result, to_native
 from xr_s2sr.plot.png import NODATA_COLOUR, RGB8, stretch
-from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
-from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, read_axis, read_grid, spatial_dims
-from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.nesting import nest
+from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.radiometry import Radiometry, Units
+from xr_s2sr.scene.scene import NativeScene
 
 #: Composites by name: the bands shown in red, green and blue.
 COMPOSITES = {"true colour": ("B04", "B03", "B02"), "swir": ("B12", "B8A", "B04")}
@@ -112,11 +109,10 @@ def restored(
     ds: Scene, wanted: Iterable[tuple[str, tuple[str, ...]]], units: Units | None, offset: float | None
 ) -> Scene:
     """Return what the pictures need of the result, for a scene of one date that is small enough to be seen."""
-    native = to_native(ds).ds
-    info = scene_info(native, units, offset)
-    info.check()
-    _check_one_date(native[info.fine.name], "the scene")
-    rows, cols = info.grid.shape
+    scene = to_native(ds).read(units, offset)
+    scene.check()
+    _check_one_date(scene.fine, "the scene")
+    rows, cols = scene.grid.shape
     if max(rows, cols) > MOST_PIXELS:
         raise GridError(
             f"the scene has {rows} x {cols} pixels at 10 m; expected at most {MOST_PIXELS} a side "
@@ -142,24 +138,23 @@ def views(
     if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     pictures, offset_or_dates = list(wanted), offset_argument(offset)
-    native, fine = to_native(ds).ds, north_up(with_band_names(sr))[0]
-    info, names = scene_info(native, units, offset), SceneInfo()
-    find_bands(fine, names)
+    native, fine = to_native(ds), bands_of_result(sr)
+    scene = native.read(units, offset)
     bands = list(dict.fromkeys(band for _, group in pictures for band in group))
-    restored = {band: _restored(fine, names, band) for band in bands if not BANDS[band].is_fine}
-    grid = _common_grid([*restored.values()] or [fine[name] for name in list(names.variables.values())[:1]])
-    places = {band: _place(native, info, band, restored.get(band), grid) for band in bands}
+    restored = {band: _restored(fine, band) for band in bands if not BANDS[band].is_fine}
+    grid = _common_grid([*restored.values()] or [*fine.values()][:1])
+    places = {band: _place(scene, band, restored.get(band), grid) for band in bands}
     images = {}
     for band, place in places.items():
-        before = _on_grid(native, info.bands[band], grid, place)
+        before = _on_grid(scene, band, grid, place)
         images[band] = before, _values(restored[band], units, offset_or_dates) if band in restored else before
-    found = []
+    drawn = []
     for name, group in pictures:
         before, after = (np.stack([images[band][k] for band in group]) for k in (0, 1))
         limits = tuple(_limits(image, low, high) for image in before)
-        gsd = tuple(info.bands[band].grid.gsd for band in group)
-        found.append(View(group, name, before, after, limits, grid, gsd))
-    return found
+        gsd = tuple(scene.bands[band].grid.gsd for band in group)
+        drawn.append(View(group, name, before, after, limits, grid, gsd))
+    return drawn
 
 
 def _percentiles(percentiles: Any) -> tuple[float, float]:
@@ -173,14 +168,14 @@ def _percentiles(percentiles: Any) -> tuple[float, float]:
     return pair[0], pair[1]
 
 
-def _restored(sr: xr.Dataset, names: SceneInfo, band: str) -> xr.DataArray:
+def _restored(result: Mapping[str, xr.DataArray], band: str) -> xr.DataArray:
     """Return a band of the result, or say why it has none."""
-    if band not in names.variables:
+    if band not in result:
         raise BandError(
-            f"the result holds no {band} (but {', '.join(names.variables) or 'no band'}), which is to be shown. "
+            f"the result holds no {band} (but {', '.join(result) or 'no band'}), which is to be shown. "
             f'Restore it: sr = ds.s2sr.upsample(["{band}", ...]), or choose others: bands=[...]'
         )
-    return sr[names.variables[band]]
+    return result[band]
 
 
 def _common_grid(result: list[xr.DataArray]) -> Grid:
@@ -224,18 +219,17 @@ def _check_one_date(da: xr.DataArray, where: str) -> None:
 
 
 def _place(
-    ds: xr.Dataset, info: SceneInfo, band: str, restored: xr.DataArray | None, grid: Grid
+    scene: NativeScene, band: str, restored: xr.DataArray | None, grid: Grid
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the native row, and the native column, of each of the result's; some lie outside of the native band."""
-    if band not in info.variables:
+    if band not in scene.variables:
         raise BandError(
-            f"the native scene holds no {band} (but {', '.join(info.variables) or 'no band'}), which is to be shown. "
+            f"the native scene holds no {band} (but {', '.join(scene.variables) or 'no band'}), which is to be shown. "
             "Load it too, or choose others: bands=[...]"
         )
-    if band not in info.bands:
-        info.check()
-    native = info.bands[band]
-    before = ds[native.name]
+    if band not in scene.bands:
+        scene.check()
+    native, before = scene.bands[band], scene[band]
     _check_one_date(before, "the native scene")
     if restored is not None:
         crs = [read_crs(da) for da in (before, restored)]
@@ -256,12 +250,13 @@ def _place(
 
 
 def _on_grid(
-    ds: xr.Dataset, native: SceneBand, grid: Grid, place: tuple[NDArray[np.intp], NDArray[np.intp]]
+    scene: NativeScene, band: str, grid: Grid, place: tuple[NDArray[np.intp], NDArray[np.intp]]
 ) -> NDArray[np.float64]:
     """Return reflectance of native pixels, repeated on the grid of the result; NaN beyond them."""
+    native = scene.bands[band]
     inside = [(there >= 0) & (there < n) for there, n in zip(place, native.grid.shape, strict=True)]
     rows, cols = (there[known] for there, known in zip(place, inside, strict=True))
-    part = ds[native.name][..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    part = scene[band][..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     image = np.full(grid.shape, np.nan)
     known = _reflectance(part, native.at((0,) * part.ndim))
     image[np.ix_(*inside)] = known[np.ix_(rows - rows[0], cols - cols[0])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,17 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, GridError
-from xr_s2sr.layouts.normalize import Scene, restored_bands, to_native, with_band_names
-from xr_s2sr.layouts.orientation import north_up
+from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import BLURS, Blur
 from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
-from xr_s2sr.scene.band import SceneBand
 from xr_s2sr.scene.crs import read_crs
-from xr_s2sr.scene.grid import TOLERANCE, degraded_by, read_axis, read_grid, spatial_dims
-from xr_s2sr.scene.info import SceneInfo, find_bands, scene_info
-from xr_s2sr.scene.nesting import nest
+from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units, resolve_radiometry
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.spans import Span
 
 
@@ -87,29 +85,29 @@ def consistency(
     1
     """
     check_protocol(protocol, satellite, BLURS)
-    sr, ds = north_up(with_band_names(restored_bands(sr)))[0], to_native(ds).ds
-    info = scene_info(ds, units, offset)
-    info.check_one_offset()
-    restored = _restored(sr, info)
+    result = restored_bands(sr)
+    bands, scene = bands_of_result(result), to_native(ds).read(units, offset)
+    scene.check_one_offset()
+    restored = _restored(bands, scene)
     if not restored:
+        held = ", ".join(map(str, result.data_vars)) or "empty"
         raise BandError(
-            f"nothing to compare: the first Dataset ({', '.join(map(str, sr.data_vars)) or 'empty'}) holds no 20 m or "
-            f"60 m band restored to 10 m that the second ({', '.join(info.variables)}) holds natively; expected "
+            f"nothing to compare: the first Dataset ({held}) holds no 20 m or 60 m band restored to 10 m that the "
+            f"second ({', '.join(scene.variables)}) holds natively; expected "
             "sr.s2sr.consistency(ds) with sr = ds.s2sr.upsample()"
         )
-    unused = [name for band, name in info.variables.items() if BANDS[band].gsd > 10 and band not in restored]
-    info = scene_info(ds.drop_vars(unused), units, offset, info)
-    info.check()
-    ds = check_pixels(ds, info, list(restored))
+    scene = scene.only([band for band in scene.variables if BANDS[band].is_fine or band in restored])
+    scene.check()
+    scene = check_pixels(scene, restored)
     rows = []
-    for key, name in restored.items():
-        band = info.bands[key]
-        radiometry = resolve_radiometry(sr[name], units, offset)
+    for key, fine in restored.items():
+        band, native = scene.bands[key], scene[key]
+        radiometry = resolve_radiometry(fine, units, offset)
         sigma = sigma_of(key, band.factor, protocol, satellite)
-        spans = _shared(sr[name], ds[band.name], band, sigma)
-        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((fine.slice, coarse.slice) for fine, coarse in spans)
-        image = dn(measured(sr[name].values[..., rows_sr, cols_sr], radiometry), radiometry)
-        truth = dn(measured(ds[band.name].values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
+        spans = _shared(fine, native, band, sigma)
+        (rows_sr, rows_ds), (cols_sr, cols_ds) = ((near.slice, far.slice) for near, far in spans)
+        image = dn(measured(fine.values[..., rows_sr, cols_sr], radiometry), radiometry)
+        truth = dn(measured(native.values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
         rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
         if rows[-1][-1] == 0:
             raise GridError(
@@ -127,17 +125,15 @@ def consistency(
     )
 
 
-def _restored(sr: xr.Dataset, info: SceneInfo) -> dict[str, str]:
-    """Return the variables of `sr`, by band id, that are coarse bands of the scene and lie on 10 m pixels."""
-    names = SceneInfo()
-    find_bands(sr, names)
+def _restored(result: Mapping[str, xr.DataArray], scene: NativeScene) -> dict[str, xr.DataArray]:
+    """Return the bands of a result that are coarse bands of the scene and lie on 10 m pixels."""
     restored = {}
-    for band, name in names.variables.items():
-        if BANDS[band].gsd > 10 and band in info.variables:
-            pitch = 10 * degraded_by(sr[name])
-            axis = read_axis(sr[name], spatial_dims(sr[name])[1], pitch)
+    for band, da in result.items():
+        if BANDS[band].gsd > 10 and band in scene.variables:
+            pitch = 10 * degraded_by(da)
+            axis = read_axis(da, spatial_dims(da)[1], pitch)
             if abs(abs(axis.step) - pitch) <= TOLERANCE * pitch:
-                restored[band] = name
+                restored[band] = da
     return restored
 
 

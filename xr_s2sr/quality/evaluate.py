@@ -20,8 +20,8 @@ from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
 from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol
-from xr_s2sr.scene.info import SceneInfo, scene_info
 from xr_s2sr.scene.radiometry import Units
+from xr_s2sr.scene.scene import NativeScene
 
 #: Name of the packaged models among those that are compared.
 OURS = "xr_s2sr"
@@ -118,9 +118,9 @@ def evaluate(
             "uncertainty"
         )
     layout = to_native(ds)
-    ds, bands = layout.ds, layout.ids(bands)
-    info = scene_info(ds, units, offset)
-    wanted = _scorable(info, bands, methods)
+    bands = layout.ids(bands)
+    scene = layout.read(units, offset)
+    wanted = _scorable(scene, bands, methods)
     groups: list[Group] = []
     problems: dict[int, InputError] = {}
     for gsd in FACTORS:
@@ -129,18 +129,7 @@ def evaluate(
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(
-                ds,
-                info,
-                targets,
-                gsd,
-                given,
-                protocol=protocol,
-                satellite=satellite,
-                units=units,
-                offset=offset,
-                adapt=adapt,
-            )
+            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=adapt)
         except InputError as problem:
             if bands is not None:
                 raise
@@ -176,9 +165,9 @@ def _loaded(model: Any) -> Given:
     return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
-def _scorable(info: SceneInfo, bands: Any, methods: Mapping[str, Given]) -> list[str]:
+def _scorable(scene: NativeScene, bands: Any, methods: Mapping[str, Given]) -> list[str]:
     """Return the ids of the bands to score: those asked for, or those that the given models restore."""
-    wanted = wanted_bands(info, bands)
+    wanted = wanted_bands(scene, bands)
     fine = [band for band in wanted if BANDS[band].gsd == 10]
     if fine:
         raise BandError(

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import Output
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import RunOptions, needed_bands, prepare, with_uncertainty
+from xr_s2sr.planning import RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
-from xr_s2sr.quality.simulate import measured_in, simulate
-from xr_s2sr.scene.info import SceneInfo, scene_info
-from xr_s2sr.scene.pixels import dn
-from xr_s2sr.scene.radiometry import Units
-from xr_s2sr.scene.uncertainty import ErrorForm, error_radiometry
+from xr_s2sr.quality.simulate import simulate
+from xr_s2sr.scene.pixels import dn, measured_in
+from xr_s2sr.scene.result import ErrorForm, error_radiometry
+from xr_s2sr.scene.scene import NativeScene, read_scene
 from xr_s2sr.spans import Extent
 
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
@@ -57,8 +56,7 @@ class Trial:
     Attributes
     ----------
     simulated : Dataset
-    info : SceneInfo
-        Of the native scene.
+    native : NativeScene
     targets : list of str
         Ids of the bands to score.
     gsd, factor : int
@@ -70,7 +68,7 @@ class Trial:
     """
 
     simulated: xr.Dataset
-    info: SceneInfo
+    native: NativeScene
     targets: list[str]
     gsd: int
     factor: int
@@ -81,12 +79,12 @@ class Trial:
         self, methods: Mapping[str, Given], options: RunOptions, report: Report, uncertainty: bool = False
     ) -> Group:
         """Restore by every method, and compare; also the standard errors, which bicubic does not give."""
-        info = scene_info(self.simulated, None, None)
+        scene = read_scene(self.simulated)
         values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
         models, errors = {}, []
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
-            restored, predicted, models[name] = self._restored(info, given, options, report, form)
+            restored, predicted, models[name] = self._restored(scene, given, options, report, form)
             errors.append(error_scores(restored - self.truth, predicted, self.valid))
             for metric in METRICS:
                 values[metric.name].append(metric.score(restored, self.truth, self.factor, 0, self.valid))
@@ -95,16 +93,16 @@ class Trial:
         return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models, scores)
 
     def _restored(
-        self, info: SceneInfo, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
+        self, scene: NativeScene, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
     ) -> tuple[F64, F64 | None, list[str]]:
         """Return the targets and their standard errors in DN, shaped as the truth, and the names of the models."""
         from xr_s2sr.inference import eager  # brings numba
 
         adapt = False if given == [BICUBIC] else options.adapt
-        info, _, runs, covered = prepare(self.simulated, self.targets, given, None, None, info, adapt=adapt)
-        runs = with_uncertainty(runs, form)
-        arrays = eager.restore(self.simulated, info, runs, covered, options, report)
-        radiometry = {band: self.info.bands[band].radiometry for band in self.targets}
+        plan = prepare(scene, self.targets, given, adapt=adapt)
+        runs = with_uncertainty(plan.runs, form)
+        arrays = eager.restore(plan.scene, runs, plan.covered, options, report)
+        radiometry = {band: self.native.bands[band].radiometry for band in self.targets}
         images = (dn(arrays[Output(band)].astype(np.float64), radiometry[band]) for band in self.targets)
         by_band = {band: run.model for run in runs for band in run.targets}
         labels = [_label(by_band[band]) for band in self.targets]
@@ -124,30 +122,24 @@ def _label(model: Model) -> str:
 
 
 def prepared(
-    ds: xr.Dataset,
-    info: SceneInfo,
+    scene: NativeScene,
     targets: list[str],
     gsd: int,
     methods: Mapping[str, Given],
     *,
     protocol: Protocol,
     satellite: str | None,
-    units: Units | None,
-    offset: float | None,
     adapt: bool | None = None,
 ) -> Trial:
     """Degrade what the methods read, and mask the pixels that do not count.
 
     Parameters
     ----------
-    ds : Dataset
-        The native scene.
-    info : SceneInfo
-        Of `ds`, with these `units` and `offset`.
+    scene : NativeScene
     targets : list of str
         Ids of the bands to score, all of one `gsd`.
     methods : mapping of str to models
-    protocol, satellite, units, offset
+    protocol, satellite
         As for :func:`xr_s2sr.degrade`.
     adapt
         As for :func:`xr_s2sr.upsample`.
@@ -160,21 +152,19 @@ def prepared(
         If no pixel counts.
     """
     factor = FACTORS[gsd]
-    names: dict[str, None] = {}
+    needed: set[str] = set()
     for given in methods.values():
-        read, _, chosen, _ = prepare(ds, targets, given, units, offset, info, adapt=adapt)
-        names |= dict.fromkeys(read.variables[band] for band in needed_bands(read, chosen, targets))
+        plan = prepare(scene, targets, given, adapt=adapt)
+        needed |= {plan.scene.reference or "", *(band for run in plan.runs for band in run.bands)}
     # in whole pixels of the scene's coarsest band, read or not: the area that ds.s2sr.degrade(factor) has
-    coarsest = max(info.bands.values(), key=lambda band: band.factor)
-    ds = ds[list(names)]
-    info = scene_info(ds, units, offset, info)
-    simulated, covered = simulate(ds, info, factor, protocol, satellite, coarsest=coarsest)
+    coarsest = max(scene.bands.values(), key=lambda band: band.factor)
+    scene = scene.only(needed)
+    simulated, covered = simulate(scene, factor, protocol, satellite, coarsest=coarsest)
     _check_size(covered, gsd, factor, coarsest.factor * factor)
-    bands = [info.bands[band] for band in targets]
-    truth = stack_dates(dn(measured_in(ds, band, covered), band.radiometry) for band in bands)
+    truth = stack_dates(dn(measured_in(scene, band, covered), scene.bands[band].radiometry) for band in targets)
     shape = len(covered[0]) // factor, len(covered[1]) // factor
     invalid = np.zeros((truth.shape[1] // shape[0], *shape), bool)
-    for band in info.bands.values():
+    for band in scene.bands.values():
         holes = np.isnan(simulated[band.name].values).reshape(-1, *(n // band.factor for n in shape))
         invalid |= holes.repeat(band.factor, -2).repeat(band.factor, -1)
     valid = interior_mask(invalid, SCORE_BORDER)
@@ -184,7 +174,7 @@ def prepared(
             "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
             "with fewer invalid pixels"
         )
-    return Trial(simulated, info, targets, gsd, factor, truth, valid.reshape(truth.shape[1:]))
+    return Trial(simulated, scene, targets, gsd, factor, truth, valid.reshape(truth.shape[1:]))
 
 
 def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:

@@ -13,22 +13,19 @@ from numpy.typing import NDArray
 from xr_s2sr import arguments
 from xr_s2sr.bands import CIRRUS, EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
+from xr_s2sr.layouts.given_form import turned_back
 from xr_s2sr.layouts.normalize import Scene, to_native
-from xr_s2sr.layouts.orientation import turned_back
 from xr_s2sr.psf import degraded_mtf
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol
 from xr_s2sr.quality.noise import DETECTORS
-from xr_s2sr.scene.band import SceneBand
-from xr_s2sr.scene.blur import MTF_ATTR
 from xr_s2sr.scene.crs import georeference
-from xr_s2sr.scene.extent import common_extent
 from xr_s2sr.scene.grid import DEGRADED_BY, degraded_by
-from xr_s2sr.scene.info import SceneInfo, scene_info
-from xr_s2sr.scene.pixels import measured
+from xr_s2sr.scene.pixels import measured_in
 from xr_s2sr.scene.plausibility import check_pixels
 from xr_s2sr.scene.radiometry import Units
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.scene.scene import MTF_ATTR, NativeScene, SceneBand
+from xr_s2sr.spans import Extent
 
 #: Attributes that describe the stored numbers of the input and not those of a simulated band.
 _STORAGE_ATTRS = ("scale_factor", "add_offset", "scale", "offset", "units", "_FillValue", "nodata", "missing_value")
@@ -101,17 +98,14 @@ def degrade(
     factor = arguments.count("factor", factor, least=2)
     check_protocol(protocol, satellite)
     native = to_native(ds)
-    info = scene_info(native.ds, units, offset)
-    scene = native.ds
-    if CIRRUS in info.variables:
-        scene = scene.drop_vars(info.variables[CIRRUS])
-        info = scene_info(scene, units, offset, info)
-    return turned_back(simulate(scene, info, factor, protocol, satellite)[0], native.turned)
+    scene = native.read(units, offset)
+    if CIRRUS in scene.variables:
+        scene = scene.only([band for band in scene.variables if band != CIRRUS])
+    return turned_back(simulate(scene, factor, protocol, satellite)[0], native.turned, native.names.bands)
 
 
 def simulate(
-    ds: xr.Dataset,
-    info: SceneInfo,
+    scene: NativeScene,
     factor: int,
     protocol: Protocol,
     satellite: str | None = None,
@@ -120,19 +114,19 @@ def simulate(
 ) -> tuple[xr.Dataset, Extent]:
     """Degrade a scene; also return the 10 m pixels of it that the result covers.
 
-    The area is made up of whole pixels of `coarsest`, by default the coarsest band of `ds`.
+    The area is made up of whole pixels of `coarsest`, by default the coarsest band of the scene.
     """
-    info.check()
-    info.check_one_offset()
-    ds = check_pixels(ds, info, list(info.bands))
-    covered = whole_pixels(info, coarsest or max(info.bands.values(), key=lambda band: band.factor), factor)
+    scene.check()
+    scene.check_one_offset()
+    scene = check_pixels(scene, scene.bands)
+    covered = whole_pixels(scene, coarsest or max(scene.bands.values(), key=lambda band: band.factor), factor)
     rule = protocol if satellite is None else f"{protocol} ({satellite})"
     variables: dict[Hashable, xr.DataArray] = {}
-    for band in info.bands.values():
+    for band in scene.bands.values():
         sigma = sigma_of(band.id, factor, protocol, satellite)
         # NaN spreads exactly as far as the kernel reaches
         image = degradation.degrade(
-            measured_in(ds, band, covered),
+            measured_in(scene, band.id, covered),
             factor,
             protocol,
             sigma=sigma,
@@ -141,11 +135,11 @@ def simulate(
             offset=band.radiometry.offset,
             satellite=satellite or "S2A",
         )
-        variables[band.name] = _variable(ds[band.name], band, covered, factor, image.astype(np.float32), rule, sigma)
-    t = info.grid.corner(covered[0].start, covered[1].start)
+        variables[band.name] = _variable(scene[band.id], band, covered, factor, image.astype(np.float32), rule, sigma)
+    t = scene.grid.corner(covered[0].start, covered[1].start)
     larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
-    in_order = {name: variables[name] for name in ds.data_vars if name in variables}
-    return georeference(xr.Dataset(in_order, attrs=ds.attrs), larger), covered
+    in_order = {name: variables[name] for name in scene.ds.data_vars if name in variables}
+    return georeference(xr.Dataset(in_order, attrs=scene.ds.attrs), larger), covered
 
 
 def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTOCOLS) -> None:
@@ -168,7 +162,7 @@ def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) 
     return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else None)
 
 
-def whole_pixels(info: SceneInfo, coarsest: SceneBand, factor: int) -> Extent:
+def whole_pixels(scene: NativeScene, coarsest: SceneBand, factor: int) -> Extent:
     """Return the 10 m pixels to degrade: those that all bands cover, in whole degraded pixels of the coarsest band.
 
     Raises
@@ -176,29 +170,15 @@ def whole_pixels(info: SceneInfo, coarsest: SceneBand, factor: int) -> Extent:
     GridError
         If there is no such pixel.
     """
-    covered = common_extent(info, list(info.bands))
+    covered = scene.common_extent(scene.bands)
     side = coarsest.factor * factor
-    spans = []
-    for span, anchor in zip(covered, coarsest.start, strict=True):
-        start = span.start + (anchor - span.start) % coarsest.factor
-        size = max(0, span.stop - start) // side * side
-        if size == 0:
-            raise GridError(
-                f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
-                f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. "
-                "Take a larger slice"
-            )
-        spans.append(Span(start, start + size))
-    return spans[0], spans[1]
-
-
-def measured_in(ds: xr.Dataset, band: SceneBand, covered: Extent) -> NDArray[np.float64]:
-    """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
-    rows, cols = (
-        slice((span.start - start) // band.factor, (span.stop - start) // band.factor)
-        for span, start in zip(covered, band.start, strict=True)
-    )
-    return measured(ds[band.name].variable[..., rows, cols].values, band.radiometry)
+    rows, cols = (span.whole(at, coarsest.factor, side) for span, at in zip(covered, coarsest.start, strict=True))
+    if not (len(rows) and len(cols)):
+        raise GridError(
+            f"the bands share {len(covered[0])} x {len(covered[1])} pixels of 10 m, too few to degrade "
+            f"{coarsest.name!r} by {factor}; expected {side + coarsest.factor - 1} or more a side. Take a larger slice"
+        )
+    return rows, cols
 
 
 def _variable(

@@ -1,8 +1,13 @@
-"""Pixel values as numbers: in their own unit, as DN, and in dtypes that compiled loops can read and write."""
+"""Pixels: as numbers in their own unit, as DN, in dtypes that compiled loops can read and write; and means of 2 x 2.
+
+Means are for results at 20 m: a pixel is valid where its four are. Dask arrays are not computed.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +15,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.scene.radiometry import Radiometry, in_native_order, resolve_radiometry, validity_in_any_unit
-from xr_s2sr.scene.validity import Validity, invalid, valid
+from xr_s2sr.scene.scene import NativeScene, SceneBand
+from xr_s2sr.scene.validity import Validity, classify, invalid, valid
+from xr_s2sr.spans import Extent
 
 #: Rows that are looked at at once.
 ROWS = 512
@@ -20,6 +27,12 @@ def measured(values: Any, radiometry: Radiometry) -> NDArray[np.float64]:
     """Return pixels as floats in their own unit, NaN where they are not valid."""
     pixels = np.asarray(values, np.float64)
     return np.where(valid(values, radiometry.validity), pixels, np.nan)
+
+
+def measured_in(scene: NativeScene, band: str, covered: Extent) -> NDArray[np.float64]:
+    """Return a band's pixels in an extent of whole ones, in its own unit and NaN where invalid, shape (..., y, x)."""
+    own = scene.bands[band]
+    return measured(scene[band].variable[(..., *own.below(covered))].values, own.radiometry)
 
 
 def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
@@ -66,3 +79,88 @@ def settled(array: NDArray[Any], radiometry: Radiometry) -> NDArray[Any]:
 def numba_ready(array: NDArray[Any]) -> NDArray[Any]:
     """Return the array itself, or a copy if numba does not know its type: foreign byte order, half floats, masks."""
     return np.asarray(array).astype(writable(array.dtype), copy=False)
+
+
+def mean_of_four(pixels: Any, validity: Validity, radiometry: Radiometry) -> Any:
+    """Return the mean of each 2 x 2 pixels, in the dtype of `radiometry`; integers are rounded to the nearest.
+
+    It is invalid where one of the four is; else saturated where one of them is. A valid mean is never the nodata value.
+
+    Parameters
+    ----------
+    pixels : ndarray or dask array, shape (..., 2 rows, 2 cols)
+    validity : Validity
+        Bounds of valid pixels.
+    radiometry : Radiometry
+        How the means are stored.
+
+    Returns
+    -------
+    ndarray or dask array, shape (..., rows, cols)
+    """
+    if not isinstance(pixels, np.ndarray) and hasattr(pixels, "chunks"):
+        *lead, _, _ = pixels.chunks
+        rows, cols = (_halves(sizes) for sizes in pixels.chunks[-2:])
+        even = pixels.rechunk((*lead, *(tuple(2 * size for size in sizes) for sizes in (rows, cols))))
+        about = {"dtype": radiometry.dtype, "meta": np.empty((0,) * pixels.ndim, radiometry.dtype)}
+        return even.map_blocks(mean_of_four, validity, radiometry, chunks=(*lead, rows, cols), **about)
+    pixels = np.asarray(pixels)
+    *lead, n, m = pixels.shape
+    out = np.empty((*lead, n // 2, m // 2), radiometry.dtype)
+    for index in np.ndindex(*lead):
+        for first in range(0, n // 2, ROWS):
+            part = pixels[index][2 * first : 2 * (first + ROWS)]
+            out[index][first : first + ROWS] = _means(part, validity, radiometry)
+    return settled(out, radiometry)
+
+
+def mean_of_output(pixels: Any, radiometry: Radiometry) -> Any:
+    """Return the means of an output of a model, which says itself which pixels are valid.
+
+    Of standard errors it is that of a mean whose four errors rise and fall together: the largest possible.
+    """
+    return mean_of_four(pixels, Validity(radiometry.blank, top=radiometry.top), radiometry)
+
+
+def mean_of_band(pixels: Any, band: SceneBand) -> Any:
+    """Return the means of a native band, by the offset of each date."""
+    if band.dates is None:
+        return mean_of_four(pixels, band.radiometry.validity, band.radiometry)
+    dims = tuple(map(str, range(pixels.ndim)))
+    parts: list[xr.Variable] = []
+    for k in range(pixels.shape[band.axis]):
+        radiometry = band.at((0,) * band.axis + (k,))
+        one = pixels[(slice(None),) * band.axis + (slice(k, k + 1),)]
+        parts.append(xr.Variable(dims, mean_of_four(one, radiometry.validity, radiometry)))
+    joined: xr.Variable = xr.Variable.concat(parts, dims[band.axis])  # type: ignore[no-untyped-call]
+    return joined.data.astype(band.radiometry.dtype, copy=False)  # concat would not keep a foreign byte order
+
+
+def any_of_four(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return True where any of each 2 x 2 pixels is, of shape (..., 2 rows, 2 cols)."""
+    out: NDArray[np.bool_] = np.logical_or.reduce(_quarters(mask))
+    return out
+
+
+def _halves(sizes: Iterable[int]) -> tuple[int, ...]:
+    """Return chunks of means over pixels in chunks of these sizes, of which the sum is even."""
+    bounds = dict.fromkeys([0, *(round(stop / 2) for stop in accumulate(sizes))])
+    return tuple(stop - start for start, stop in pairwise(bounds))
+
+
+def _means(pixels: NDArray[Any], validity: Validity, radiometry: Radiometry) -> NDArray[Any]:
+    good, saturated = classify(pixels, validity)
+    sums = sum(_quarters(np.where(good, pixels, 0).astype(np.float64)))
+    gone, mark = any_of_four(~(good | saturated)), any_of_four(saturated)
+    top, blank = math.inf, radiometry.blank
+    means = np.asarray(sums / 4)
+    if radiometry.integer:
+        np.rint(means, out=means)
+        means[means == radiometry.nodata] += 1 if radiometry.nodata <= 0 else -1
+        top, blank = (value if math.isfinite(value) else 0 for value in (radiometry.top, blank))
+    return np.where(gone, blank, np.where(mark, top, means)).astype(radiometry.dtype)
+
+
+def _quarters(pixels: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the four pixels of each 2 x 2, as arrays."""
+    return [pixels[..., row::2, col::2] for row in (0, 1) for col in (0, 1)]

@@ -347,7 +347,7 @@ def validity_in_any_unit(da: xr.DataArray) -> Validity:
     nodata = _nodata(da)[0]
     try:
         scale = _scale(da)[0]
-    except RadiometryError:  # scene_info says so
+    except RadiometryError:  # read_scene says so
         return Validity(nodata)
     # any of the units, with the offset of any processing baseline
     smallest = min(scale, *UNITS.values())

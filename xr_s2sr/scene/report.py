@@ -9,7 +9,7 @@ import pandas as pd
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError
-from xr_s2sr.scene.info import SceneInfo
+from xr_s2sr.scene.scene import NativeScene, SceneBand
 
 _COLUMNS = ("variable", "GSD", "size", "starts at", "values")
 
@@ -20,15 +20,18 @@ class Report:
 
     Attributes
     ----------
-    info : SceneInfo
+    info : NativeScene
     outcome : str
         Of ``upsample()``, if it were called.
     problems : tuple of S2SRError
+    notes : tuple of str
+        Assumptions, and what will be left out.
     """
 
-    info: SceneInfo
+    info: NativeScene
     outcome: str
     problems: tuple[S2SRError, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,7 +50,7 @@ class Report:
                 rows.append((key, name, gsd, "", "", "see problems"))
                 continue
             size = f"{band.grid.shape[0]} x {band.grid.shape[1]}"
-            rows.append((key, name, gsd, size, f"{band.start[0]}, {band.start[1]}", band.radiometry_text))
+            rows.append((key, name, gsd, size, f"{band.start[0]}, {band.start[1]}", _values(band)))
         return rows
 
     def _table(self) -> pd.DataFrame:
@@ -60,7 +63,7 @@ class Report:
         """Return what follows the table."""
         return [
             f"CRS: {self.info.crs or 'none found'}",
-            *(f"note: {note}" for note in self.info.notes),
+            *(f"note: {note}" for note in self.notes),
             *(f"problem: {problem}" for problem in self.problems),
             self.outcome,
         ]
@@ -74,3 +77,12 @@ class Report:
 
     def _repr_html_(self) -> str:
         return f"{self._table().to_html()}<ul>{''.join(f'<li>{escape(line)}</li>' for line in self._lines())}</ul>"
+
+
+def _values(band: SceneBand) -> str:
+    """Return what the values of a band mean, in words."""
+    own = band.radiometry
+    if band.dates is None:
+        return str(own)
+    offsets = " or ".join(f"{value:+g}" for value in sorted(set(band.dates.values)))
+    return f"{own.dtype} x {own.scale:g} {offsets} by date, nodata {own.nodata:g}"

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
-from xr_s2sr.scene.extent import common_extent
-from xr_s2sr.scene.info import SceneInfo, scene_info
-from xr_s2sr.scene.pixels import dn, measured
+from xr_s2sr.scene.pixels import dn, measured_in
 from xr_s2sr.scene.plausibility import check_pixels
+from xr_s2sr.scene.scene import read_scene
+from xr_s2sr.spans import CELL
 
 Array = NDArray[np.float32]
 #: Name of a tile of Sentinel-2 in the name of a product or place.
@@ -114,37 +114,23 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> TrainingScene:
     InputError
         If there are several dates.
     """
-    info = scene_info(ds, None, None)
-    gsds = (10, 20, 60) if all(band in info.variables for band in BY_GSD[60]) else (10, 20)
+    scene = read_scene(ds)
+    gsds = (10, 20, 60) if all(band in scene.variables for band in BY_GSD[60]) else (10, 20)
     bands = [band for gsd in gsds for band in BY_GSD[gsd]]
-    missing = [band for band in bands if band not in info.variables]
+    missing = [band for band in bands if band not in scene.variables]
     if missing:
         raise BandError(f"missing {', '.join(missing)}; training needs all 10 m and 20 m bands. Load them too")
-    info.check()
-    ds = check_pixels(ds, info, bands)
-    if ds[info.fine.name].ndim != 2:
-        raise InputError(f"{info.fine.name!r} has dims {ds[info.fine.name].dims}; select one date: ds.isel(time=0)")
-    rows, cols = common_extent(info, bands)
-    anchor = info.bands[bands[-1]]
-    corner = [start + -(-(span.start - start) // 6) * 6 for span, start in zip((rows, cols), anchor.start, strict=True)]
-    size = [(span.stop - first) // 6 * 6 for span, first in zip((rows, cols), corner, strict=True)]
-    if min(size) <= 0:
-        raise InputError(f"the bands have {size[0]} x {size[1]} pixels of 10 m in common; expected 60 m or more")
-    stacks = [
-        np.stack([_reflectance_dn(ds, info, band, (corner[0], corner[1]), (size[0], size[1])) for band in BY_GSD[gsd]])
-        for gsd in gsds
-    ]
-    b10, b20, *rest = stacks
+    scene.check()
+    scene = check_pixels(scene, bands)
+    if scene.fine.ndim != 2:
+        raise InputError(f"{scene.fine.name!r} has dims {scene.fine.dims}; select one date: ds.isel(time=0)")
+    anchor = scene.bands[bands[-1]].start
+    rows, cols = (span.whole(at, CELL, CELL) for span, at in zip(scene.common_extent(bands), anchor, strict=True))
+    if not (len(rows) and len(cols)):
+        raise InputError(f"the bands have {len(rows)} x {len(cols)} pixels of 10 m in common; expected 60 m or more")
+    images = {
+        band: dn(measured_in(scene, band, (rows, cols)), scene.bands[band].radiometry).astype(np.float32)
+        for band in bands
+    }
+    b10, b20, *rest = (np.stack([images[band] for band in BY_GSD[gsd]]) for gsd in gsds)
     return TrainingScene(name, split, b10, b20, rest[0] if rest else None)
-
-
-def _reflectance_dn(
-    ds: xr.Dataset, info: SceneInfo, band: str, corner: tuple[int, int], size: tuple[int, int]
-) -> Array:
-    """Return reflectance x 10000 of one band in a rectangle of 10 m pixels; NaN where invalid."""
-    native = info.bands[band]
-    rows, cols = (
-        slice((first - start) // native.factor, (first - start + n) // native.factor)
-        for first, start, n in zip(corner, native.start, size, strict=True)
-    )
-    return dn(measured(ds[native.name].values[rows, cols], native.radiometry), native.radiometry).astype(np.float32)
