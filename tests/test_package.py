@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 import xr_s2sr
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(xr_s2sr.__file__).parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MAX_BYTES = 10_000_000
 
@@ -75,6 +78,52 @@ def test_sdist(dist: Path) -> None:
     assert sdist.stat().st_size < MAX_BYTES
 
 
+def imported() -> dict[str, set[str]]:
+    """The third-party packages that modules import, function bodies included, and by which modules."""
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(path.relative_to(PACKAGE).as_posix())
+    return {name: by for name, by in found.items() if name not in {*sys.stdlib_module_names, "xr_s2sr"}}
+
+
+def required(*extras: str) -> set[str]:
+    """The modules of the dependencies that every installation has, or of these extras."""
+    lists = [PROJECT["optional-dependencies"][extra] for extra in extras] or [PROJECT["dependencies"]]
+    names = (re.match(r"[\w-]+", line) for line in itertools.chain(*lists))
+    return {name[0].removesuffix("-gpu") for name in names if name} - {"xr_s2sr"}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """Dependencies are imported; whatever else is imported belongs to an extra, and is imported where it is needed."""
+    optional = set(imported()) - required()
+    assert required() <= set(imported())
+    assert optional - required("train", "import", "plot", "stac", "dask") == {"IPython"}  # where pictures are shown
+    assert all(by <= {"plot/pyplot.py"} for name, by in imported().items() if name == "IPython")
+
+
+def test_what_is_public_has_one_definition() -> None:
+    """`__all__`, `dir()` and the names in docs/api.rst."""
+    lines = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").splitlines()
+    names: set[str] = set()
+    inside = False
+    for line in lines:
+        if line.startswith(".. currentmodule::"):
+            inside = line.endswith(" xr_s2sr")
+        elif inside and re.fullmatch(r"   \w[\w.]*", line):
+            names.add(line.strip().partition(".")[0])
+        elif whole := re.match(r"\.\. auto(?:class|data|module):: xr_s2sr\.(\w+)", line):
+            names.add(whole[1])
+    names |= set(re.findall(r"``xr_s2sr\.(\w+)``", "".join(lines)))
+    # classes of what functions return; they are not made by hand
+    assert {*names} - {"scene"} == {*xr_s2sr.__all__} - {"__version__"}
+    assert dir(xr_s2sr) == sorted(xr_s2sr.__all__)
+    assert all(hasattr(xr_s2sr, name) for name in xr_s2sr.__all__)
+
+
 def test_citation() -> None:
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     first = {key: value.strip('"') for key, value in re.findall(r"^([\w-]+): (.+)$", text, re.M)}
@@ -113,7 +162,7 @@ def test_the_oldest_dependencies_are_the_lower_bounds() -> None:
     for requirement in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]):
         name, lower = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()  # type: ignore[union-attr]
         lowest[name] = lower
-    assert {name: version for name, version in pinned.items() if name != "pandas"} == lowest
+    assert pinned == lowest
     # the extra asks for a later xarray than the package
     bound = next(line for line in PROJECT["dependencies"] if line.startswith("xarray>="))
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from xr_s2sr import accessor as _accessor  # noqa: F401  (registers .s2sr)
-from xr_s2sr import errors, importers, models, plot, quality, tutorial
+from xr_s2sr import bands, errors, importers, models, plot, quality, tutorial
 from xr_s2sr.api import upsample, validate
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import S2SRError, S2SRWarning
@@ -29,6 +29,7 @@ __all__ = [
     "S2SRError",
     "S2SRWarning",
     "__version__",
+    "bands",
     "combine",
     "consistency",
     "degrade",
@@ -46,3 +47,8 @@ __all__ = [
     "upsample",
     "validate",
 ]
+
+
+def __dir__() -> list[str]:
+    """List what is public: the names on the page of the API."""
+    return sorted(__all__)

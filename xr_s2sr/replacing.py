@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,8 +12,6 @@ from pathlib import Path
 
 from xr_s2sr.errors import InputError, S2SRError, WriteError
 from xr_s2sr.targets import Kind, check_apart, check_target
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
@@ -60,9 +56,6 @@ def replaced(
     WriteError
         If writing, checking or replacing fails; it names `path`. Of several files, all are replaced or none.
     """
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
     target = check_target(path, kind, suffixes)
     home = target if kind == "folder" else target.parent
     places = [home / name for name in names] if kind == "folder" else [target]
@@ -80,14 +73,16 @@ def replaced(
             check(part)
         check_target(path, kind, suffixes)  # again: it may have taken hours
         _check_places(places, sources, kind)
+        kept = Path(tempfile.mkdtemp(prefix="old.", dir=work))
+        if kind == "zarr":
+            _put_folder(parts[0], target, kept)
+            return
         made = kind == "folder" and not target.exists()
         if made:
             target.mkdir(exist_ok=True)
         try:
-            _put_all(
-                {part: home / part.name if kind == "folder" or part.name == beside else target for part in parts},
-                Path(tempfile.mkdtemp(prefix="old.", dir=work)),
-            )
+            moves = {part: home / part.name if kind == "folder" or part.name == beside else target for part in parts}
+            _put_files(moves, kept)
         except BaseException:
             if made:
                 with suppress(OSError):  # where another writer has put something
@@ -98,7 +93,10 @@ def replaced(
         raise WriteError(f"{path} could not be written: {problem}") from problem
     except S2SRError:
         raise
-    except (OSError, RasterioError, CPLE_BaseError) as problem:
+    except Exception as problem:
+        # GDAL's errors reach us as classes of rasterio, of which not all are public
+        if not isinstance(problem, OSError) and not type(problem).__module__.startswith("rasterio."):
+            raise
         raise WriteError(
             f"{path} could not be written, what was there is kept: {problem}. Check that {home} can be "
             "written to and has space left"
@@ -147,8 +145,8 @@ class _Stranded(Exception):
     """Files that were replaced could not be put back."""
 
 
-def _put_all(moves: Mapping[Path, Path], kept: Path) -> None:
-    """Put files or folders in place: all, or after an error or an interrupt none.
+def _put_files(moves: Mapping[Path, Path], kept: Path) -> None:
+    """Put files in place: all, or after an error or an interrupt none.
 
     Parameters
     ----------
@@ -159,14 +157,14 @@ def _put_all(moves: Mapping[Path, Path], kept: Path) -> None:
     """
     if len(moves) == 1:  # at once
         [(part, target)] = moves.items()
-        _put(part, target)
+        part.replace(target)
         return
     begun: list[tuple[Path, Path, Path]] = []
     try:
         for number, (part, target) in enumerate(moves.items()):
             begun.append((part, target, kept / str(number)))
             _keep(target, kept / str(number))
-            _put(part, target)
+            part.replace(target)
     except BaseException as problem:
         lost = [target for part, target, old in reversed(begun) if not _put_back(part, target, old)]
         if lost:
@@ -175,10 +173,8 @@ def _put_all(moves: Mapping[Path, Path], kept: Path) -> None:
 
 
 def _keep(target: Path, old: Path) -> None:
-    """Give what is at a target a second name, or where the disk has no hard links, another one."""
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    if not os.path.lexists(target):
+    """Give the file at a target a second name, or where the disk has no hard links, another one."""
+    if target.is_dir() or not os.path.lexists(target):
         return
     try:
         os.link(target, old, follow_symlinks=False)
@@ -199,50 +195,18 @@ def _put_back(part: Path, target: Path, old: Path) -> bool:
     return True
 
 
-def _put(part: Path, target: Path) -> None:
-    """Move a file or folder in the place of another; other writers may do the same meanwhile."""
-    if not part.is_dir():
-        part.replace(target)
-        return
-    while not (_moved(part, target) or _exchanged(part, target) or _set_aside(part, target)):
-        pass  # another writer was faster: what it put there is replaced now
-
-
-def _moved(part: Path, target: Path) -> bool:
-    """Move a folder to where nothing is, or an empty folder."""
-    try:
-        os.rename(part, target)
-    except OSError as problem:
-        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        return False
-    return True
-
-
-def _set_aside(part: Path, target: Path) -> bool:
-    """Swap two folders in two steps; there is a moment with nothing in place, and an interrupt in it puts the old back.
-
-    False if another writer came between.
-    """
-    old = Path(tempfile.mkdtemp(prefix="old.", dir=part.parent)) / target.name
-    try:
-        target.rename(old)
-        part.rename(target)
-    except BaseException as problem:
-        if old.exists():
-            with suppress(OSError):  # where something is in place again, that stays
+def _put_folder(part: Path, target: Path, kept: Path) -> None:
+    """Put a folder in the place of another; an interrupt between the two moves puts the old one back."""
+    while True:
+        old = Path(tempfile.mkdtemp(dir=kept)) / target.name
+        try:
+            with suppress(FileNotFoundError):
+                target.rename(old)
+            part.rename(target)
+            return
+        except BaseException as problem:
+            with suppress(OSError):  # nothing was there, or another writer has put something in place: that stays
                 old.rename(target)
-        if isinstance(problem, OSError) and problem.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Swap two folders in one step, where the system can (Linux's renameat2)."""
-    if not sys.platform.startswith("linux"):
-        return False
-    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if swap is None:
-        return False
-    return bool(swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+            # another writer was faster: what it put there is replaced now
+            if not (isinstance(problem, OSError) and problem.errno in (errno.ENOTEMPTY, errno.EEXIST)):
+                raise

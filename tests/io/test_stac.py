@@ -19,7 +19,7 @@ from rasterio.warp import transform
 from scenes import FINE, RED_EDGE, TWELVE, native
 
 import xr_s2sr
-from xr_s2sr import models, replacing
+from xr_s2sr import models
 from xr_s2sr.cli import main
 from xr_s2sr.errors import DependencyError, InputError, WriteError
 from xr_s2sr.io import readable, stac
@@ -290,15 +290,16 @@ def test_the_item_is_put_in_place_last(
 ) -> None:
     """An interrupt before that leaves the old item, whole, or none."""
     placed: list[str] = []
-    put = replacing._put
+    replace = Path.replace
 
-    def stopped(part: Path, target: Path) -> None:
-        placed.append(target.name)
-        if target.suffix == ".json" and interrupt:
-            raise KeyboardInterrupt("before the item")
-        put(part, target)
+    def stopped(self: Path, target: Path) -> Path:
+        if not self.parent.name.startswith("old."):
+            placed.append(target.name)
+            if target.suffix == ".json" and interrupt:
+                raise KeyboardInterrupt("before the item")
+        return replace(self, target)
 
-    monkeypatch.setattr(replacing, "_put", stopped)
+    monkeypatch.setattr(Path, "replace", stopped)
     path = tmp_path / ("a.json" if form == "a.tif" else "A/A.json")
     some, interrupt = sr[["B02", "B11"]], True
     with pytest.raises(KeyboardInterrupt, match="before the item"):

@@ -19,7 +19,7 @@ from scenes import FINE, native
 from xarray.testing import assert_equal
 
 import xr_s2sr
-from xr_s2sr import cli, replacing, targets
+from xr_s2sr import cli, targets
 from xr_s2sr.errors import InputError, S2SRError, WriteError
 from xr_s2sr.io.write import save, to_cog
 from xr_s2sr.plot import before_after
@@ -284,17 +284,17 @@ def test_where_one_file_cannot_be_put_in_place_all_stay(
     for name in there:
         out.mkdir(exist_ok=True)
         (out / (name if "." in name else f"{name}.tif")).write_text("old")
-    before, put = contents(tmp_path), replacing._put
+    before, replace = contents(tmp_path), Path.replace
 
-    def fail(part: Path, target: Path) -> None:
-        if target.name == "B11.tif":
+    def fail(self: Path, target: Path) -> Path:
+        if target.name == "B11.tif" and self.name == "B11.tif":
             raise error("no more")
-        put(part, target)
+        return replace(self, target)
 
     def no_links(*args: object, **kwargs: object) -> None:
         raise PermissionError("no hard links here")
 
-    monkeypatch.setattr(replacing, "_put", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     if not hard_links:
         monkeypatch.setattr(os, "link", no_links)
     if error is OSError:
@@ -313,19 +313,15 @@ def test_what_cannot_be_put_back_is_not_thrown_away(
     out = tmp_path / "sr"
     out.mkdir()
     (out / "B02.tif").write_text("old")
-    put, replace = replacing._put, Path.replace
-
-    def fail(part: Path, target: Path) -> None:
-        if target.name == "B05.tif":
-            raise OSError("no more")
-        put(part, target)
+    replace = Path.replace
 
     def stuck(self: Path, target: Path) -> Path:
         if self.parent.name.startswith("old."):
             raise OSError("not back either")
+        if self.name == "B05.tif":
+            raise OSError("no more")
         return replace(self, target)
 
-    monkeypatch.setattr(replacing, "_put", fail)
     monkeypatch.setattr(Path, "replace", stuck)
     with pytest.raises(WriteError, match=r"no more. .*B02.tif is new, and what was there is now in .*/old\.") as caught:
         to_cog(sr, out)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import xr_s2sr
 from xr_s2sr.cli import options
-from xr_s2sr.io.netcdf import save_netcdf
-from xr_s2sr.io.write import check_writer
+from xr_s2sr.io.write import check_writer, save_netcdf
 from xr_s2sr.quality import PROTOCOLS
 from xr_s2sr.quality.noise import DETECTORS
 from xr_s2sr.targets import check_apart, check_target

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import xarray as xr
 
 
-def write_lock(array: xr.DataArray) -> Any:
-    """Return a lock that holds wherever the current scheduler runs tasks, for a file with one writer at a time."""
-    from dask.utils import get_scheduler_lock
-
-    return get_scheduler_lock(array)
-
-
 @contextmanager
-def awaited() -> Iterator[None]:
+def own_pool(ds: xr.Dataset) -> Iterator[None]:
     """In the block, dask's threads come from a pool that ends with it: after an error no task runs on and writes.
 
-    Another scheduler that is chosen, such as a cluster's, or a pool of the user's, stays. GDAL reads and writes in the
-    thread that asks for it, unless the environment variable GDAL_NUM_THREADS says otherwise: dask's are enough.
+    Another scheduler that is chosen, such as a cluster's, or a pool of the user's, stays; and nothing is done for a
+    Dataset in memory. GDAL reads and writes in the thread that asks for it, unless the environment variable
+    GDAL_NUM_THREADS says otherwise: dask's are enough.
     """
+    if not ds.chunks:
+        yield
+        return
     import dask
     import rasterio
     from dask import threaded
@@ -44,27 +41,26 @@ def awaited() -> Iterator[None]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def awaited_for(ds: xr.Dataset) -> AbstractContextManager[None]:
-    """In the block, no task of dask's outlives an error, where a Dataset has such tasks."""
-    return awaited() if ds.chunks else nullcontext()
+def elsewhere() -> bool:
+    """Tell whether dask's tasks may run in other processes than this one."""
+    from dask import local, threaded
+    from dask.base import get_scheduler
+
+    return get_scheduler() not in (None, threaded.get, local.get_sync)
 
 
-def shared_tasks_kept() -> AbstractContextManager[Any]:
-    """In the block, `dask.array.store` leaves the graph of each array as it is, so that arrays go on sharing tasks.
+def run_together(arrays: Mapping[str, xr.DataArray], start: Callable[[str, xr.DataArray, Any], Any]) -> None:
+    """Run in one pass, over what they share, the tasks that `start` returns for each array.
 
-    dask before 2025.4 optimises there, each array by itself: a task that several share, such as a run of the network,
-    is fused into each of them under another name, and runs as often.
+    `start` gets the name of an array, the array, and a lock that holds wherever the current scheduler runs tasks.
     """
     import dask
+    from dask.utils import get_scheduler_lock
 
-    unfused: AbstractContextManager[Any] = dask.config.set({"optimization.fuse.active": False})
-    return unfused
-
-
-def compute_all(later: Sequence[Any]) -> None:
-    """Run what was put off, in one pass over what it shares."""
-    import dask
-
+    # dask before 2025.4 optimises in dask.array.store, each array by itself: a task that several share, such as a run
+    # of the network, is fused into each of them under another name, and runs as often
+    with dask.config.set({"optimization.fuse.active": False}):
+        later = [start(key, array, get_scheduler_lock(array)) for key, array in arrays.items()]
     dask.compute(*later)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
+import shutil
+import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -22,8 +25,7 @@ from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
 from xr_s2sr.io.derived import warn_of_kept_attributes
 from xr_s2sr.io.inputs import read_from
-from xr_s2sr.io.netcdf import save_netcdf
-from xr_s2sr.io.scheduling import awaited_for, compute_all, shared_tasks_kept, write_lock
+from xr_s2sr.io.scheduling import elsewhere, own_pool, run_together
 from xr_s2sr.layouts.normalize import Scene, restored_bands
 from xr_s2sr.replacing import replaced
 from xr_s2sr.scene.corners import centred
@@ -40,6 +42,9 @@ ASIDE = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "ban
 #: Bytes of blocks that GDAL may keep; by default it is a twentieth of the machine's memory.
 CACHE = 256 * 2**20
 
+#: Bytes of pixels that may be kept in memory until GDAL makes COGs of them.
+IN_MEMORY = 2**30
+
 #: Compressions of GDAL's COG driver that give back the same numbers.
 LOSSLESS = ("deflate", "zstd", "lzw", "lzma", "lerc", "lerc_deflate", "lerc_zstd", "packbits", "none")
 
@@ -48,6 +53,9 @@ SAMPLED = 16
 
 #: Bands that a program shows at first, in their colours.
 COLOURS = {"B04": "red", "B03": "green", "B02": "blue"}
+
+#: Bytes that a NetCDF file may take beside its arrays.
+HDF5_OVERHEAD = 2**16
 
 #: How the names of GeoTIFFs end.
 TIFF = (".tif", ".tiff")
@@ -127,7 +135,6 @@ def _to_cog(
 ) -> Path:
     """See :func:`to_cog`; `sources` are the files that are read, `threads` those that compress."""
     import rasterio
-    from rasterio.shutil import copy
 
     ds = _rasters(georeferenced(ds))
     warn_of_kept_attributes(ds)
@@ -142,7 +149,6 @@ def _to_cog(
     item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
     warn_without_crs(ds)
     beside = None if item is None else f"{name}.json"
-    packed = {"compress": lossless, "predictor": "no" if lossless == "none" else "yes"}
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
     if beside is not None:
@@ -156,21 +162,13 @@ def _to_cog(
         suffixes=TIFF if one else (),
         sources=sources,
     )
-    with writing as part, rasterio.Env(**cache), awaited_for(ds):
-        aside = part / ".plain"  # no variable's name begins with a dot
-        aside.mkdir()
-        plain = {name: aside / f"{name or 'all'}.plain.tif" for name in stacks}
+    with writing as part, rasterio.Env(**cache), own_pool(ds):
         compressing = str(threads or os.environ.get("GDAL_NUM_THREADS", "all_cpus"))
-        _write(stacks, plain, compressing)
-        for name, file in plain.items():
-            _describe(ds, file)
-            readable.check_tiff(file)
-            classes = name and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
-            overviews = {"overview_resampling": "nearest"} if classes else {}
-            cog = part / f"{name or 'all'}.tif"
-            copy(file, cog, driver="COG", bigtiff="if_safer", num_threads=compressing, **packed, **overviews)
-            file.unlink()
-        aside.rmdir()
+        with _plain_files(ds, stacks, part, compressing) as files_aside:
+            for name, file in files_aside.items():
+                classes = name != "" and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
+                _make_cog(file, part / f"{name or 'all'}.tif", lossless, compressing, classes)
+                Path(file).unlink(missing_ok=True)  # it may be in memory
         if item is not None and beside is not None:
             (part / beside).write_text(item, encoding="utf-8")
     return path
@@ -221,49 +219,82 @@ def save(
     if suffix == ".nc":
         save_netcdf(sr, out, sources)
         return
-    with replaced(out, "zarr", readable.check, sources=sources) as part, awaited_for(sr), warnings.catch_warnings():
+    with replaced(out, "zarr", readable.check, sources=sources) as part, own_pool(sr), warnings.catch_warnings():
         # zarr 3 says of every store that other programs may not know this yet
         warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
         sr.to_zarr(part / "all.zarr")
 
 
-def _write(stacks: Mapping[str, xr.DataArray], files: Mapping[str, Path], threads: str) -> None:
-    """Write all stacks in one pass over their blocks."""
-    if all(stack.chunks is None for stack in stacks.values()):
-        for name, stack in stacks.items():
-            stack.rio.to_raster(files[name], num_threads=threads, **ASIDE, **quick(stack.dtype))
-        return
-    later = []
-    with shared_tasks_kept():
-        for name, stack in stacks.items():
-            lock = None if stack.chunks is None else write_lock(stack)
-            later.append(stack.rio.to_raster(files[name], lock=lock, compute=False, **ASIDE, **quick(stack.dtype)))
-    compute_all([task for task in later if task is not None])
+def save_netcdf(ds: xr.Dataset, out: Path, sources: Iterable[Path]) -> None:
+    """Write a NetCDF file, or replace one that is not among the `sources`.
+
+    What the library says of a full disk becomes an OSError, as any other library has it. HDF5 does not survive a full
+    disk: it keeps the file open, takes space again later, and can end the process. So the space is asked for first.
+    """
+    stored = (v.size * np.dtype(v.encoding.get("dtype", v.dtype)).itemsize for v in ds.variables.values())
+    needed = sum(stored) + HDF5_OVERHEAD
+    with replaced(out, "file", readable.check, suffixes=(".nc",), sources=sources) as part, own_pool(ds):
+        file, free = part / "all.nc", shutil.disk_usage(part).free
+        if needed > free:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed} bytes are needed, {free} are free")
+        try:
+            ds.to_netcdf(file)
+        except (OSError, RuntimeError) as problem:
+            if file.exists():
+                os.truncate(file, 0)  # removing alone would free nothing of a file that is kept open
+            if isinstance(problem, RuntimeError) and str(problem).startswith("NetCDF: "):
+                raise OSError(str(problem)) from problem
+            raise  # also a RuntimeError of the pixels' own graph
 
 
-def quick(dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return how pixels are compressed that are read once: little smaller than a result, at the cost of a copy."""
-    method = {"compress": "zstd", "zstd_level": 1} if has_zstd() else {"compress": "deflate", "zlevel": 1}
-    return {**method, "predictor": 3 if dtype.kind == "f" else 2}
+@contextmanager
+def _plain_files(
+    ds: xr.Dataset, stacks: Mapping[str, xr.DataArray], folder: Path, threads: str
+) -> Iterator[dict[str, str]]:
+    """Write all stacks as described GeoTIFFs that GDAL can make COGs of; in the block, these are there.
 
-
-@lru_cache(maxsize=1)
-def has_zstd() -> bool:
-    """Tell whether this GDAL was built with Zstandard."""
+    They are written in one pass over the blocks of all: in memory if they are small and no other process writes them,
+    else beside the result, lightly compressed.
+    """
     import rasterio
 
-    place = rasterio.Affine(1, 0, 1, 0, -1, 1)  # without one there is a warning
-    try:
-        with rasterio.MemoryFile() as file:
-            file.open(
-                driver="GTiff", width=1, height=1, count=1, dtype="uint8", compress="zstd", transform=place
-            ).close()
-    except rasterio.errors.RasterioError:
-        return False
-    return True
+    lazy = any(stack.chunks is not None for stack in stacks.values())
+    in_memory = sum(stack.nbytes for stack in stacks.values()) <= IN_MEMORY and not (lazy and elsewhere())
+    with ExitStack() as held:
+        if in_memory:
+            files = {name: held.enter_context(rasterio.MemoryFile(ext=".tif")).name for name in stacks}
+        else:
+            aside = held.enter_context(tempfile.TemporaryDirectory(dir=folder))
+            files = {name: f"{aside}/{name or 'all'}.tif" for name in stacks}
+
+        def start(name: str, stack: xr.DataArray, **options: Any) -> Any:
+            # a level of Zstandard or deflate would be forgotten when rioxarray opens the file for the next block
+            packed = {} if in_memory else {"compress": "lzw", "predictor": 3 if stack.dtype.kind == "f" else 2}
+            return stack.rio.to_raster(files[name], **options, **ASIDE, **packed)
+
+        if lazy:
+            run_together(stacks, lambda name, stack, lock: start(name, stack, lock=lock, compute=False))
+        else:
+            for name, stack in stacks.items():
+                start(name, stack, num_threads=threads)
+        for file in files.values():
+            _describe(ds, file)
+            if not in_memory:
+                readable.check_tiff(Path(file))
+        yield files
 
 
-def _describe(ds: xr.Dataset, file: Path) -> None:
+def _make_cog(pixels: str, out: Path, compress: str, threads: str, classes: bool) -> None:
+    """Have GDAL make a COG; overviews of classes repeat pixels."""
+    from rasterio.shutil import copy
+
+    options = {"predictor": "no" if compress == "none" else "yes"} | (
+        {"overview_resampling": "nearest"} if classes else {}
+    )
+    copy(pixels, out, driver="COG", bigtiff="if_safer", num_threads=threads, compress=compress, **options)
+
+
+def _describe(ds: xr.Dataset, file: str | Path) -> None:
     """Tell each band's scale and offset, where it comes from, and what programs need to show it well."""
     import rasterio
     from rasterio.enums import ColorInterp
@@ -272,26 +303,29 @@ def _describe(ds: xr.Dataset, file: Path) -> None:
         attrs = [ds[name].attrs for name in out.descriptions]
         out.scales = [number_in(a.get("scale_factor", 1.0)) for a in attrs]
         out.offsets = [number_in(a.get("add_offset", 0.0)) for a in attrs]
-        for k, provenance in enumerate(attrs, 1):
-            out.update_tags(k, **{key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")})
-            out.update_tags(k, **_statistics(out, k))
+        for k, (provenance, statistics) in enumerate(zip(attrs, _statistics(out), strict=True), 1):
+            own = {key: str(value) for key, value in provenance.items() if str(key).startswith("s2sr_")}
+            out.update_tags(k, **own, **statistics)
         bands = [resolve(name) for name in out.descriptions]
         if {*COLOURS} <= {*bands}:  # else the first three bands would be red, green and blue: B02, B03, B04
             out.colorinterp = [ColorInterp[COLOURS.get(band or "", "undefined")] for band in bands]
 
 
-def _statistics(file: Any, k: int) -> dict[str, str]:
-    """Return GDAL's tags of a band's statistics, from some of its blocks; none if these hold no valid pixel."""
-    windows = [window for _, window in file.block_windows(k)]
+def _statistics(file: Any) -> list[dict[str, str]]:
+    """Return GDAL's tags of each band's statistics, from some of its blocks; none if these hold no valid pixel."""
+    windows = [window for _, window in file.block_windows(1)]
     step = math.ceil(len(windows) / SAMPLED)
-    pixels = [file.read(k, window=window, masked=True).compressed() for window in windows[::step]]
-    values = np.concatenate(pixels).astype(np.float64)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return {}
-    found = {"MINIMUM": values.min(), "MAXIMUM": values.max(), "MEAN": values.mean(), "STDDEV": values.std()}
     about = {"APPROXIMATE": "YES"} if step > 1 else {}
-    return {f"STATISTICS_{key}": str(value) for key, value in {**found, **about}.items()}
+    sampled = np.concatenate([file.read(window=w).reshape(file.count, -1) for w in windows[::step]], axis=1)
+    tags: list[dict[str, str]] = []
+    for values in sampled:
+        valid = values[np.isfinite(values) & (values != file.nodata)].astype(np.float64)
+        if not valid.size:
+            tags.append({})
+            continue
+        found = {"MINIMUM": valid.min(), "MAXIMUM": valid.max(), "MEAN": valid.mean(), "STDDEV": valid.std(), **about}
+        tags.append({f"STATISTICS_{key}": str(value) for key, value in found.items()})
+    return tags
 
 
 def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:
