@@ -127,7 +127,7 @@ def outputs_of(bands: Iterable[str], *, errors: bool) -> tuple[Output, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call will do.
+    """Runs of a call, and the scene that they read.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ COLS = re.compile(r"(x|lon|longitude|easting)(_.*)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class GivenForm:
-    """What it takes to bring a result into the form of a Dataset; called with the result.
+    """Form of a Dataset as it was given; called with a result, it brings that into it.
 
     Attributes
     ----------

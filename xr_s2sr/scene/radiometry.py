@@ -25,7 +25,7 @@ SATURATED_DN = 65535
 
 
 class By(Enum):
-    """Who says what a scale, an offset or a nodata value is; with nobody, what the other metadata make of it holds."""
+    """Sources of a scale, an offset or a nodata value; NOBODY where it follows from the rest alone."""
 
     USER = "argument"
     ATTRS = "attrs"
@@ -37,7 +37,7 @@ class By(Enum):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a number comes from.
+    """Source of a number.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Radiometry:
 
     @property
     def source(self) -> str:
-        """Where scale, offset and nodata come from, in words."""
+        """Sources of scale, offset and nodata value, in words."""
         scale = {By.USER: "units=", By.ATTRS: "attrs", By.ENCODING: "encoding (decoded)"}.get(self.scale_from.by)
         if scale is None:
             kind = "integers" if self.integer else "floats read from integers" if self.assumed_dn else "floats"

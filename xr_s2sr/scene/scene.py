@@ -90,7 +90,7 @@ class SceneBand:
 
 @dataclass(frozen=True)
 class Names:
-    """What the variables of a Dataset are, by their names.
+    """Bands and other variables of a Dataset, by their names.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class NativeScene:
 
     @property
     def notes(self) -> list[str]:
-        """What is left out, what was simulated, and where scale, offset and nodata come from."""
+        """Remarks on what is left out or was simulated, and on the sources of scale, offset and nodata value."""
         notes = []
         if CIRRUS in self.variables:
             notes.append("B10 (cirrus) carries no ground signal: left out unless asked for by name, then bicubic")
