@@ -27,6 +27,7 @@ def in_terms_of_options(text: str) -> str:
 
 
 def _as_options(call: re.Match[str]) -> str:
+    """Return the options in the place of one call."""
     given = dict(part.split("=") for part in call[1].split(", "))
     if not given.keys() <= _OPTIONS:
         return call[0]

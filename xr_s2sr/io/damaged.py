@@ -63,7 +63,7 @@ class _Guarded(BackendArray):
 
 
 def guarded(ds: xr.Dataset, path: Path) -> xr.Dataset:
-    """Return a Dataset that was opened lazily; what cannot be read of it when it is used is told as such."""
+    """Return a Dataset that was opened lazily; the error for what cannot be read later names the file."""
     out = ds.copy()
     for name, variable in ds.data_vars.items():
         if variable.ndim < 2:

@@ -108,6 +108,7 @@ def open_any(
 
 
 def _no_scene(path: Path) -> InputError:
+    """Return the error for a path that is no scene."""
     if re.match(r"\w+:/", str(path)) and not path.exists():
         return InputError(
             f"{path} is an address; expected a path on this computer. Open it by a library that reads addresses, such "
@@ -117,6 +118,7 @@ def _no_scene(path: Path) -> InputError:
 
 
 def _open_dataset(path: Path) -> xr.Dataset:
+    """Open a NetCDF file or a Zarr store."""
     if not path.exists():
         raise _no_scene(path)
     check_plain(path)
@@ -160,12 +162,12 @@ def _open_folder(path: Path) -> xr.Dataset:
     entries += sorted(file for sub in entries if _BY_GSD.fullmatch(sub.name) and sub.is_dir() for file in sub.iterdir())
     files = [file for file in entries if file.suffix.lower() in _RASTERS]
     moved = next((f"mv {file} {file.with_stem('B12')}" for file in files if file.stem.lower() == "swir_2"), "")
-    told = by_convention((file.stem for file in files), moved)
+    by_stem = by_convention((file.stem for file in files), moved)
     for file in entries:
         check_plain(file)
         if file.suffix.lower() == ".msk":
             check_mask_file(file)
-        what = told.get(file.stem) or _named(file.stem) if file.suffix.lower() in _RASTERS else None
+        what = by_stem.get(file.stem) or _named(file.stem) if file.suffix.lower() in _RASTERS else None
         if what is not None:
             named.setdefault(what, []).append(file)
     if not any(what in BANDS for what in named):

@@ -49,6 +49,7 @@ def read_metadata(path: Path) -> bytes:
 
 
 def too_large(where: str) -> ProductError:
+    """Return the error for a file of metadata that no product has."""
     return ProductError(
         f"{where} holds more than {METADATA_LIMIT >> 20} MiB; expected metadata of about 1 MiB. Download it again"
     )

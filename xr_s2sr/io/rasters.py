@@ -83,6 +83,7 @@ def open_stack(path: str) -> xr.DataArray:
 
 
 def _open(path: str) -> xr.DataArray:
+    """Open all bands of an image by the driver that its name calls for."""
     check_plain(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:

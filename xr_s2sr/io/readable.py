@@ -41,6 +41,7 @@ def check(path: Path) -> None:
 
 
 def _check_json(path: Path) -> None:
+    """Check that a JSON is whole."""
     try:
         json.loads(path.read_text(encoding="utf-8"))
     except ValueError as problem:

@@ -123,12 +123,12 @@ def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) 
     for band in (band for band in product.bands if band in needed):
         if product.bands[band].name is None:
             raise ProductError(
-                f"the image of {band} is missing: {files.path(product.bands[band].said)}; expected it, since "
+                f"the image of {band} is missing: {files.path(product.bands[band].listed_name)}; expected it, since "
                 f"{files.metadata} lists it. Download the product again"
             )
     detectors = {f"MSK_DETFOO of {band}": product.detectors[band] for band in wanted if band in product.detectors}
     others = {**product.bands, **product.companions, **detectors}
-    missing = [f"{what} ({image.said})" for what, image in others.items() if image.name is None]
+    missing = [f"{what} ({image.listed_name})" for what, image in others.items() if image.name is None]
     if missing:
         warn(
             f"{files.root} lacks files that its metadata list; left out: {', '.join(missing)}",
@@ -136,6 +136,7 @@ def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) 
 
 
 def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[str, xr.Variable]:
+    """Return the bands that are wanted and there, and all companions."""
     variables = {}
     for band in wanted:
         if product.bands[band].name is None:
@@ -162,7 +163,8 @@ def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[st
 def _variable(
     product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
 ) -> xr.Variable:
-    path = files.path(image.name or image.said)
+    """Return an image whose pixels are read when they are used; refuse one of another size or place."""
+    path = files.path(image.name or image.listed_name)
     pixels = open_image(path)
     expected = product.shapes[image.gsd]
     if pixels.shape != expected:

@@ -123,6 +123,7 @@ def locate(path: Path) -> Files:
 
 
 def _in_zip(path: Path, asked: str) -> Files:
+    """Find a product in a zip: the only one, or the one that was asked for."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
@@ -161,14 +162,17 @@ def _vsizip(path: Path) -> str:
 
 
 def _is_zip(path: Path) -> bool:
+    """Tell whether a path is a zip, by its name or its content."""
     return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
 
 
 def _metadata_of(names: list[str] | tuple[str, ...]) -> list[str]:
+    """Return the names among these that are those of a product's own metadata."""
     return [name for name in names if _PRODUCT_XML.fullmatch(name)]
 
 
 def _only(metadata: list[str], where: Path) -> str:
+    """Return the one file of product metadata; refuse several."""
     if len(metadata) > 1:
         raise ProductError(
             f"{where} holds several product metadata files: {', '.join(sorted(metadata))}; expected one. "
@@ -184,10 +188,12 @@ def _granule(relative: str) -> str | None:
 
 
 def _join(folder: str, name: str) -> str:
+    """Return the path of a name in a folder, either of which may be empty."""
     return f"{folder}/{name}" if folder and name else folder or name
 
 
 def _corrupt(path: Path, error: Exception) -> ProductError:
+    """Return the error for a zip that cannot be read."""
     reason = str(error).partition("\n")[0]
     return ProductError(
         f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"

@@ -33,7 +33,7 @@ class Image:
 
     gsd: int
     name: str | None
-    said: str  #: the name by the metadata, for messages
+    listed_name: str  #: the name by the metadata, for messages
 
 
 @dataclass(frozen=True)
@@ -162,34 +162,36 @@ def _granule(main: Xml, asked: str | None) -> tuple[str, list[str]]:
 
 
 def _by_stem(names: Iterable[str], granule: str) -> dict[str, str]:
+    """Return the JP2 files of a granule, by their names without folder and suffix."""
     inside = (PurePosixPath(name) for name in names if name.startswith(f"GRANULE/{granule}/"))
     return {path.stem: path.as_posix() for path in inside if path.suffix.lower() == ".jp2"}
 
 
-def _image(gsd: int, said: str, granule: str, there: Mapping[str, str]) -> Image:
+def _image(gsd: int, name: str, granule: str, there: Mapping[str, str]) -> Image:
     """Return a file of the metadata, looked up by its bare name: the folder is not always given."""
-    bare = PurePosixPath(said.removesuffix(".jp2")).name
-    said = f"{said.removesuffix('.jp2')}.jp2"
-    return Image(gsd, there.get(bare), said if "/" in said else f"GRANULE/{granule}/IMG_DATA/{said}")
+    bare = PurePosixPath(name.removesuffix(".jp2")).name
+    name = f"{name.removesuffix('.jp2')}.jp2"
+    return Image(gsd, there.get(bare), name if "/" in name else f"GRANULE/{granule}/IMG_DATA/{name}")
 
 
 def _images(listed: Iterable[str], granule: str, there: Mapping[str, str]) -> tuple[dict[str, Image], dict[str, Image]]:
     """Return the bands at native resolution, and companions at their finest."""
     bands: dict[str, Image] = {}
     companions: dict[str, Image] = {}
-    for said in listed:
-        identified = identify(PurePosixPath(said).name)
+    for name in listed:
+        identified = identify(PurePosixPath(name).name)
         if identified is None:
             continue
         what, gsd = identified
         if what not in BANDS:
-            _keep_finest(companions, what, _image(gsd or 0, said, granule, there))
+            _keep_finest(companions, what, _image(gsd or 0, name, granule, there))
         elif gsd in (None, BANDS[what].gsd):
-            bands[what] = _image(BANDS[what].gsd, said, granule, there)
+            bands[what] = _image(BANDS[what].gsd, name, granule, there)
     return {band: bands[band] for band in BANDS if band in bands}, companions
 
 
 def _keep_finest(companions: dict[str, Image], what: str, image: Image) -> None:
+    """Keep the image of a companion with the smallest pixels, of those that are there if any is."""
     known = companions.get(what)
     if known is None or (image.name is not None, -image.gsd) > (known.name is not None, -known.gsd):
         companions[what] = image
@@ -217,6 +219,7 @@ def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[s
 
 
 def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
+    """Return rows and columns by pixel size."""
     shapes = {}
     for size in tile.all("Size"):
         counts = {local_name(child.tag): int(tile.as_number(child.text, local_name(child.tag))) for child in size}
@@ -230,6 +233,7 @@ def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
 
 
 def _time(main: Xml) -> np.datetime64 | None:
+    """Return when the datatake began, in UTC; None if nothing says so."""
     text = main.text("DATATAKE_SENSING_START", "PRODUCT_START_TIME")
     if text is None:
         return None
@@ -247,6 +251,7 @@ def _time(main: Xml) -> np.datetime64 | None:
 
 
 def _attrs(main: Xml, tile: Xml, files: Files, level: str) -> dict[str, Any]:
+    """Return what the Dataset says of the product, as far as the metadata do."""
     uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C") if level == "L2A" else main.text("PRODUCT_URI")
     name = uri or files.inside or PurePosixPath(files.root.replace("\\", "/")).name
     code = re.search(r"_(T\d{2}[A-Z]{3})(?:_|$)", tile.text("TILE_ID") or "")

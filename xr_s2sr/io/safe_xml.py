@@ -18,6 +18,7 @@ class _Builder(ElementTree.TreeBuilder):
     """Refuses what could make a small file expand: ESA's metadata declare no document type."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse a document type."""
         raise ProductError(f"it declares a DOCTYPE ({name})")
 
 
@@ -40,6 +41,7 @@ class Xml:
             self._elements.setdefault(local_name(element.tag), []).append(element)
 
     def all(self, *names: str) -> Iterator[ElementTree.Element]:
+        """Yield the elements of these names."""
         for name in names:
             yield from self._elements.get(name, [])
 
@@ -48,12 +50,14 @@ class Xml:
         return next((e.text.strip() for e in self.all(*names) if e.text and e.text.strip()), None)
 
     def required(self, *names: str) -> str:
+        """Return the text of the first element of these names that has one; it must be there."""
         text = self.text(*names)
         if text is None:
             raise ProductError(f"{self.where} has no <{names[0]}>; expected one. Download the product again")
         return text
 
     def number(self, *names: str) -> float:
+        """Return the number that the first of these elements holds; it must be there."""
         return self.as_number(self.required(*names), names[0])
 
     def quantification(self, *names: str) -> float:
@@ -79,4 +83,5 @@ class Xml:
 
 
 def local_name(tag: str) -> str:
+    """Return the name of an element without its namespace."""
     return tag.rpartition("}")[2]

@@ -39,7 +39,7 @@ _RED_EDGE = {
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
 #: Bytes of a file that could be an item.
-LARGEST = 2**24
+ITEM_LIMIT = 2**24
 #: Points along each side of the footprint, as straight lines in a UTM zone are curves in degrees.
 POINTS = 8
 
@@ -103,7 +103,7 @@ def check_replaceable(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        known = path.stat().st_size < LARGEST and "stac_version" in json.loads(path.read_bytes())
+        known = path.stat().st_size < ITEM_LIMIT and "stac_version" in json.loads(path.read_bytes())
     except (ValueError, TypeError, RecursionError, OSError):
         known = False
     if not known:
@@ -114,6 +114,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def _pystac() -> Any:
+    """Import pystac, or say how it is installed."""
     try:
         import pystac
     except ImportError as error:
@@ -122,7 +123,7 @@ def _pystac() -> Any:
 
 
 def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
-    """Return when a scene was taken, in UTC: as told, by its scalar coordinate of time, or by its attributes.
+    """Return when a scene was taken, in UTC: what is given here, or the Dataset's time or attributes say.
 
     Raises
     ------
@@ -195,14 +196,14 @@ def _clipped(ring: np.ndarray, sign: int) -> np.ndarray:
 
 def _mission(ds: xr.Dataset) -> dict[str, Any]:
     """Return what the attributes of a product tell of satellite, level and clouds."""
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     platform = str(ds.attrs.get("platform", "")).lower()
     if platform.startswith("sentinel-2"):
-        told |= {"platform": platform, "constellation": "sentinel-2", "instruments": ["msi"]}
+        found |= {"platform": platform, "constellation": "sentinel-2", "instruments": ["msi"]}
     cloud = ds.attrs.get("cloud_cover")
     if isinstance(cloud, int | float) and 0 <= cloud <= 100:
-        told["eo:cloud_cover"] = float(cloud)
-    return told
+        found["eo:cloud_cover"] = float(cloud)
+    return found
 
 
 def _processing(ds: xr.Dataset) -> dict[str, Any]:
@@ -222,13 +223,14 @@ def _processing(ds: xr.Dataset) -> dict[str, Any]:
     parts = [f"{', '.join(m['bands'])}: restored by {m['name']} {m['version']}" for m in models.values()]
     source = f"From {ds.attrs['product']}. " if ds.attrs.get("product") else ""
     lineage = f"{source}Sentinel-2 bands brought to one grid by xr_s2sr. {'; '.join(parts)}".strip()
-    told: dict[str, Any] = {"processing:software": software, "processing:lineage": lineage}
+    found: dict[str, Any] = {"processing:software": software, "processing:lineage": lineage}
     if str(level := ds.attrs.get("level", "")) in ("L1C", "L2A"):
-        told["processing:level"] = level
-    return told | ({"s2sr:models": list(models.values())} if models else {})
+        found["processing:level"] = level
+    return found | ({"s2sr:models": list(models.values())} if models else {})
 
 
 def _projection(stack: xr.DataArray) -> dict[str, Any]:
+    """Return the fields of the STAC extension for projections."""
     crs, transform = stack.rio.crs, stack.rio.transform()
     code = crs.to_epsg()
     place = {"proj:code": f"EPSG:{code}"} if code else {"proj:code": None, "proj:wkt2": crs.to_wkt(version="WKT2:2019")}
@@ -256,11 +258,11 @@ def _eo_band(ds: xr.Dataset, name: str) -> dict[str, Any]:
 def _common_band(eo: dict[str, Any], raster: dict[str, Any]) -> dict[str, Any]:
     """Return one band in the way of STAC 1.1: what its core does not name has the prefix of an extension."""
     core = {"name", "description", "data_type", "nodata"}
-    told = {f"eo:{key}" if key not in core else key: value for key, value in eo.items()}
-    told |= {f"raster:{key}" if key not in core else key: value for key, value in raster.items()}
+    found = {f"eo:{key}" if key not in core else key: value for key, value in eo.items()}
+    found |= {f"raster:{key}" if key not in core else key: value for key, value in raster.items()}
     if finer := _RED_EDGE.get(eo.get("center_wavelength", 0)):
-        told["eo:common_name"] = finer
-    return told
+        found["eo:common_name"] = finer
+    return found
 
 
 def _raster(ds: xr.Dataset, stack: xr.DataArray) -> list[dict[str, Any]]:

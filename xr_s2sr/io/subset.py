@@ -112,6 +112,7 @@ def _between(axis: Axis, span: tuple[float, float]) -> slice:
 
 
 def _rectangle(bbox: Any) -> Bounds:
+    """Return the four numbers of a bounding box, in order; refuse any other value."""
     form = "bbox=(minx, miny, maxx, maxy)"
     if isinstance(bbox, str) or not isinstance(bbox, Iterable):
         raise ArgumentTypeError(f"bbox={bbox!r} is a {type(bbox).__name__}; expected four numbers, {form}")
@@ -125,6 +126,7 @@ def _rectangle(bbox: Any) -> Bounds:
 
 
 def _outside(bbox: Any, scene: NativeScene, where: str) -> InputError:
+    """Return the error for a bounding box without a pixel of the scene."""
     y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (scene.grid.y, scene.grid.x))
     bounds = min(x), min(y), max(x), max(y)
     values = [float(value) for value in bbox]

@@ -23,7 +23,6 @@ from xr_s2sr.bands import Output, resolve
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
-from xr_s2sr.io.derived import warn_of_kept_attributes
 from xr_s2sr.io.inputs import read_from
 from xr_s2sr.io.scheduling import elsewhere, own_pool, run_together
 from xr_s2sr.layouts.normalize import Scene, restored_bands
@@ -56,6 +55,9 @@ COLOURS = {"B04": "red", "B03": "green", "B02": "blue"}
 
 #: Bytes that a NetCDF file may take beside its arrays.
 HDF5_OVERHEAD = 2**16
+
+#: Attributes that would be written as facts about the numbers.
+STORED_AS = ("scale_factor", "add_offset", "scale", "offset", "_FillValue", "nodata", "missing_value")
 
 #: How the names of GeoTIFFs end.
 TIFF = (".tif", ".tiff")
@@ -137,7 +139,7 @@ def _to_cog(
     import rasterio
 
     ds = _rasters(georeferenced(ds))
-    warn_of_kept_attributes(ds)
+    _warn_of_kept_attributes(ds)
     lossless = arguments.choice("compress", compress.lower() if isinstance(compress, str) else compress, LOSSLESS)
     one = path.suffix.lower() in TIFF
     names = [] if one else [str(name) for name in stacked(ds, one=False).band.values]
@@ -172,6 +174,21 @@ def _to_cog(
         if item is not None and beside is not None:
             (part / beside).write_text(item, encoding="utf-8")
     return path
+
+
+def _warn_of_kept_attributes(ds: xr.Dataset) -> None:
+    """Warn of variables that are no bands by their names, but have the attributes of restored ones.
+
+    xarray keeps attributes through arithmetic: an index of bands that are still to be scaled says that it is, too.
+    """
+    for name, da in ds.data_vars.items():
+        kept = [key for key in STORED_AS if key in da.attrs]
+        if kept and "s2sr_native_gsd" in da.attrs and not resolve(Output.of(name).band):
+            listed = ", ".join(f"{key} {da.attrs[key]}" for key in kept)
+            warn(
+                f"{name!r} is no band by its name, but has attributes of a restored one ({listed}), which xarray keeps "
+                f'through arithmetic. If they are not true of it: sr["{name}"] = sr["{name}"].drop_attrs(deep=False)'
+            )
 
 
 def check_writer(out: Path, suffix: str) -> None:
