@@ -26,7 +26,7 @@ from xr_s2sr.training.data import Patches
 from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import trained
 from xr_s2sr.training.loop import validate
-from xr_s2sr.training.losses import inner, lessons, mean_error
+from xr_s2sr.training.losses import inner, mean_error, teacher_mean
 from xr_s2sr.training.networks import Block, CoarseNet
 from xr_s2sr.training.scenes import load_scenes
 
@@ -118,7 +118,7 @@ def learn(
         else:
             inputs, truth, present = patches.batch(NUMBER, SIZE)
         restored = inner(net(*inputs), BORDER)
-        error = mean_error(restored, inner(lessons([teacher], inputs, patches.generator), BORDER), present)
+        error = mean_error(restored, inner(teacher_mean([teacher], inputs, patches.generator), BORDER), present)
         if not native:
             error = 0.8 * error + 0.2 * mean_error(restored, inner(truth, BORDER), present)
         optimiser.zero_grad(set_to_none=True)

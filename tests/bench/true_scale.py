@@ -45,7 +45,7 @@ from xr_s2sr.training.cutting import Cutter
 from xr_s2sr.training.data import SCALE, Augmentation
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
 from xr_s2sr.training.loop import make_optimisers
-from xr_s2sr.training.losses import lessons
+from xr_s2sr.training.losses import teacher_mean
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene, load_scenes
@@ -219,7 +219,7 @@ def trained(
         inputs, truth = source.batch()
         out = net(*inputs)
         if source is native:
-            truth = lessons(teachers, inputs, generator)
+            truth = teacher_mean(teachers, inputs, generator)
         border = out.shape[-1] // size * (2 if task.gsd == 20 else 1)
         if out.shape[-1] != truth.shape[-1]:
             out, border = F.avg_pool2d(out, 2), border // 2
