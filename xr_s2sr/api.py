@@ -116,8 +116,7 @@ def upsample(
         packaged models do. With ``model="bicubic"``, local regression on the 10 m bands, without a network.
     mtf : mapping of str to float, optional
         The blur that this step assumes: the MTF of a band at the Nyquist frequency of its pixels. By default that of
-        real products (:data:`xr_s2sr.bands.EFFECTIVE_MTF`), and what differs from it is tried as well; of a scene that
-        :func:`degrade` made, its own. Of 20 m bands whose MTF is given, no other is tried.
+        real products (:data:`xr_s2sr.bands.EFFECTIVE_MTF`); of a scene that :func:`degrade` made, its own.
     chunks : int, optional
         For dask arrays: side of the result's chunks in 10 m pixels, rounded up to a multiple of 6 and evened out. By
         default that of the 10 m bands where it is of a reasonable size, else about 1830.

@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.ndimage import shift
 
 import xr_s2sr
-from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF
+from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError
 
 COARSE = [*BY_GSD[20], *BY_GSD[60]]
@@ -180,13 +180,6 @@ def test_the_blur_that_it_assumes(ds: xr.Dataset, sr: xr.Dataset) -> None:
     sharper = ds.s2sr.upsample(["B11", "B12"], mtf={"swir16": 0.4})
     assert not np.array_equal(sharper.B11, sr.B11)
     xr.testing.assert_equal(sharper.B12, sr.B12)
-    # what is given is not taken for a guess, even if it is the usual one
-    usual = EFFECTIVE_MTF["B11"]
-    given = ds.s2sr.upsample("B11", mtf={"B11": usual}).B11
-    assert not np.array_equal(given, sr.B11)
-    xr.testing.assert_equal(ds.chunk().s2sr.upsample("B11", mtf={"B11": usual}).B11.compute(), given)
-    said = ds.assign(B11=ds.B11.assign_attrs(s2sr_mtf=usual)).s2sr.upsample("B11").B11
-    np.testing.assert_array_equal(said, given)
     with pytest.raises(
         InputError, match=r"mtf has 1.5 for B11; expected a number between 0 and 1: mtf=\{'B11': 0.25\}"
     ):

@@ -260,7 +260,7 @@ class Trial:
         blur = ratio**2 * psf_variance(EFFECTIVE_MTF[task.band]) - block_variance(ratio)
         network = None if restored is None else Guide(restored, blur)
         step = Regression(task.gsd // 10, SCALE / 1e4, guides)
-        return step.restore(CoarseBand(hidden[0], task.mtf(task.band, self.protocol), network, known=True))
+        return step.restore(CoarseBand(hidden[0], task.mtf(task.band, self.protocol), network))
 
 
 #: Pixels of the restored image that are left out at each side.

@@ -13,6 +13,7 @@ from scenes import FINE, RED_EDGE, SIXTY, native
 from toy_models import CARD_20
 
 from xr_s2sr import kernels
+from xr_s2sr.bands import Output
 from xr_s2sr.inference import blending, eager, memory, region
 from xr_s2sr.inference.engine import OrtRunner
 from xr_s2sr.inference.tiles import BandPixels, RegionJob
@@ -144,7 +145,7 @@ def test_codes_of_guides_and_target(radiometry: Radiometry) -> None:
     }
     out = np.empty((12, 60), np.uint16)
     rows, cols = Span(0, 12), Span(0, 60)
-    job = RegionJob(CARD_20, None, pixels, {"B05": out}, (rows, cols))  # type: ignore[arg-type]
+    job = RegionJob(CARD_20, None, pixels, {Output("B05"): out}, (rows, cols))  # type: ignore[arg-type]
     job.finish(np.full((6, 12, 60), 0.5, np.float32), rows, cols)
     for column, (one, two, own) in enumerate(grid.T):
         if INVALID in (one, two, own) or (SATURATED in (one, two) and own == VALID):

@@ -156,24 +156,6 @@ def test_a_blur_that_is_not_the_assumed_one_is_borne() -> None:
     assert errors[0] < 0.8 * errors[1]
 
 
-@pytest.mark.parametrize("factor", [2, 6])
-def test_a_known_blur_is_taken_as_it_is(factor: int) -> None:
-    """For 20 m bands: better where it is true, worse where it is not. For 60 m bands others are tried all the same."""
-    guides, truth = landscape(factor)
-    step = Regression(factor, 0.2, guides)
-
-    def both(mtf: float) -> list[float]:
-        y = seen(truth, factor, mtf, guides[0].variance)
-        return [error(step.restore(CoarseBand(y, 0.3, known=known)), truth) for known in (True, False)]
-
-    (true, tried), (wrong, borne) = both(0.3), both(0.22)
-    if factor == 2:
-        assert true < 0.9 * tried
-        assert wrong > 1.1 * borne
-    else:
-        assert (true, wrong) == (tried, borne)
-
-
 def test_invalid_pixels_weigh_nothing() -> None:
     guides, truth = landscape(2)
     y = seen(truth, 2, 0.3, guides[0].variance)

@@ -38,8 +38,6 @@ NOISE_POWER = {2: 30.0, 6: 10.0}
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
 TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
-#: The same where the MTF is known. That of 60 m bands is not all that sets them apart from what their guides explain.
-KNOWN = {2: (1.0,), 6: TRIALS[6]}
 #: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
 #: regression's.
 FEW, ENOUGH = 0.15, 0.4
@@ -75,15 +73,12 @@ class CoarseBand:
         The network's result, (y * factor, x * factor).
     valid : ndarray of bool, shape (y, x), optional
         Its valid pixels; all are by default.
-    known : bool
-        The MTF is known, so that no other is tried; for 60 m bands others are.
     """
 
     image: Float32
     mtf: float
     restored: Guide | None = None
     valid: NDArray[np.bool_] | None = None
-    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,7 +169,7 @@ class Regression:
         sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
         averaged, window = np.empty_like(sums), triangle_taps(WINDOW[cell])
         trials = []
-        for relative in KNOWN[self.factor] if band.known else TRIALS[self.factor]:
+        for relative in TRIALS[self.factor]:
             variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
             seen = self._regressors(guides, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
@@ -275,8 +270,7 @@ def adapted(
             if BANDS[target].factor == factor and target in pixels.images:
                 network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
                 valid = pixels.valid_blocks([target], factor)
-                band = CoarseBand(pixels.images[target], pixels.mtf[target], network, valid, target in pixels.known)
-                out[k] = step.restore(band)
+                out[k] = step.restore(CoarseBand(pixels.images[target], pixels.mtf[target], network, valid))
                 if factor == 2 and not middle:
                     guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
                     seen.append(target)

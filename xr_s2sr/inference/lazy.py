@@ -213,10 +213,7 @@ def _token(spec: RegionSpec, inputs: Mapping[str, da.Array], covered: Extent, ch
     guide = None if run.guide is None else (run.guide.model.sha256, run.guide.adapt)
     wanted = run.outputs, run.uncertainty, sorted(run.absent), run.adapt, guide
     model = run.model.card.name, "" if run.model.path is None else run.model.sha256
-    meaning = [
-        (band.start, band.factor, repr(band.radiometry), band.dates, band.mtf, band.mtf_known)
-        for band in spec.bands.values()
-    ]
+    meaning = [(band.start, band.factor, repr(band.radiometry), band.dates, band.mtf) for band in spec.bands.values()]
     names = [array.name for array in inputs.values()]
     return str(tokenize(names, settings, wanted, model, repr(meaning), str(covered), str(chunks)))
 

@@ -303,7 +303,7 @@ def restore_region(
     )
     undeclared.mask(arrays, places, spec.bands, index, alone=alone)
     pixels = {
-        band: BandPixels(array, places[band], own.factor, own.at(index), own.mtf, own.mtf_known)
+        band: BandPixels(array, places[band], own.factor, own.at(index), own.mtf)
         for band, array in arrays.items()
         for own in [spec.bands[band]]
     }

@@ -49,8 +49,6 @@ class BandPixels:
     radiometry : Radiometry
     mtf : float
         At the Nyquist frequency of its pixels.
-    mtf_known : bool
-        Whether it was given; see :class:`~xr_s2sr.scene.scene.SceneBand`.
     """
 
     array: NDArray[Any]
@@ -58,7 +56,6 @@ class BandPixels:
     factor: int
     radiometry: Radiometry
     mtf: float = 0.25
-    mtf_known: bool = False
 
     def gather(self, rows: Span, cols: Span, scale: float, out: Float32, codes: Codes) -> int:
         """Read a window given in 10 m pixels of the domain; return the number of invalid pixels."""
@@ -168,9 +165,7 @@ class RegionJob:
                 kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
                 invalid[band] = codes != VALID
             images[band], own[band] = image, pixels.inside(extent)
-        mtf = {band: self.pixels[band].mtf for band in images}
-        known = frozenset(band for band in images if self.pixels[band].mtf_known)
-        return WindowPixels(images, invalid, mtf, self.card.scale, own, known)
+        return WindowPixels(images, invalid, {band: self.pixels[band].mtf for band in images}, self.card.scale, own)
 
     def _restored(self, pixels: WindowPixels, window: Window) -> Float32:
         """Run the network, and the adaptive step after it."""

@@ -35,8 +35,6 @@ class WindowPixels:
         Reflectance that is 1 in the unit of the images.
     own : mapping of str to (Span, Span)
         Rows and columns of each band's image that are not mirrored at an edge of the scene.
-    known : frozenset of str
-        Bands whose MTF was given with them, and is not what products usually have.
     """
 
     images: Mapping[str, Float32]
@@ -44,7 +42,6 @@ class WindowPixels:
     mtf: Mapping[str, float]
     scale: float
     own: Mapping[str, Extent] = field(default_factory=dict)
-    known: frozenset[str] = frozenset()
     _blocks: dict[tuple[str, int], Mask] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -68,7 +65,7 @@ class WindowPixels:
         assert margin % CELL == 0
         images = {band: np.ascontiguousarray(_inner(band, image, margin)) for band, image in self.images.items()}
         invalid = {band: _inner(band, mask, margin) for band, mask in self.invalid.items()}
-        return WindowPixels(images, invalid, self.mtf, self.scale, known=self.known)
+        return WindowPixels(images, invalid, self.mtf, self.scale)
 
     def valid_blocks(self, bands: Iterable[str], factor: int) -> Mask | None:
         """Return the coarse pixels over which none of some bands is invalid; None if none is invalid anywhere.

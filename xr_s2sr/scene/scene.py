@@ -49,8 +49,6 @@ class SceneBand:
         Position of the dates among the leading dimensions.
     mtf : float
         At the Nyquist frequency of its pixels.
-    mtf_known : bool
-        It was given, with the band or by the user; it is not what products usually have.
     """
 
     id: str
@@ -61,7 +59,6 @@ class SceneBand:
     dates: DateOffsets | None = None
     axis: int = 0
     mtf: float = 0.25
-    mtf_known: bool = False
 
     def at(self, index: tuple[int, ...]) -> Radiometry:
         """Return the radiometry at a leading index."""
@@ -208,11 +205,7 @@ class NativeScene:
             if not _is_mtf(value):
                 line = f"mtf={{{band!r}: 0.25}}"
                 raise InputError(f"mtf has {value!r} for {band}; expected a number between 0 and 1: {line}")
-        own = {
-            key: replace(band, mtf=float(given[key]), mtf_known=True)
-            for key, band in self.bands.items()
-            if key in given
-        }
+        own = {key: replace(self.bands[key], mtf=float(given[key])) for key in self.bands if key in given}
         return replace(self, bands={**self.bands, **own})
 
     def common_extent(self, needed: Collection[str]) -> Extent:
@@ -354,8 +347,7 @@ def read_scene(ds: xr.Dataset, units: Any = None, offset: Any = None, names: Nam
                 _check_dims(da, fine, own.is_fine)
                 radiometry, dates = radiometric_state(da, *said)
                 axis = 0 if dates is None else da.dims.index(dates.dim)
-                mtf, known = _read_mtf(da, band), MTF_ATTR in da.attrs
-                bands[band] = SceneBand(band, name, *place, radiometry, dates, axis, mtf, known)
+                bands[band] = SceneBand(band, name, *place, radiometry, dates, axis, _read_mtf(da, band))
     problems += _across_cells(bands.values())
     return replace(scene, bands=bands, reference=reference, problems=tuple(problems))
 
