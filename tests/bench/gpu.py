@@ -7,7 +7,8 @@
 Needs the package, onnxruntime-gpu and a CUDA device; without one it says so and exits 0. Exits 1 if a check fails.
 Checks: the CUDA provider is active and what it leaves to the CPU is listed; results against the CPU (within 0.1 DN
 RMS and 2 DN); every option of upsample(); memory used against memory there; windows that do not fit are halved.
-Timings: windows, batches, fp32 and TF32, plain runs against bound and pinned buffers; end to end.
+Timings: end to end, with the adaptive step and without; windows, batches, fp32 and TF32, plain runs against bound and
+pinned buffers.
 """
 
 from __future__ import annotations
@@ -240,8 +241,10 @@ def time_whole(report: Report, size: int) -> None:
     for opened in engine._runners.values():
         if isinstance(opened, cuda.CudaRunner):
             opened._session = Timed(opened._session, busy)
-    took = seconds(lambda: ds.s2sr.upsample(BOTH, device="cuda"))
-    report.time(size=size, seconds=took, busy=sum(busy) / took)
+    for adapt in (True, False):  # the adaptive step computes on the threads of the host
+        busy.clear()
+        took = seconds(lambda how=adapt: ds.s2sr.upsample(BOTH, device="cuda", adapt=how))
+        report.time(size=size, adapted=adapt, seconds=took, busy=sum(busy) / took)
 
 
 def main() -> int:
