@@ -164,7 +164,7 @@ def upsample(
     ((120, 120), 'uint16')
     """
     options = RunOptions(
-        tile=None if isinstance(tile, str) and tile == "auto" else arguments.count("tile", tile),
+        tile=arguments.tile(tile),
         margin=None if margin is None else arguments.count("margin", margin, least=0),
         device=arguments.choice("device", device, DEVICES),
         threads=None if threads is None else arguments.count("threads", threads),

@@ -39,6 +39,11 @@ def choice(name: str, value: object, options: Iterable[T]) -> T:
     raise InputError(f"{name}={shown(value)} is unknown; choose one of {listed}")
 
 
+def tile(value: object) -> int | None:
+    """Check a largest side of tiles: a number of pixels, or "auto", for which it returns None."""
+    return None if isinstance(value, str) and value == "auto" else count("tile", value)
+
+
 def count(name: str, value: object, *, least: int = 1) -> int:
     """Check for an integer of at least `least`; a bool is refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):

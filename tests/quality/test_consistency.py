@@ -22,7 +22,7 @@ def known() -> tuple[xr.Dataset, xr.Dataset]:
     ds, truth = crop(ds, 180, 180), truth.isel(y=slice(180), x=slice(180))
     rng = np.random.default_rng(0)
     for band in (*RED_EDGE, *SIXTY):
-        image = quality.degrade(truth[band].values.astype(float), GSD[band] // 10, "mtf")
+        image = quality.degrade(truth[band].values.astype(float), GSD[band] // 10, "sensor", band=band, noise=False)
         noisy = image + NOISE[band] * rng.standard_normal(image.shape)
         ds[band] = ds[band].copy(data=np.rint(noisy).astype(np.uint16))
     part = {d: slice(0, 160 * 10 // g) for g, dims in DIMS.items() for d in dims}
@@ -33,7 +33,7 @@ def test_the_truth_agrees_but_for_the_sensors_noise(known: tuple[xr.Dataset, xr.
     ds, truth = known
     got = truth.s2sr.consistency(ds)
     assert list(got.band.values) == ["B01", "B05", "B06", "B07", "B8A", "B09", "B11", "B12"]
-    assert got.attrs == {"protocol": "mtf"}
+    assert got.attrs == {"protocol": "sensor"}
     assert got["rmse"].attrs["units"] == "DN"
     for band in got.band.values:
         one = got.sel(band=band)
@@ -43,7 +43,10 @@ def test_the_truth_agrees_but_for_the_sensors_noise(known: tuple[xr.Dataset, xr.
         assert int(one["pixels"]) == (cells - 4) ** 2  # two at each side, which the Gaussian reaches over
     paper = truth.s2sr.consistency(ds, protocol="paper")
     assert (paper["rmse"] > 2 * got["rmse"]).all()
-    assert consistency(truth[["B05"]], ds, satellite="S2A").attrs == {"protocol": "mtf (S2A)"}
+    assert (truth.s2sr.consistency(ds, protocol="mtf")["rmse"] > 1.1 * got["rmse"]).all()
+    assert consistency(truth[["B05"]], ds, protocol="mtf", satellite="S2A").attrs == {"protocol": "mtf (S2A)"}
+    with pytest.raises(InputError, match=r"satellite='S2A' has an MTF of its own.*protocol=\"mtf\", satellite='S2A'"):
+        consistency(truth[["B05"]], ds, satellite="S2A")
 
 
 def test_bias_and_what_it_is_relative_to(known: tuple[xr.Dataset, xr.Dataset]) -> None:
@@ -68,7 +71,9 @@ def test_a_part_is_found_by_its_coordinates(known: tuple[xr.Dataset, xr.Dataset]
     ds, truth = known
     got = truth[["B11"]].isel(y=slice(13, 90), x=slice(6, None)).s2sr.consistency(ds.isel(x_20m=slice(5, 60)))
     # native rows 7 to 45 and columns 5 to 60 are whole; two more at each side are mirrored
-    image = quality.degrade(truth.B11.values[14:90, 10:120].astype(float), 2, "mtf")[2:-2, 2:-2]
+    image = quality.degrade(truth.B11.values[14:90, 10:120].astype(float), 2, "sensor", band="B11", noise=False)[
+        2:-2, 2:-2
+    ]
     error = image - ds.B11.values[9:43, 7:58]
     assert int(got["pixels"][0]) == error.size
     assert float(got["rmse"][0]) == pytest.approx(float(np.sqrt((error**2).mean())))
@@ -80,9 +85,9 @@ def test_invalid_pixels_count_nowhere(known: tuple[xr.Dataset, xr.Dataset]) -> N
     ds.B05.values[30, 30] = 0
     got = truth.s2sr.consistency(ds)
     assert int(got["pixels"][0]) == int(want["pixels"][0]) - 1
-    truth.B05.values[100, 100] = 0  # the Gaussian reaches 4 pixels of 10 m
+    truth.B05.values[100, 100] = 0  # the Gaussian reaches 3 pixels of 10 m, 4 x 4 of 20 m
     got = truth.s2sr.consistency(ds)
-    assert int(got["pixels"][0]) == int(want["pixels"][0]) - 1 - 25
+    assert int(got["pixels"][0]) == int(want["pixels"][0]) - 1 - 16
     assert float(got["rmse"][0]) == pytest.approx(float(want["rmse"][0]), rel=0.05)
     ds.B05.values[:] = 0
     with pytest.raises(GridError, match="no native pixel of 'B05' can be compared"):

@@ -10,10 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import BandError, GridError
+from xr_s2sr.errors import BandError, GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
-from xr_s2sr.quality.degradation import BLURS, Blur
+from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
 from xr_s2sr.scene.crs import read_crs
@@ -29,7 +29,7 @@ def consistency(
     sr: Scene,
     ds: Scene,
     *,
-    protocol: Blur = "mtf",
+    protocol: Protocol = "sensor",
     satellite: str | None = None,
     units: Units | None = None,
     offset: float | None = None,
@@ -46,8 +46,9 @@ def consistency(
         The result of :func:`xr_s2sr.upsample` for `ds`, or a part of it.
     ds : Dataset, DataArray or DataTree
         The native scene. The two are aligned by their coordinates.
-    protocol : {"mtf", "paper"}
-        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`; "mtf" is that of the sensor.
+    protocol : {"sensor", "mtf", "paper"}
+        Width of the Gaussian, see :func:`xr_s2sr.quality.degradation_sigma`. "sensor": the effective blur of products,
+        which the adaptive step assumes too; "mtf": the nominal one. No noise is added.
     satellite : {"S2A", "S2C"}, optional
         For "mtf": use this satellite's MTF per band, not the nominal one.
     units, offset
@@ -69,7 +70,7 @@ def consistency(
     RadiometryError, LazyError
         As for :func:`xr_s2sr.degrade`.
     InputError
-        If `protocol` or `satellite` is unknown.
+        If `protocol` or `satellite` is unknown, or `satellite` is given for another protocol than "mtf".
     ArgumentTypeError
         If `sr` is not an xarray object.
 
@@ -84,7 +85,12 @@ def consistency(
     >>> ds.s2sr.upsample("B11").s2sr.consistency(ds).sizes["band"]
     1
     """
-    check_protocol(protocol, satellite, BLURS)
+    check_protocol(protocol, satellite)
+    if satellite is not None and protocol == "sensor":  # what it knows of a satellite is the noise
+        raise InputError(
+            f"satellite={satellite!r} has an MTF of its own, which protocol='sensor' does not use; expected "
+            f'protocol="mtf": sr.s2sr.consistency(ds, protocol="mtf", satellite={satellite!r})'
+        )
     result = restored_bands(sr)
     bands, scene = bands_of_result(result), to_native(ds).read(units, offset)
     scene.check_one_offset()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -13,7 +13,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import TILE, Device, RunOptions, model_list, wanted_bands
+from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
 from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
@@ -36,7 +36,7 @@ def evaluate(
     satellite: str | None = None,
     device: Device = "auto",
     threads: int | None = None,
-    tile: int = TILE,
+    tile: int | Literal["auto"] = "auto",
     units: Units | None = None,
     offset: float | None = None,
     uncertainty: bool = False,
@@ -109,7 +109,7 @@ def evaluate(
     arguments.choice("device", device, ("auto", "cpu", "cuda"))
     threads = None if threads is None else arguments.count("threads", threads)
     adapt = arguments.choice("adapt", adapt, (None, False, True))
-    options = RunOptions(arguments.count("tile", tile), None, device, threads, adapt=adapt)
+    options = RunOptions(arguments.tile(tile), None, device, threads, adapt=adapt)
     report = arguments.progress(progress)
     methods = _methods(model)
     if uncertainty and all(items == [BICUBIC] for items in methods.values()):
