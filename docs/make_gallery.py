@@ -90,7 +90,7 @@ def readme(scene: SceneFile, found: dict[str, View]) -> np.ndarray:
         panel(b01.colours(b01.before), "B01, native 60 m", 2),
         panel(b01.colours(b01.after), "restored to 10 m", 2),
     ]
-    return joined([row, [text([scene.copernicus], 600, 1)]])
+    return joined([row, [text([scene.copernicus], 600)]])
 
 
 def main() -> None:
