@@ -252,6 +252,16 @@ def worsen(worst: Any, codes: Any) -> None:  # pragma: no cover
 
 
 @jit
+def put_marks(codes: Any, nodata: Any, mark: Any, out: Any) -> None:  # pragma: no cover
+    """Write `nodata` and `mark` into a line of pixels where its codes are INVALID and SATURATED."""
+    for j in range(out.shape[0]):
+        if codes[j] == INVALID:
+            out[j] = nodata
+        elif codes[j] == SATURATED:
+            out[j] = mark
+
+
+@jit
 def finish_integer(
     image: Any, gain: float, bias: float, low: float, high: float, codes: Any, nodata: int, mark: int, out: Any
 ) -> None:  # pragma: no cover
@@ -275,11 +285,7 @@ def finish_integer(
         for j in range(out.shape[1]):
             value = np.rint(source[j] * gain32 + bias32)
             target[j] = min(max(value, low32), high32)
-        for j in range(out.shape[1]):
-            if code[j] == INVALID:
-                target[j] = nodata
-            elif code[j] == SATURATED:
-                target[j] = mark
+        put_marks(code, nodata, mark, target)
 
 
 @jit
@@ -291,11 +297,7 @@ def finish_float(
         source, target, code = image[i], out[i], codes[i]
         for j in range(out.shape[1]):
             target[j] = source[j] * gain + bias
-        for j in range(out.shape[1]):
-            if code[j] == INVALID:
-                target[j] = nodata
-            elif code[j] == SATURATED:
-                target[j] = mark
+        put_marks(code, nodata, mark, target)
 
 
 @jit

@@ -14,9 +14,6 @@ from xr_s2sr.quality.sensor import gaussian_kernel, noise_given_back, sensor_sig
 
 Protocol: TypeAlias = Literal["sensor", "paper", "mtf"]
 PROTOCOLS: tuple[Protocol, ...] = ("sensor", "paper", "mtf")
-#: The protocols that are a blur and a mean alone, without noise.
-Blur: TypeAlias = Literal["paper", "mtf"]
-BLURS: tuple[Blur, ...] = ("paper", "mtf")
 
 
 def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | None = None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -142,9 +142,9 @@ def simulate(
     return georeference(xr.Dataset(in_order, attrs=scene.ds.attrs), larger), covered
 
 
-def check_protocol(protocol: Any, satellite: Any, choices: Sequence[str] = PROTOCOLS) -> None:
+def check_protocol(protocol: Any, satellite: Any) -> None:
     """Refuse an unknown protocol or satellite."""
-    arguments.choice("protocol", protocol, choices)
+    arguments.choice("protocol", protocol, PROTOCOLS)
     if satellite is None:
         return
     if protocol == "paper":
