@@ -126,7 +126,7 @@ def outputs_of(bands: Iterable[str], *, errors: bool) -> tuple[Output, ...]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CallPlan:
     """Runs of a call, and the scene that they read.
 
     Attributes
@@ -155,7 +155,7 @@ def prepare(
     given: list[str | Path | Model] | None = None,
     resolution: int = 10,
     adapt: bool | None = None,
-) -> Plan:
+) -> CallPlan:
     """Find the bands, choose their models, and refuse what cannot be restored.
 
     Parameters
@@ -196,7 +196,7 @@ def prepare(
     covered = scene.common_extent(needed)
     if resolution > 10:
         covered = whole_pixels(scene, covered, resolution // 10)
-    return Plan(scene, wanted, runs, covered, left_out)
+    return CallPlan(scene, wanted, runs, covered, left_out)
 
 
 def model_list(value: object) -> list[str | Path | Model]:
