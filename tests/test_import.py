@@ -39,7 +39,10 @@ ROOMS = {
 #: on lines below, function bodies included; folders on one line do not know each other.
 LAYERS: list[dict[str, str]] = [
     {"errors": "errors"},
-    {"ground": "bands spans arguments interpolation psf kernels replacing runtime targets version"},
+    {
+        "ground": "bands spans arguments interpolation psf kernels regression local_regression "
+        "replacing runtime targets version"
+    },
     {"models": "models importers", "scene": "scene"},
     {"layouts": "layouts", "planning": "planning"},
     {"inference": "inference", "io": "io"},
@@ -226,7 +229,7 @@ def test_engine_and_kernels_do_not_know_each_other() -> None:
     assert internal(parse("xr_s2sr.kernels")) == set()
 
 
-@pytest.mark.parametrize("name", ["xr_s2sr.kernels", "xr_s2sr.inference.regression"])
+@pytest.mark.parametrize("name", ["xr_s2sr.kernels", "xr_s2sr.regression"])
 def test_loops_take_nothing_from_other_files(name: str) -> None:
     """numba's cache sees edits of a loop's own file only: a loop or a constant of another file would stay old."""
     taken = [names for module, names in imports(parse(name)) if module.partition(".")[0] == "xr_s2sr"]
@@ -234,7 +237,7 @@ def test_loops_take_nothing_from_other_files(name: str) -> None:
 
 
 def test_loops_are_where_their_cache_sees_edits() -> None:
-    assert {name for name in MODULES if has_loops(parse(name))} == {"xr_s2sr.kernels", "xr_s2sr.inference.regression"}
+    assert {name for name in MODULES if has_loops(parse(name))} == {"xr_s2sr.kernels", "xr_s2sr.regression"}
 
 
 def has_loops(tree: ast.Module) -> bool:

@@ -69,6 +69,8 @@ def save(path: Path, card: ModelCard = CARD_20, *, gain: float = 0.5, seed: int 
     x = add("Add", conv("b10", count["b10"], WIDTH, 6, 2), conv("b20", count["b20"], WIDTH))
     if "b60" in count:
         x = add("Add", x, conv(bilinear("b60", count["b60"], 3), count["b60"], WIDTH))
+    if card.regressed:
+        x = add("Add", x, conv("regressed", len(card.regressed), WIDTH, 6, 2))
     for _ in range(DEPTH):
         x = add("Add", x, conv(add("Relu", conv(x, WIDTH, WIDTH)), WIDTH, WIDTH))
     x = add("DepthToSpace", conv(x, WIDTH, targets * 4), blocksize=2, mode="CRD")
@@ -98,6 +100,7 @@ def write(
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
 
     inputs = [port(name, len(ids), BANDS[ids[0]].gsd) for name, ids in named.inputs.items()]
+    inputs += [port("regressed", len(named.regressed), 10)] * bool(named.regressed)
     graph = helper.make_graph(nodes, named.name, inputs, [port("sr", bands or len(named.targets), 10)], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if card is not None:

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF
-from xr_s2sr.inference.adaptation import CELL, CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.local_regression import CELL, CoarseBand, Regression, guide_of
 from xr_s2sr.psf import block_variance, degraded_mtf, psf_variance
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, block_mean, degradation_sigma, degrade, rmse
 from xr_s2sr.training.cutting import Cutter
@@ -258,9 +258,8 @@ class Trial:
         # the result has the blur of the truth, in which a mean of pixels is contained if these are larger
         ratio = hidden.shape[-1] * task.gsd // 10 // self.truth.shape[-1]
         blur = ratio**2 * psf_variance(EFFECTIVE_MTF[task.band]) - block_variance(ratio)
-        network = None if restored is None else Guide(restored, blur)
         step = Regression(task.gsd // 10, SCALE / 1e4, guides)
-        return step.restore(CoarseBand(hidden[0], task.mtf(task.band, self.protocol), network))
+        return step.restore(CoarseBand(hidden[0], task.mtf(task.band, self.protocol), blur, restored))
 
 
 #: Pixels of the restored image that are left out at each side.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import fourier_shift, gaussian_filter
 
+from xr_s2sr import regression
 from xr_s2sr.bands import EFFECTIVE_MTF
-from xr_s2sr.inference import regression
 from xr_s2sr.inference.registration import DERIVATIVE, LONGEST_SHIFT, SHORTEST_SHIFT, look, reach, registered
 from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.psf import observation_taps, psf_variance

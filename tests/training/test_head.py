@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import xr_s2sr
-from xr_s2sr.bands import BY_GSD
 
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
@@ -61,9 +60,9 @@ def init(request: pytest.FixtureRequest, tmp_path: Path) -> Model:
 
 def feed(gsd: int, seed: int = 0, size: int = 60) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    names = ("b10", "b20") if gsd == 20 else ("b10", "b20", "b60")
-    sides = {"b10": size, "b20": size // 2, "b60": size // 6}
-    return {name: rng.random((len(BY_GSD[int(name[1:])]), sides[name], sides[name]), np.float32) for name in names}
+    shapes = {"b10": (4, size), "b20": (6, size // 2)}
+    shapes |= {"regressed": (2, size)} if gsd == 20 else {"b60": (2, size // 6)}
+    return {name: rng.random((bands, side, side), np.float32) for name, (bands, side) in shapes.items()}
 
 
 def with_head(init: Model, path: Path, *, seed: int = 0) -> tuple[Head, Model]:

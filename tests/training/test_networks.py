@@ -28,7 +28,7 @@ def test_a_checkpoint_of_the_first_trainings_still_fits() -> None:
     """The names under which weights were saved since the beginning."""
     ends = ["guide.weight", "guide.bias", "coarse.weight", "tail.weight", "tail.bias"]
     block = [f"blocks.0.{part}.{kind}" for part in ("first", "second") for kind in ("weight", "bias")]
-    assert set(networks.Net20(8, 1).state_dict()) == {*ends, *block, "skip"}
+    assert set(networks.Net20(8, 1).state_dict()) == {*ends, *block, "skip", "regressed.weight", "share.weight"}
     assert set(networks.Net60(8, 1).state_dict()) - {
         "proxy_coarsest.weight",
         "proxy_tail.weight",
@@ -80,12 +80,12 @@ def test_halo_is_the_receptive_field(which: str) -> None:
     halo, cells = export.halo(net), 19
     rng = np.random.default_rng(0)
     sizes = {"b10": (4, 6), "b20": (6, 3), "b60": (2, 1)}
-    base = [torch.from_numpy(rng.random((1, c, k * cells, k * cells), np.float32)) for c, k in sizes.values()]
-    base = base[: len(net.inputs)]
+    given = [sizes[name] for name in net.inputs] + [(len(net.regressed_bands), 6)] * bool(net.regressed_bands)
+    base = [torch.from_numpy(rng.random((1, c, k * cells, k * cells), np.float32)) for c, k in given]
     with torch.no_grad():
         before = net(*base)[0]
         reached = torch.zeros(before.shape[1:], dtype=torch.bool)
-        for i, (_, k) in zip(range(len(base)), sizes.values(), strict=False):
+        for i, (_, k) in enumerate(given):
             changed = [x.clone() for x in base]
             changed[i][..., 9 * k : 10 * k, 9 * k : 10 * k] += 10
             reached |= (net(*changed)[0] != before).any(dim=0)

@@ -1,245 +1,55 @@
-"""The adaptive step: each scene says itself how much of a guide's detail a coarse band has.
-
-Around every coarse pixel the band is regressed on the guides, which are seen as the band's sensor would see them: the
-10 m bands, for 60 m bands also the restored 20 m bands, and the network's own result. The weights that explain the band
-at its own scale then bring the guides' detail in at 10 m. Known as context-based injection of detail in pansharpening
-(Aiazzi et al. 2006, PE&RS 72; Wang et al. 2015, RSE 162), here with a network's result as a guide, with regressors that
-take up a shift between bands, and with the blur decided by what is left unexplained.
-"""
+"""Local regressions of a window: before a network, as its input, and after it, the adaptive step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
-from xr_s2sr.inference import regression
-from xr_s2sr.inference.regression import SMOOTHING
-from xr_s2sr.inference.window_pixels import SPREAD, WindowPixels, counted
-from xr_s2sr.interpolation import cubic_taps, linear_taps, triangle_taps
-from xr_s2sr.psf import observation_taps, psf_variance
+from xr_s2sr.inference.window_pixels import WindowPixels
+from xr_s2sr.local_regression import CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.psf import psf_variance
 
 Float32 = NDArray[np.float32]
 
-#: Side of the cells of coarse pixels around which regressions are solved, by the factor of their bands: all of 60 m, so
-#: that windows, which start on multiples of that, share them.
-CELL = {2: 3, 6: 1}
-#: Radius of the window of a regression, in cells of so many pixels; its weights fall linearly along both axes.
-WINDOW = {3: 1, 1: 4}
-#: Slopes that take up a shift are plain central differences.
-SLOPE = np.array([0.5], np.float32)
-#: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2, by the factor of the bands.
-RIDGE = 3e-3
-NOISE_POWER = {2: 30.0, 6: 10.0}
-#: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
-#: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
-TRIALS = {2: (0.7, 1.1), 6: (0.7, 1.0, 1.4)}
-#: Shares of valid pixels in the window: up to the first the network's result stands, from the second on the
-#: regression's.
-FEW, ENOUGH = 0.15, 0.4
+
+def on_fine(pixels: WindowPixels) -> Regression:
+    """Prepare the regressions of 20 m bands, whose guides are the 10 m bands."""
+    return _regression(pixels, 2, _fine(pixels), pixels.fine)
 
 
-@dataclass(frozen=True)
-class Guide:
-    """An image on the 10 m grid.
-
-    Attributes
-    ----------
-    image : ndarray of float32, shape (y, x)
-        In the unit of the network.
-    variance : float
-        Of its blur, in squared pixels of 10 m.
-    """
-
-    image: Float32
-    variance: float
-
-
-@dataclass(frozen=True)
-class CoarseBand:
-    """A native band to restore.
-
-    Attributes
-    ----------
-    image : ndarray of float32, shape (y, x)
-        In the unit of the network.
-    mtf : float
-        At the Nyquist frequency of its pixels.
-    restored : Guide, optional
-        The network's result, (y * factor, x * factor).
-    valid : ndarray of bool, shape (y, x), optional
-        Its valid pixels; all are by default.
-    """
-
-    image: Float32
-    mtf: float
-    restored: Guide | None = None
-    valid: NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Regressions of one band with guides that are seen with one blur.
-
-    Attributes
-    ----------
-    trust : ndarray of float32, shape (y, x)
-        Weight of this blur in each cell.
-    weights : ndarray of float32, shape (K, y, x)
-        Of the regressors.
-    seen : list of ndarray of float32
-        The regressors, on the grid of the band.
-    """
-
-    trust: Float32
-    weights: Float32
-    seen: list[Float32]
-
-
-def reach(factor: int, mtfs: Sequence[float]) -> int:
-    """Return how far the step looks, in 10 m pixels: the window, both high-passes, interpolation and blur."""
-    widest = len(observation_taps(factor, factor**2 * psf_variance(TRIALS[factor][0] * min(mtfs)))) - factor
-    seen = -(-widest // 2 // factor)
-    cell, smoothed = CELL[factor], len(SMOOTHING) // 2
-    # of a window: its cells, one more for weights that are interpolated between cells, and the rest of the last one
-    window = cell * (WINDOW[cell] + 2) - 1 if cell > 1 else WINDOW[cell]
-    # cubic interpolation reaches two pixels, slopes one more than the high-pass
-    return factor * (2 + window + max(smoothed + 1 + seen, SPREAD))
-
-
-@dataclass
-class Regression:
-    """Local regressions of bands of one GSD in one window.
+def regressed(pixels: WindowPixels, bands: Sequence[str], step: Regression) -> Float32:
+    """Regress bands on the 10 m bands: an input of networks that learned with it.
 
     Parameters
     ----------
-    factor : int
-        Coarse pixel over 10 m.
-    scale : float
-        Reflectance that is 1 in the unit of the network.
-    guides : sequence of Guide
-    valid : ndarray of bool, shape (y, x), optional
-        Coarse pixels that are valid in all guides; all are by default.
+    pixels : WindowPixels
+    bands : sequence of str
+        Those that are missing are planes of 0.
+    step : Regression
+        Of :func:`on_fine`.
+
+    Returns
+    -------
+    ndarray of float32, shape (bands, y, x)
     """
-
-    factor: int
-    scale: float
-    guides: Sequence[Guide]
-    valid: NDArray[np.bool_] | None = None
-    _seen: dict[tuple[int, float], tuple[Float32, Float32]] = field(default_factory=dict)
-
-    def restore(self, band: CoarseBand) -> Float32:
-        """Return a band on the 10 m grid.
-
-        Parameters
-        ----------
-        band : CoarseBand
-
-        Returns
-        -------
-        ndarray of float32, shape (y * factor, x * factor)
-        """
-        mask = counted(_both(self.valid, band.valid), band.image.shape)
-        trials, share = self._trials(band, mask)
-        out = self._composed(band, trials)
-        if band.restored is not None and share.min() < ENOUGH:
-            trust = np.clip((share - np.float32(FEW)) / np.float32(ENOUGH - FEW), 0, 1)
-            side = self.factor * CELL[self.factor]
-            known, network = trust.repeat(side, 0).repeat(side, 1), band.restored.image
-            out = np.where(known == 1, out, network + known * (out - network))
-        return out
-
-    def _all(self, band: CoarseBand) -> list[Guide]:
-        """Return all guides of a band."""
-        return [*self.guides, *([] if band.restored is None else [band.restored])]
-
-    def _trials(self, band: CoarseBand, mask: Float32) -> tuple[list[Trial], Float32]:
-        """Regress a band for every blur that is tried; also return the share of pixels that count in each window."""
-        guides = self._all(band)
-        count = len(guides) + 2 * (len(guides) - len(self.guides))
-        floor = NOISE_POWER[self.factor] / (1e4 * self.scale) ** 2
-        cell = CELL[self.factor]
-        y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
-        regression.high_pass(band.image, SMOOTHING, mask, y)
-        cells = y.shape[0] // cell, y.shape[1] // cell
-        sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
-        averaged, window = np.empty_like(sums), triangle_taps(WINDOW[cell])
-        trials = []
-        for relative in TRIALS[self.factor]:
-            variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
-            seen = self._regressors(guides, variance, mask, passed)
-            regression.moments(y, passed, mask, cell, sums)
-            for one, smoothed in zip(sums, averaged, strict=True):
-                regression.smooth(one, window, smoothed)
-            weights, misfit = np.empty((count, *cells), np.float32), np.empty(cells, np.float32)
-            regression.solve(averaged, count, RIDGE, floor, weights, misfit)
-            trials.append(Trial(np.reciprocal(misfit + np.float32(floor / 10)), weights, seen))
-        return trials, averaged[-1] / np.float32(cell**2)
-
-    def _composed(self, band: CoarseBand, trials: Sequence[Trial]) -> Float32:
-        """Average the trials: what their regressions leave of the band, interpolated, and the guides' detail."""
-        cell = CELL[self.factor]
-        total = np.sum([trial.trust for trial in trials], axis=0)
-        rest, mean, taps = band.image.copy(), np.zeros_like(trials[0].weights), linear_taps(cell)
-        for trial in trials:
-            weights = trial.weights * (trial.trust / total)
-            mean += weights
-            np.negative(weights, out=weights)
-            for weight, image in zip(weights, trial.seen, strict=True):
-                regression.add_detail(weight, image, taps, cell, rest)
-        out = np.empty([n * self.factor for n in rest.shape], np.float32)
-        kernels.bicubic(rest, cubic_taps(self.factor), self.factor, out)
-        side = self.factor * cell
-        taps = linear_taps(side)
-        # weights of the slopes come last, and are left out
-        for weight, guide in zip(mean, self._all(band), strict=False):
-            regression.add_detail(weight, guide.image, taps, side, out)
-        return out
-
-    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
-        """Return the guides as a sensor of this blur sees them, and slopes of the last; high-passes go to `passed`."""
-        shared = len(self.guides)
-        seen = []
-        for k in range(shared):
-            image, high = self._shared(k, variance)
-            np.multiply(high, mask, out=passed[k])
-            seen.append(image)
-        for guide in guides[shared:]:
-            image, *slopes = np.empty((3, *mask.shape), np.float32)
-            self._observe(guide, variance, mask, image, passed[shared])
-            seen += [image, *slopes]
-            for axis, slope in enumerate(slopes):
-                regression.derivative(image, axis, SLOPE, slope)
-                regression.high_pass(slope, SMOOTHING, mask, passed[shared + 1 + axis])
-        return seen
-
-    def _shared(self, k: int, variance: float) -> tuple[Float32, Float32]:
-        """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
-        key = k, variance
-        if key not in self._seen:
-            seen, passed = np.empty((2, *(n // self.factor for n in self.guides[k].image.shape)), np.float32)
-            self._observe(self.guides[k], variance, np.ones_like(seen), seen, passed)
-            self._seen[key] = seen, passed
-        return self._seen[key]
-
-    def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
-        """Put a guide as a sensor of this blur sees it into `seen`, and its high-pass into `passed`."""
-        taps = observation_taps(self.factor, variance - guide.variance)
-        regression.observe(guide.image, taps, self.factor, seen)
-        regression.high_pass(seen, SMOOTHING, mask, passed)
-
-
-def guide_of(image: Float32, mtf: float) -> Guide:
-    """Return an image as a guide, blurred as its MTF at the Nyquist frequency of pixels of 10 m says."""
-    return Guide(image, psf_variance(mtf))
+    out = np.zeros((len(bands), *pixels.images[pixels.fine[0]].shape), np.float32)
+    for plane, band in zip(out, bands, strict=True):
+        if band in pixels.images:
+            plane[:] = step.restore(_coarse(pixels, band))
+    return out
 
 
 def adapted(
-    pixels: WindowPixels, restored: Float32, targets: Sequence[str], *, learned: bool, middle: Sequence[Guide] = ()
+    pixels: WindowPixels,
+    restored: Float32,
+    targets: Sequence[str],
+    step: Regression,
+    *,
+    learned: bool,
+    middle: Sequence[Guide] = (),
 ) -> Float32:
     """Regress the bands that a network restored on the guides and on its result.
 
@@ -250,6 +60,8 @@ def adapted(
     restored : ndarray of float32, shape (planes, y, x)
         By the targets; what follows them is left as it is.
     targets : sequence of str
+    step : Regression
+        Of :func:`on_fine`.
     learned : bool
         False where interpolation takes the place of the network: it has no detail to be a guide.
     middle : sequence of Guide
@@ -259,24 +71,32 @@ def adapted(
     -------
     ndarray of float32, shape (planes, y, x)
     """
-    guides = [guide_of(pixels.images[band], pixels.mtf[band]) for band in pixels.fine]
-    seen, out = list(pixels.fine), restored.copy()
+    guides, seen, out = _fine(pixels), list(pixels.fine), restored.copy()
     for factor in sorted({BANDS[target].factor for target in targets}):
-        if factor > 2 and middle:
+        if factor > 2:
             guides += middle
-            seen += pixels.coarse(2)
-        step = Regression(factor, pixels.scale, tuple(guides), pixels.valid_blocks(seen, factor))
+            seen += pixels.coarse(2) if middle else []
+            step = _regression(pixels, factor, guides, seen)
         for k, target in enumerate(targets):
             if BANDS[target].factor == factor and target in pixels.images:
-                network = guide_of(restored[k], EFFECTIVE_MTF[target]) if learned else None
-                valid = pixels.valid_blocks([target], factor)
-                out[k] = step.restore(CoarseBand(pixels.images[target], pixels.mtf[target], network, valid))
+                out[k] = step.restore(_coarse(pixels, target, restored[k] if learned else None))
                 if factor == 2 and not middle:
                     guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
                     seen.append(target)
     return out
 
 
-def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """Combine two masks, either of which may be absent."""
-    return other if one is None else one if other is None else one & other
+def _fine(pixels: WindowPixels) -> list[Guide]:
+    """Return the 10 m bands as guides."""
+    return [guide_of(pixels.images[band], pixels.mtf[band]) for band in pixels.fine]
+
+
+def _regression(pixels: WindowPixels, factor: int, guides: Sequence[Guide], seen: Sequence[str]) -> Regression:
+    """Prepare regressions of bands of one pixel size on guides, which are made of the bands `seen`."""
+    return Regression(factor, pixels.scale, tuple(guides), pixels.valid_blocks(seen, factor))
+
+
+def _coarse(pixels: WindowPixels, band: str, restored: Float32 | None = None) -> CoarseBand:
+    """Return a band that is to be restored, and what a network made of it."""
+    valid, blur = pixels.valid_blocks([band], BANDS[band].factor), psf_variance(EFFECTIVE_MTF[band])
+    return CoarseBand(pixels.images[band], pixels.mtf[band], blur, restored, valid)

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
@@ -211,7 +210,7 @@ def _share_arena() -> int:
 def check_ports(session: Any, model: Model, names: tuple[str, ...]) -> None:
     """Refuse a file whose inputs and outputs are not those of its card, or have other numbers of bands."""
     card = model.card
-    expected = {name: len(bands) for name, bands in card.inputs.items()} | dict.fromkeys(names, len(card.targets))
+    expected = {name: len(bands) for name, (bands, _) in card.ports.items()} | dict.fromkeys(names, len(card.targets))
     outputs = [port for port in session.get_outputs() if port.name in names]
     found = {port.name: port.shape[1] if len(port.shape) == 4 else "?" for port in (*session.get_inputs(), *outputs)}
     # a size that the file leaves open has a name instead of a number
@@ -227,8 +226,8 @@ def probe(session: Any, model: Model, device: str, names: tuple[str, ...]) -> No
     """Refuse a model whose output on a small window has another shape or dtype than its card promises."""
     card = model.card
     inputs = {
-        name: np.zeros((1, len(bands), *[10 * PROBE // BANDS[bands[0]].gsd] * 2), np.float32)
-        for name, bands in card.inputs.items()
+        name: np.zeros((1, len(bands), *[10 * PROBE // gsd] * 2), np.float32)
+        for name, (bands, gsd) in card.ports.items()
     }
     try:
         outputs = session.run(list(names), inputs)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import Line
 from xr_s2sr.inference import registration
-from xr_s2sr.inference.adaptation import reach
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
@@ -23,6 +22,7 @@ from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reach
 from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
+from xr_s2sr.local_regression import reach
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.fill_values import REACH, Undeclared
@@ -75,17 +75,24 @@ class RegionSpec:
 
     def _halo(self, run: ModelRun) -> int | None:
         """Return the halo of a run, that of its guide included; None if a model does not say its own."""
-        own = run.model.card.halo
-        if not run.adapt or own is None:
+        card = run.model.card
+        if card.halo is None:
+            return None
+        own = card.halo + self._reach(card.regressed)
+        if not run.adapt:
             return own
         before = own if run.guide is None else self._halo(run.guide)
         if before is None:
             return None
+        return max(own, before) + self._reach(card.targets)
+
+    def _reach(self, bands: Iterable[str]) -> int:
+        """Return how far the regressions of some bands, those of each pixel size after the others, look."""
         steps: dict[int, list[float]] = {}
-        for band in run.model.card.targets:
+        for band in bands:
             if band in self.bands:
                 steps.setdefault(BANDS[band].factor, []).append(self.bands[band].mtf)
-        return max(own, before) + sum(reach(factor, mtfs) for factor, mtfs in steps.items())
+        return sum(reach(factor, mtfs) for factor, mtfs in steps.items())
 
     def plan(
         self,

@@ -14,11 +14,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.inference import regression
-from xr_s2sr.inference.regression import SMOOTHING
-from xr_s2sr.inference.window_pixels import WindowPixels, counted
+from xr_s2sr import regression
+from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.interpolation import linear_taps, triangle_taps
+from xr_s2sr.local_regression import counted
 from xr_s2sr.psf import observation_taps, psf_variance
+from xr_s2sr.regression import SMOOTHING
 from xr_s2sr.spans import CELL, ceil_to_cell
 
 Float32 = NDArray[np.float32]

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, Output
 from xr_s2sr.errors import EngineError, ModelError
-from xr_s2sr.inference.adaptation import adapted, guide_of
+from xr_s2sr.inference.adaptation import adapted, on_fine, regressed
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.registration import look, registered
 from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.inference.windows import Window
 from xr_s2sr.kernels import INVALID, VALID, any_invalid
+from xr_s2sr.local_regression import guide_of
 from xr_s2sr.models import ModelCard
+from xr_s2sr.models.card import REGRESSED
 from xr_s2sr.planning import outputs_of
 from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.scene.result import ErrorForm, error_radiometry
@@ -169,7 +171,7 @@ class RegionJob:
 
     def _restored(self, pixels: WindowPixels, window: Window) -> Float32:
         """Run the network, and the adaptive step after it."""
-        inputs = {}
+        inputs, step = {}, on_fine(pixels)
         for name, bands in self.card.inputs.items():
             factor = BANDS[bands[0]].factor
             # the network learned that zeros are a missing band
@@ -178,12 +180,14 @@ class RegionJob:
                 if band in pixels.images:
                     image[:] = pixels.images[band]
             inputs[name] = stack
+        if self.card.regressed:
+            inputs[REGRESSED] = regressed(pixels, self.card.regressed, step)
         restored = self._run(inputs, window)
         if not self.adapt:
             return restored
         learned = not isinstance(self.runner, BicubicRunner)
         if self.guide is None:
-            return adapted(pixels, restored, self.card.targets, learned=learned)
+            return adapted(pixels, restored, self.card.targets, step, learned=learned)
         scale = self.guide.card.scale
         guides = self.guide._restored(pixels.in_unit(scale), window)
         guides *= np.float32(scale / self.card.scale)
@@ -192,7 +196,7 @@ class RegionJob:
             for band, image in zip(self.guide.card.targets, guides, strict=False)
             if band in self.pixels
         ]
-        out = adapted(pixels, restored, self.card.targets, learned=learned, middle=middle)
+        out = adapted(pixels, restored, self.card.targets, step, learned=learned, middle=middle)
         return out if self.planes == self.own_planes else np.concatenate([out, guides])
 
     def _run(self, inputs: dict[str, Float32], window: Window) -> Float32:

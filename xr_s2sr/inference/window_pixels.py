@@ -15,9 +15,6 @@ from xr_s2sr.spans import CELL, Extent
 Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
-#: Coarse pixels around an invalid one that count as invalid: what is filled in there reaches so far.
-SPREAD = 2
-
 
 @dataclass(frozen=True)
 class WindowPixels:
@@ -97,23 +94,6 @@ def any_of_blocks(mask: Mask, side: int) -> Mask:
     for k in range(1, side):
         out |= rows[:, k::side]
     return out
-
-
-def counted(valid: Mask | None, shape: tuple[int, int]) -> Float32:
-    """Return 1 for the pixels that count in a regression, else 0: valid ones, not next to others.
-
-    Parameters
-    ----------
-    valid : ndarray of bool, shape (y, x), optional
-        All are by default.
-    shape : (int, int)
-    """
-    if valid is None or valid.all():
-        return np.ones(shape, np.float32)
-    invalid = np.pad(~valid, SPREAD)
-    for axis, n in enumerate(shape):
-        invalid = np.logical_or.reduce([np.take(invalid, range(k, k + n), axis) for k in range(2 * SPREAD + 1)])
-    return (~invalid).astype(np.float32)
 
 
 def _inner(band: str, image: NDArray[Any], margin: int) -> NDArray[Any]:

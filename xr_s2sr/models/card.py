@@ -20,6 +20,8 @@ CARD_KEY = "xr_s2sr"
 
 #: Outputs of a model file: the restored bands, and their standard errors where the card says so.
 RESTORED, STANDARD_ERROR = "sr", "uncertainty"
+#: Input of what local regressions on the 10 m bands made of some coarse ones, on the 10 m grid.
+REGRESSED = "regressed"
 
 #: Of a halo in 10 m pixels: a whole tile of Sentinel-2.
 LARGEST_HALO = 10980
@@ -44,6 +46,9 @@ class ModelCard:
         Window sides must be multiples of this many 10 m pixels; divides 6.
     optional : tuple of str
         Ids of input bands that may be missing: the network was trained to take planes of 0 in their place.
+    regressed : tuple of str
+        Ids of 20 m input bands whose :ref:`local regression <adaptive>` on the 10 m bands is an input as well, called
+        ``regressed``, on the 10 m grid; 0 where a band is missing.
     uncertainty : bool
         True if the file has a second output ``uncertainty``, of the shape of ``sr``: one standard error of each pixel
         in the unit of the network, positive and finite.
@@ -62,6 +67,7 @@ class ModelCard:
     halo: int | None = None
     multiple: int = 6
     optional: tuple[str, ...] = ()
+    regressed: tuple[str, ...] = ()
     uncertainty: bool = False
     adapt: bool = False
     training: str = ""
@@ -85,6 +91,12 @@ class ModelCard:
         foreign = sorted(set(self.optional) - set(self.bands))
         if foreign:
             raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
+        unseen = [band for band in self.regressed if band not in self.bands or BANDS[band].gsd != 20]
+        if unseen or (self.regressed and REGRESSED in self.inputs):
+            raise ModelError(
+                f"the card of {self.name!r} has the regressed bands {self.regressed}; expected 20 m bands among its "
+                f"inputs, none of which is called {REGRESSED!r}"
+            )
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
             raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
         if not _is_number(self.scale) or not self.scale > 0:
@@ -113,6 +125,12 @@ class ModelCard:
         """Every band that the model reads; those of `optional` may be missing."""
         return tuple(dict.fromkeys(band for bands in self.inputs.values() for band in bands))
 
+    @property
+    def ports(self) -> dict[str, tuple[tuple[str, ...], int]]:
+        """The inputs of the file by name: their bands, and the GSD of their pixels."""
+        own = {name: (bands, BANDS[bands[0]].gsd) for name, bands in self.inputs.items()}
+        return own | ({REGRESSED: (self.regressed, 10)} if self.regressed else {})
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
 
@@ -130,7 +148,7 @@ class ModelCard:
             known = {key: raw[key] for key in cls.__dataclass_fields__ if key in raw}
             known["inputs"] = {key: tuple(bands) for key, bands in raw["inputs"].items()}
             known["targets"] = tuple(raw["targets"])
-            known["optional"] = tuple(raw.get("optional", ()))
+            known |= {key: tuple(raw.get(key, ())) for key in ("optional", "regressed")}
             return cls(**known)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             if isinstance(error, ModelError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ModelError
-from xr_s2sr.models.card import RESTORED, STANDARD_ERROR, Model
+from xr_s2sr.models.card import REGRESSED, RESTORED, STANDARD_ERROR, Model
 from xr_s2sr.models.registry import load
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
@@ -59,10 +59,11 @@ def stac_item(model: str | Model, href: str | None = None) -> dict[str, Any]:
         "mlm:architecture": "convolutional neural network",
         "mlm:framework": "ONNX",
         "mlm:tasks": ["super-resolution"],
-        "mlm:input": [_input(name, bands, card.scale) for name, bands in card.inputs.items()],
+        "mlm:input": [_input(name, *port, card.scale) for name, port in card.ports.items()],
         "mlm:output": [_output(name, about, len(card.targets)) for name, about in outputs],
         "s2sr:card": {
             "halo": card.halo, "multiple": card.multiple, "optional": list(card.optional), "adapt": card.adapt,
+            "regressed": list(card.regressed),
             "degradation": card.degradation, "scores": dict(card.scores),
         },
     }  # fmt: skip
@@ -89,11 +90,12 @@ def stac_item(model: str | Model, href: str | None = None) -> dict[str, Any]:
     }
 
 
-def _input(name: str, bands: tuple[str, ...], scale: float) -> dict[str, Any]:
+def _input(name: str, bands: tuple[str, ...], gsd: int, scale: float) -> dict[str, Any]:
     """Describe an input of the network."""
+    what = "reflectance by local regression on the 10 m bands," if name == REGRESSED else "reflectance"
     return {
         "name": name,
-        "description": f"reflectance on {BANDS[bands[0]].gsd} m pixels, 0 where there is no data",
+        "description": f"{what} on {gsd} m pixels, 0 where there is no data",
         "bands": list(bands),
         "input": _array(len(bands)),
         "value_scaling": [{"type": "scale", "value": scale}],

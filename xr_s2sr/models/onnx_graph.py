@@ -156,7 +156,7 @@ class Graph:
         def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
 
-        inputs = [port(name, len(bands), BANDS[bands[0]].gsd) for name, bands in card.inputs.items()]
+        inputs = [port(name, len(bands), gsd) for name, (bands, gsd) in card.ports.items()]
         names = (RESTORED, STANDARD_ERROR) if card.uncertainty else (RESTORED,)
         outputs = [port(name, len(card.targets), 10) for name in names]
         graph = helper.make_graph(self.nodes, card.name, inputs, outputs, self.weights)

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import back_projection, onnx_graph, registry
-from xr_s2sr.models.card import ModelCard
+from xr_s2sr.models.card import REGRESSED, RESTORED, ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Graph
 from xr_s2sr.runtime import import_onnxruntime
-from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
+from xr_s2sr.training.networks import NETWORKS, REGRESSED_PLANES, CoarseNet, DSen2, Net20, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
@@ -27,7 +28,8 @@ def halo(net: Network) -> int:
         return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
     # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
     back = back_projection.reach(net.skip_factor) if isinstance(net, CoarseNet) and net.back is not None else 0
-    pixels = -(-back // 2) + convolutions
+    # what a regression lacks is seen against the interpolated band, which reaches a pixel further
+    pixels = -(-back // 2) + convolutions + bool(net.regressed_bands)
     return 2 * pixels if net.skip_factor == 2 else 2 * onnx_graph.reach(pixels, 3)
 
 
@@ -69,15 +71,20 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
         return g.conv(x, weights(layer), **options)
 
     x = g.add("Add", [conv("b10", net.guide, stride=2, padding=2), conv("b20", net.coarse)])
-    if net.skip_factor == 6:
+    last = net.inputs[-1]
+    targets = len(BY_GSD[INPUT_GSD[last]])
+    skip = g.bilinear(last, targets, net.skip_factor)
+    if isinstance(net, Net20):
+        planes = g.constant(np.array(REGRESSED_PLANES))
+        detail = g.add("Sub", [REGRESSED, g.add("Gather", [skip, planes], axis=1)])
+        x = g.add("Add", [x, conv(detail, net.regressed, stride=2, padding=2)])
+        skip = g.add("Add", [skip, conv(detail, net.share)])
+    else:
         x = g.add("Add", [x, conv(g.bilinear("b60", 2, 3), net.coarsest)])
     for block in net.blocks:
         inner = g.add("Relu", [conv(x, block.first)])
         x = g.add("Add", [x, conv(inner, block.second)])
     x = g.add("DepthToSpace", [conv(x, net.tail)], blocksize=net.scale, mode="CRD")
-    last = net.inputs[-1]
-    targets = len(BY_GSD[INPUT_GSD[last]])
-    skip = g.bilinear(last, targets, net.skip_factor)
     z = g.add("Add", [x, skip])
     return g, z if net.back is None else g.back_projection(z, last, targets, net.skip_factor)
 
@@ -98,12 +105,16 @@ def start_from(net: Network, init: str | Path) -> None:
         )
         if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
             net.teach_proxy()  # a checkpoint from when they had none of their own
-        if any(not name.startswith("proxy") for name in lacking):
+        # nor had networks for 20 m bands the regression as an input
+        if any(not name.startswith(("proxy", "regressed", "share")) for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
         return
     model = registry.load(init)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     layers = _layers(net)
+    if isinstance(net, Net20) and len(convs) > 2 and convs[2].weight.shape[1:] != (2, 6, 6):
+        # a file from before there was a regression among the inputs
+        layers = [layer for layer in layers if layer not in (net.regressed, net.share)]
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
     if isinstance(net, CoarseNet) and blocks > net.depth:
         kept = np.linspace(0, blocks - 1, net.depth).round().astype(int)
@@ -132,7 +143,7 @@ def trained(name: str | Path) -> Network:
     model = registry.load(name)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     gsd = 60 if "b60" in model.card.inputs else 20
-    before = 2 if gsd == 20 else 3
+    before = 4 if gsd == 20 else 3
     if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
         raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")
     net = NETWORKS[gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)
@@ -145,8 +156,9 @@ def _layers(net: Network) -> list[nn.Conv2d]:
     if isinstance(net, DSen2):
         return net.layers
     assert isinstance(net, CoarseNet)
-    first = [net.guide, net.coarse, *([net.coarsest] if isinstance(net, Net60) else [])]
-    return [*first, *(conv for block in net.blocks for conv in (block.first, block.second)), net.tail]  # type: ignore[list-item]
+    own = [net.regressed, net.share] if isinstance(net, Net20) else [net.coarsest]
+    first = [net.guide, net.coarse, *own]
+    return [*first, *(conv for block in net.blocks for conv in (block.first, block.second)), net.tail]
 
 
 def weights(layer: nn.Conv2d) -> Conv:
@@ -157,19 +169,21 @@ def weights(layer: nn.Conv2d) -> Conv:
 
 def difference(net: Network, path: str | Path, size: int = 48) -> float:
     """Return the largest difference between torch and ONNX Runtime on random input."""
-    ort = import_onnxruntime()
-
-    rng = np.random.default_rng(0)
-    feed = {}
-    for name in net.inputs:
-        gsd = INPUT_GSD[name]
-        pixels = size * 10 // gsd
-        feed[name] = rng.random((1, len(BY_GSD[gsd]), pixels, pixels), np.float32)
+    ort, feed = import_onnxruntime(), random_inputs(net, size)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
         net.bf16_blocks = False
         expected = net(*(torch.from_numpy(array) for array in feed.values())).numpy()
-    return float(np.abs(session.run(["sr"], feed)[0] - expected).max())
+    return float(np.abs(session.run([RESTORED], feed)[0] - expected).max())
+
+
+def random_inputs(net: Network, size: int) -> dict[str, NDArray[np.float32]]:
+    """Return an input of every kind that the network's file takes, `size` pixels of 10 m a side."""
+    rng = np.random.default_rng(0)
+    shapes = {name: (len(BY_GSD[INPUT_GSD[name]]), size * 10 // INPUT_GSD[name]) for name in net.inputs}
+    if net.regressed_bands:
+        shapes[REGRESSED] = len(net.regressed_bands), size
+    return {name: rng.random((1, bands, side, side), np.float32) for name, (bands, side) in shapes.items()}
 
 
 def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
@@ -177,5 +191,15 @@ def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
     inputs = {key: BY_GSD[INPUT_GSD[key]] for key in net.inputs}
     targets = BY_GSD[20 if net.skip_factor == 2 else 60]
     return ModelCard(
-        name, version, inputs, targets, scale=0.2, halo=halo(net), multiple=6, optional=BY_GSD[20], adapt=True, **about
+        name,
+        version,
+        inputs,
+        targets,
+        scale=0.2,
+        halo=halo(net),
+        multiple=6,
+        optional=BY_GSD[20],
+        regressed=net.regressed_bands,
+        adapt=True,
+        **about,
     )

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xr_s2sr import interpolation
+from xr_s2sr.bands import BY_GSD
 from xr_s2sr.models import back_projection
+from xr_s2sr.training.regressed import REGRESSED_BANDS, regressed
+
+#: Places of the bands with a regression among the 20 m bands.
+REGRESSED_PLANES = [BY_GSD[20].index(band) for band in REGRESSED_BANDS]
 
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
@@ -34,6 +39,8 @@ class Network(nn.Module):
     #: names of the inputs; factor between the last one and the output grid
     inputs: tuple[str, ...]
     skip_factor: int
+    #: bands whose local regression is an input of the file as well
+    regressed_bands: tuple[str, ...] = ()
     width: int
     depth: int
     #: blocks in bfloat16, for the first and longest part of a training
@@ -133,18 +140,32 @@ class CoarseNet(Network):
 
 
 class Net20(CoarseNet):
-    """20 m bands to 10 m: b10 (N, 4, 2h, 2w) and b20 (N, 6, h, w) give (N, 6, 2h, 2w)."""
+    """20 m bands to 10 m: b10 (N, 4, 2h, 2w) and b20 (N, 6, h, w) give (N, 6, 2h, 2w).
+
+    What local regression makes of B11 and B12, (N, 2, 2h, 2w), is an input and, by a share, a skip: the network learns
+    what that lacks. It is worked out where it is not given.
+    """
 
     inputs = ("b10", "b20")
     skip_factor = 2
+    regressed_bands = REGRESSED_BANDS
 
     def __init__(self, width: int = 64, depth: int = 8) -> None:
         super().__init__(6, 2, width, depth)
         self.register_buffer("skip", bilinear_phases(6, 2))
+        self.regressed = nn.Conv2d(2, width, 6, stride=2, padding=2, bias=False)
+        self.share = nn.Conv2d(2, 6, 1, bias=False)
+        # it begins as a network without, and so can go on from one
+        nn.init.zeros_(self.regressed.weight)
+        nn.init.zeros_(self.share.weight)
 
-    def forward(self, b10: Tensor, b20: Tensor) -> Tensor:
+    def forward(self, b10: Tensor, b20: Tensor, found: Tensor | None = None) -> Tensor:
+        plain = upsample(b20, self.skip, 2)
+        detail = (regressed(b10, b20) if found is None else found) - plain[:, REGRESSED_PLANES]
+        x = self.guide(b10) + self.coarse(b20) + self.regressed(detail)
         # no back-projection: it would give the noise back that the network has taken out
-        return self.trunk(self.guide(b10) + self.coarse(b20), self.tail) + upsample(b20, self.skip, 2)
+        restored: Tensor = self.trunk(x, self.tail) + plain + self.share(detail)
+        return restored
 
 
 class Net60(CoarseNet):

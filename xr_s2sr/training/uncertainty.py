@@ -30,7 +30,7 @@ from xr_s2sr.quality.reliability import coverage, rank_correlation
 from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
 from xr_s2sr.training.degradation import seeded
-from xr_s2sr.training.export import INPUT_GSD, weights
+from xr_s2sr.training.export import random_inputs, weights
 from xr_s2sr.training.loop import simulate
 from xr_s2sr.training.losses import inner
 from xr_s2sr.training.networks import CoarseNet
@@ -309,10 +309,7 @@ def export_head(
 def _check_outputs(net: CoarseNet, head: Head, init: Path, tolerance: float, path: Path) -> None:
     """Compare both outputs of a file with those of the network's own file and of torch."""
     ort = import_onnxruntime()
-    rng, feed = np.random.default_rng(0), {}
-    for name in net.inputs:
-        pixels = 480 // INPUT_GSD[name]
-        feed[name] = rng.random((1, len(BY_GSD[INPUT_GSD[name]]), pixels, pixels), np.float32)
+    feed = random_inputs(net, 48)
     old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init, path))
     restored, errors = new.run([RESTORED, STANDARD_ERROR], feed)
     if not np.array_equal(old.run([RESTORED], feed)[0].view(np.uint32), restored.view(np.uint32)):

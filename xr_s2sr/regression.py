@@ -296,7 +296,9 @@ def moments(y: Any, guides: Any, mask: Any, cell: int, out: Any) -> None:  # pra
 
 
 @jit
-def solve(sums: Any, count: int, ridge: float, floor: float, weights: Any, misfit: Any) -> None:  # pragma: no cover
+def solve(
+    sums: Any, count: int, ridge: float, floor: float, without: float, weights: Any, misfit: Any
+) -> None:  # pragma: no cover
     """Solve the normal equations at each place, by Cholesky's factors without roots.
 
     Parameters
@@ -309,15 +311,18 @@ def solve(sums: Any, count: int, ridge: float, floor: float, weights: Any, misfi
         Added to the diagonal: this share of the guides' mean power in the window, ...
     floor : float
         ... and this power for each pixel that counts.
+    without : float
+        Share, in the mean that is taken, of the solution without the last guide.
     weights : float32 array, shape (K, h, w)
-        The solution.
+        The solution, of which the misfit is, or that mean.
     misfit : float32 array, shape (h, w)
         Mean square, in the window, of what the regression leaves of the band; 0 where nothing counts.
     """
     pairs = count * (count + 1) // 2
     h, w = misfit.shape
     ridge32, floor32, mean, least = np.float32(ridge), np.float32(floor), np.float32(1 / count), np.float32(1e-3)
-    added = np.empty(w, np.float32)
+    added, kept, other_share = np.empty(w, np.float32), np.float32(1 - without), np.float32(without)
+    fewer = np.empty((count - 1, w), np.float32)
     for i in range(h):
         number = sums[pairs + count + 1, i]
         added[:] = 0
@@ -353,6 +358,15 @@ def solve(sums: Any, count: int, ridge: float, floor: float, weights: Any, misfi
                         entry[x] -= one[x] * other[x] * scale[x]
                 for x in range(w):
                     entry[x] /= pivot[x]
+        if without > 0:
+            for k in range(count - 2, -1, -1):
+                solved, right, pivot = fewer[k], weights[k, i], sums[k * (k + 1) // 2 + k, i]
+                for x in range(w):
+                    solved[x] = right[x] / pivot[x]
+                for row in range(k + 1, count - 1):
+                    entry, later = sums[row * (row + 1) // 2 + k, i], fewer[row]
+                    for x in range(w):
+                        solved[x] -= entry[x] * later[x]
         for k in range(count - 1, -1, -1):
             solved, pivot = weights[k, i], sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
@@ -370,6 +384,15 @@ def solve(sums: Any, count: int, ridge: float, floor: float, weights: Any, misfi
                 left[x] -= solved[x] * (right[x] + added[x] * solved[x])
         for x in range(w):
             left[x] = max(left[x] / max(number[x], least), np.float32(0))
+        if without > 0:
+            for k in range(count):
+                solved = weights[k, i]
+                for x in range(w):
+                    solved[x] *= kept
+                if k < count - 1:
+                    alone = fewer[k]
+                    for x in range(w):
+                        solved[x] += other_share * alone[x]
 
 
 @jit
