@@ -42,7 +42,7 @@ def modules() -> set[str]:
     return {f"xr_s2sr/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
 
 
-NAMES = ("20m", "20m-accurate", "20m-fast", "60m", "60m-fast")
+NAMES = ("20m", "20m-fast", "60m", "60m-fast")
 WEIGHTS = {f"xr_s2sr/models/weights/s2sr-{name}.onnx" for name in NAMES}
 
 

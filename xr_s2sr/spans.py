@@ -59,3 +59,21 @@ Extent: TypeAlias = tuple[Span, Span]
 def ceil_to_cell(n: int) -> int:
     """Round up to a multiple of 6 pixels."""
     return -(-n // CELL) * CELL
+
+
+def around(extent: Extent, reach: int, whole: Extent) -> Extent:
+    """Return a rectangle and `reach` pixels of 10 m beyond it, on whole cells, as far as another one goes."""
+    rows, cols = (
+        Span((span.start - reach) // CELL * CELL, ceil_to_cell(span.stop + reach)).clip(limit)
+        for span, limit in zip(extent, whole, strict=True)
+    )
+    return rows, cols
+
+
+def inside(extent: Extent, whole: Extent, factor: int = 1) -> tuple[slice, slice]:
+    """Return where a rectangle lies in another one, both in 10 m pixels, in pixels that are `factor` times as large."""
+    rows, cols = (
+        slice((span.start - outer.start) // factor, (span.stop - outer.start) // factor)
+        for span, outer in zip(extent, whole, strict=True)
+    )
+    return rows, cols

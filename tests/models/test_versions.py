@@ -7,10 +7,9 @@ from xr_s2sr import models
 #: By name: the version, and the SHA-256 of the file.
 WEIGHTS = {
     "s2sr-20m": ("0.4.0", "d89e05ea335bd0dedf7bfb2dfd2e269aa3dff37e5d9dbbf47f5d73af5d5c3d34"),
-    "s2sr-20m-accurate": ("0.3.0", "7a65d267e64c62966ac7785bbc8c4efd9ab6e9285f7e529d32336b1858447f93"),
-    "s2sr-20m-fast": ("0.3.0", "cb072e6fd416a00fceee6751064fd8e99f33ca1b30c0fae907b4bedc57adaf02"),
-    "s2sr-60m": ("0.3.0", "1ce0778fff9498ac6322fb4c2c6115e3bc870d3a7d2b568287d157118a382ee2"),
-    "s2sr-60m-fast": ("0.4.0", "3f9b03612650083b1a68e2cfe9bcf57ee6ddd823f325365c6acdbb46c8966c8b"),
+    "s2sr-20m-fast": ("0.4.0", "869c6e7b971986aabc63b7f87c225e8023fb5eff5496cc5d82643c8e882af3ab"),
+    "s2sr-60m": ("0.4.0", "2bbab07b5f520878fffd24c801027f7e69830ec0bc46ee60b45fa00c05623669"),
+    "s2sr-60m-fast": ("0.5.0", "a2616b5998b89186624e394eb3b8ee401dfb25ca3ffd509c288b39135848252e"),
 }
 
 

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, EFFECTIVE_MTF
 from xr_s2sr.inference.window_pixels import WindowPixels
-from xr_s2sr.local_regression import CoarseBand, Guide, Regression, guide_of
+from xr_s2sr.local_regression import CoarseBand, Guide, Regression, guide_of, reach
 from xr_s2sr.psf import psf_variance
 
 Float32 = NDArray[np.float32]
 
 
-def on_fine(pixels: WindowPixels) -> Regression:
-    """Prepare the regressions of 20 m bands, whose guides are the 10 m bands."""
-    return _regression(pixels, 2, _fine(pixels), pixels.fine)
+def reach_of(bands: Iterable[str], mtf: Mapping[str, float]) -> int:
+    """Return how far the regressions of some bands look, in 10 m pixels: those of each pixel size after the others.
+
+    Parameters
+    ----------
+    bands : iterable of str
+    mtf : mapping of str to float
+        Of the bands that there are.
+    """
+    steps: dict[int, list[float]] = {}
+    for band in bands:
+        if band in mtf:
+            steps.setdefault(BANDS[band].factor, []).append(mtf[band])
+    return sum(reach(factor, mtfs) for factor, mtfs in steps.items())
 
 
-def regressed(pixels: WindowPixels, bands: Sequence[str], step: Regression) -> Float32:
-    """Regress bands on the 10 m bands: an input of networks that learned with it.
+def regressed(pixels: WindowPixels, bands: Sequence[str]) -> Float32:
+    """Regress 20 m bands on the 10 m bands: an input of networks that learned with it.
 
     Parameters
     ----------
     pixels : WindowPixels
     bands : sequence of str
         Those that are missing are planes of 0.
-    step : Regression
-        Of :func:`on_fine`.
 
     Returns
     -------
     ndarray of float32, shape (bands, y, x)
     """
+    step = _regression(pixels, 2, _fine(pixels), pixels.fine)
     out = np.zeros((len(bands), *pixels.images[pixels.fine[0]].shape), np.float32)
     for plane, band in zip(out, bands, strict=True):
         if band in pixels.images:
@@ -46,7 +56,6 @@ def adapted(
     pixels: WindowPixels,
     restored: Float32,
     targets: Sequence[str],
-    step: Regression,
     *,
     learned: bool,
     middle: Sequence[Guide] = (),
@@ -60,8 +69,6 @@ def adapted(
     restored : ndarray of float32, shape (planes, y, x)
         By the targets; what follows them is left as it is.
     targets : sequence of str
-    step : Regression
-        Of :func:`on_fine`.
     learned : bool
         False where interpolation takes the place of the network: it has no detail to be a guide.
     middle : sequence of Guide
@@ -73,10 +80,10 @@ def adapted(
     """
     guides, seen, out = _fine(pixels), list(pixels.fine), restored.copy()
     for factor in sorted({BANDS[target].factor for target in targets}):
-        if factor > 2:
+        if factor > 2 and middle:
             guides += middle
-            seen += pixels.coarse(2) if middle else []
-            step = _regression(pixels, factor, guides, seen)
+            seen += pixels.coarse(2)
+        step = _regression(pixels, factor, guides, seen)
         for k, target in enumerate(targets):
             if BANDS[target].factor == factor and target in pixels.images:
                 out[k] = step.restore(_coarse(pixels, target, restored[k] if learned else None))

@@ -15,7 +15,7 @@ from xr_s2sr.inference.cuda import DeviceMemoryError
 from xr_s2sr.inference.tiles import Codes, RegionJob
 from xr_s2sr.inference.windows import Plan, Window
 from xr_s2sr.kernels import VALID
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.spans import Extent, Span, inside
 
 Float32 = NDArray[np.float32]
 
@@ -54,9 +54,8 @@ def execute(job: RegionJob, plan: Plan, threads: int, tick: Callable[[], None]) 
         if not any_valid(codes):
             job.finish(job.blank(*keep), *keep, codes)
             return
-        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
         try:
-            restored = job.restore(window)
+            restored, extent = job.restore(window)
         except DeviceMemoryError:
             halves = window.halves(plan.margin)
             if halves is None:
@@ -64,7 +63,7 @@ def execute(job: RegionJob, plan: Plan, threads: int, tick: Callable[[], None]) 
             for half in halves:
                 whole(half)
             return
-        job.finish(restored[:, crop[0], crop[1]], *keep, codes)
+        job.finish(restored[:, *inside(keep, extent)], *keep, codes)
 
     for _ in ordered(whole, iter(windows), threads):
         tick()
@@ -90,11 +89,11 @@ def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, 
     top = rows.start  # the first row that is not finished
     total = np.zeros((len(job.planes), 0, len(cols)), np.float32)
 
-    def seen(window: Window) -> tuple[Window, Float32 | None]:
+    def seen(window: Window) -> tuple[Window, tuple[Float32, Extent] | None]:
         """Restore one window, unless none of its pixels is valid."""
         return window, job.restore(window) if any_valid(job.codes(*kept(job, window))) else None
 
-    for window, restored in ordered(seen, iter(windows), threads):
+    for window, found in ordered(seen, iter(windows), threads):
         keep = kept(job, window)
         if keep[0].start > top:
             done = keep[0].start - top
@@ -104,13 +103,14 @@ def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, 
         if missing > 0:
             total = np.concatenate([total, np.zeros((len(total), missing, len(cols)), np.float32)], axis=1)
         at = keep[0].shift(-top).slice, keep[1].shift(-cols.start).slice
-        crop = [span.shift(-r.start).slice for span, r in zip(keep, window.read, strict=True)]
         ramps = [
             ramp(plan, axis, window)[span.shift(-w.start).slice]
             for axis, (span, w) in enumerate(zip(keep, window.write, strict=True))
         ]
-        for image, out in zip(restored if restored is not None else (), total, strict=restored is not None):
-            kernels.accumulate(image[crop[0], crop[1]], ramps[0], ramps[1], out[at[0], at[1]])
+        if found is not None:
+            restored, extent = found
+            for image, out in zip(restored[:, *inside(keep, extent)], total, strict=True):
+                kernels.accumulate(image, ramps[0], ramps[1], out[at[0], at[1]])
         tick()
     job.finish(total, Span(top, rows.stop), cols)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import Line
 from xr_s2sr.inference import registration
+from xr_s2sr.inference.adaptation import reach_of
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
@@ -22,7 +23,6 @@ from xr_s2sr.inference.engine import Runner, runner
 from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reach
 from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
-from xr_s2sr.local_regression import reach
 from xr_s2sr.models import is_packaged
 from xr_s2sr.planning import TILE, ModelRun, RunOptions
 from xr_s2sr.scene.fill_values import REACH, Undeclared
@@ -87,12 +87,8 @@ class RegionSpec:
         return max(own, before) + self._reach(card.targets)
 
     def _reach(self, bands: Iterable[str]) -> int:
-        """Return how far the regressions of some bands, those of each pixel size after the others, look."""
-        steps: dict[int, list[float]] = {}
-        for band in bands:
-            if band in self.bands:
-                steps.setdefault(BANDS[band].factor, []).append(self.bands[band].mtf)
-        return sum(reach(factor, mtfs) for factor, mtfs in steps.items())
+        """Return how far the regressions of some bands look."""
+        return reach_of(bands, {band: own.mtf for band, own in self.bands.items()})
 
     def plan(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xr_s2sr import kernels
 from xr_s2sr.bands import BANDS, BY_GSD, EFFECTIVE_MTF, Output
 from xr_s2sr.errors import EngineError, ModelError
-from xr_s2sr.inference.adaptation import adapted, on_fine, regressed
+from xr_s2sr.inference.adaptation import adapted, reach_of, regressed
 from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.engine import Runner
 from xr_s2sr.inference.registration import look, registered
@@ -26,7 +26,7 @@ from xr_s2sr.models.card import REGRESSED
 from xr_s2sr.planning import outputs_of
 from xr_s2sr.scene.radiometry import Radiometry
 from xr_s2sr.scene.result import ErrorForm, error_radiometry
-from xr_s2sr.spans import Extent, Span
+from xr_s2sr.spans import Extent, Span, around, inside
 
 #: Distance over which valid pixels are grown into invalid ones before the network sees them, in 10 m pixels.
 FILL_REACH = 12
@@ -143,12 +143,12 @@ class RegionJob:
             wanted |= {*BY_GSD[10], *self.card.targets, *(self.guide.reads if self.guide else ())}
         return wanted & {*self.pixels}
 
-    def restore(self, window: Window) -> Float32:
-        """Return the planes (planes, y, x) of a window, uncropped, in the unit of the network."""
+    def restore(self, window: Window) -> tuple[Float32, Extent]:
+        """Return the planes (planes, y, x) of a window, in the unit of the network, and the rectangle they cover."""
         if not self.adapt:
-            return self._restored(self._gathered(window.read), window)
+            return self._restored(self._gathered(window.read), window.write)
         rows, cols = (Span(span.start - self.look, span.stop + self.look) for span in window.read)
-        return self._restored(registered(self._gathered((rows, cols))).within(self.look), window)
+        return self._restored(registered(self._gathered((rows, cols))).within(window.read), window.write)
 
     @property
     def look(self) -> int:
@@ -167,42 +167,67 @@ class RegionJob:
                 kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
                 invalid[band] = codes != VALID
             images[band], own[band] = image, pixels.inside(extent)
-        return WindowPixels(images, invalid, {band: self.pixels[band].mtf for band in images}, self.card.scale, own)
+        return WindowPixels(images, invalid, self._mtf, self.card.scale, extent, own)
 
-    def _restored(self, pixels: WindowPixels, window: Window) -> Float32:
-        """Run the network, and the adaptive step after it."""
-        inputs, step = {}, on_fine(pixels)
-        for name, bands in self.card.inputs.items():
-            factor = BANDS[bands[0]].factor
-            # the network learned that zeros are a missing band
-            stack = np.zeros((len(bands), *(len(span) // factor for span in window.read)), np.float32)
-            for image, band in zip(stack, bands, strict=True):
-                if band in pixels.images:
-                    image[:] = pixels.images[band]
-            inputs[name] = stack
+    @property
+    def _mtf(self) -> dict[str, float]:
+        """MTF of the bands that are read."""
+        return {band: self.pixels[band].mtf for band in self.reads}
+
+    def _restored(self, pixels: WindowPixels, write: Extent, beyond: int = 0) -> tuple[Float32, Extent]:
+        """Run the network, and the adaptive step after it, each no further around than what follows looks.
+
+        Parameters
+        ----------
+        pixels : WindowPixels
+        write : (Span, Span)
+            What is wanted of the result, ...
+        beyond : int
+            ... and pixels of 10 m around it.
+
+        Returns
+        -------
+        planes : ndarray of float32, shape (planes, y, x)
+        extent : (Span, Span)
+            That they cover: what is wanted, on whole cells; all of the pixels if the network's halo is unknown.
+        """
+        halo, step = self.card.halo, reach_of(self.card.targets, self._mtf) if self.adapt else 0
+        if halo is None:
+            result = before_step = before_network = pixels.extent
+        else:
+            result, before_step, before_network = (
+                around(write, beyond + look, pixels.extent) for look in (0, step, step + halo)
+            )
+        near = pixels.within(before_network)
+        inputs = {name: _stacked(near, bands) for name, bands in self.card.inputs.items()}
         if self.card.regressed:
-            inputs[REGRESSED] = regressed(pixels, self.card.regressed, step)
-        restored = self._run(inputs, window)
-        if not self.adapt:
-            return restored
-        learned = not isinstance(self.runner, BicubicRunner)
+            planes = regressed(pixels, self.card.regressed)
+            inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(before_network, pixels.extent)])
+        restored = self._run(inputs, before_network)[:, *inside(before_step, before_network)]
+        if self.adapt:
+            restored = self._adapted(pixels, np.ascontiguousarray(restored), before_step, write, beyond + step)
+        return restored[:, *inside(result, before_step)], result
+
+    def _adapted(self, pixels: WindowPixels, restored: Float32, extent: Extent, write: Extent, beyond: int) -> Float32:
+        """Follow the network by the adaptive step; the guide's planes follow if they are wanted."""
+        learned, near = not isinstance(self.runner, BicubicRunner), pixels.within(extent)
         if self.guide is None:
-            return adapted(pixels, restored, self.card.targets, step, learned=learned)
+            return adapted(near, restored, self.card.targets, learned=learned)
         scale = self.guide.card.scale
-        guides = self.guide._restored(pixels.in_unit(scale), window)
-        guides *= np.float32(scale / self.card.scale)
+        guides, covered = self.guide._restored(pixels.in_unit(scale), write, beyond)
+        guides = guides[:, *inside(extent, covered)] * np.float32(scale / self.card.scale)
         middle = [
             guide_of(image, EFFECTIVE_MTF[band])
             for band, image in zip(self.guide.card.targets, guides, strict=False)
             if band in self.pixels
         ]
-        out = adapted(pixels, restored, self.card.targets, step, learned=learned, middle=middle)
+        out = adapted(near, restored, self.card.targets, learned=learned, middle=middle)
         return out if self.planes == self.own_planes else np.concatenate([out, guides])
 
-    def _run(self, inputs: dict[str, Float32], window: Window) -> Float32:
+    def _run(self, inputs: dict[str, Float32], extent: Extent) -> Float32:
         """Run the network, and check what it gives."""
         restored = self.runner.run(inputs)
-        expected = len(self.own_planes), *(len(span) for span in window.read)
+        expected = len(self.own_planes), *(len(span) for span in extent)
         if restored.shape != expected or restored.dtype != np.float32:  # the kernels index as the card promises
             raise ModelError(
                 f"the model {self.card.name!r} gave an output of shape {restored.shape} and {restored.dtype} for a "
@@ -267,6 +292,16 @@ class RegionJob:
         out = np.empty((len(rows), len(cols)), np.uint8)
         kernels.merge_codes(guide, own, f, rows.start - around[0].start, cols.start - around[1].start, out)
         return out
+
+
+def _stacked(pixels: WindowPixels, bands: Sequence[str]) -> Float32:
+    """Return bands as an input of the network, which learned that zeros are a missing band."""
+    factor = BANDS[bands[0]].factor
+    stack = np.zeros((len(bands), *(len(span) // factor for span in pixels.extent)), np.float32)
+    for image, band in zip(stack, bands, strict=True):
+        if band in pixels.images:
+            image[:] = pixels.images[band]
+    return stack
 
 
 def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, out: NDArray[Any]) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, BY_GSD
-from xr_s2sr.spans import CELL, Extent
+from xr_s2sr.spans import Extent, inside
 
 Mask = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -30,6 +29,8 @@ class WindowPixels:
         At the Nyquist frequency of each band's pixels.
     scale : float
         Reflectance that is 1 in the unit of the images.
+    extent : (Span, Span)
+        Rows and columns of the rectangle, in 10 m pixels, on whole cells.
     own : mapping of str to (Span, Span)
         Rows and columns of each band's image that are not mirrored at an edge of the scene.
     """
@@ -38,6 +39,7 @@ class WindowPixels:
     invalid: Mapping[str, Mask]
     mtf: Mapping[str, float]
     scale: float
+    extent: Extent
     own: Mapping[str, Extent] = field(default_factory=dict)
     _blocks: dict[tuple[str, int], Mask] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -57,12 +59,14 @@ class WindowPixels:
         ratio = np.float32(self.scale / scale)
         return replace(self, images={band: image * ratio for band, image in self.images.items()}, scale=scale)
 
-    def within(self, margin: int) -> WindowPixels:
-        """Return what is left without `margin` pixels of 10 m on each side, a multiple of 6; its `own` is not kept."""
-        assert margin % CELL == 0
-        images = {band: np.ascontiguousarray(_inner(band, image, margin)) for band, image in self.images.items()}
-        invalid = {band: _inner(band, mask, margin) for band, mask in self.invalid.items()}
-        return WindowPixels(images, invalid, self.mtf, self.scale)
+    def within(self, extent: Extent) -> WindowPixels:
+        """Return the part in a smaller rectangle, on whole cells; its `own` is not kept."""
+        if extent == self.extent:
+            return self
+        at = {band: inside(extent, self.extent, BANDS[band].factor) for band in self.images}
+        images = {band: np.ascontiguousarray(image[at[band]]) for band, image in self.images.items()}
+        invalid = {band: mask[at[band]] for band, mask in self.invalid.items()}
+        return WindowPixels(images, invalid, self.mtf, self.scale, extent)
 
     def valid_blocks(self, bands: Iterable[str], factor: int) -> Mask | None:
         """Return the coarse pixels over which none of some bands is invalid; None if none is invalid anywhere.
@@ -94,8 +98,3 @@ def any_of_blocks(mask: Mask, side: int) -> Mask:
     for k in range(1, side):
         out |= rows[:, k::side]
     return out
-
-
-def _inner(band: str, image: NDArray[Any], margin: int) -> NDArray[Any]:
-    cut = margin // BANDS[band].factor
-    return image[cut : image.shape[0] - cut, cut : image.shape[1] - cut]
