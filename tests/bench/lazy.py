@@ -4,15 +4,19 @@
     python tests/bench/lazy.py --sizes 2748                 # the sixteenth alone
     python tests/bench/lazy.py --ways eager cog --sizes 2748
     python tests/bench/lazy.py --model bicubic              # all but the network: what streaming itself costs
+    python tests/bench/lazy.py --ways memory zarr cluster --sizes 5490   # Zarr to Zarr: on a cluster over in memory
 
 Pixels are synthetic: uint16, four bands at 10 m, six at 20 m, two at 60 m, and all twelve come out. Each run has a
-process of its own. "added" is the peak over what the process held before (for "eager", the input in memory), and
+process of its own: "eager" is `upsample` of what is in memory; "memory" reads, restores and writes all at once, "zarr"
+lazily by threads, "cluster" by a LocalCluster of as many workers of one thread, whose start is not counted (and whose
+memory is not seen). "added" is the peak over what the process held before (for "eager", the input in memory), and
 "/ output" compares it, less 500 MiB, with the size of the restored bands.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import resource
@@ -76,10 +80,22 @@ def run(way: str, source: Path, threads: int, model: str | None, chunks: int | N
         before, started = resident(), time.perf_counter()
         sr = ds.s2sr.upsample(threads=threads, **how)
         output = sum(sr[band].nbytes for band in TWELVE if BANDS[band].gsd > 10) / MIB
+    elif way == "memory":
+        before, started = resident(), time.perf_counter()
+        sr = xr.open_zarr(source, consolidated=False, chunks=None).load().s2sr.upsample(threads=threads, **how)
+        output = sum(sr[band].nbytes for band in TWELVE if BANDS[band].gsd > 10) / MIB
+        sr.chunk(dict.fromkeys(sr.dims, CHUNK)).to_zarr(target, mode="w", consolidated=False)
     else:
         ds = xr.open_zarr(source, consolidated=False)
-        before, started = resident(), time.perf_counter()
-        with dask.config.set(scheduler="threads", num_workers=threads):
+        with contextlib.ExitStack() as stack:
+            if way == "cluster":
+                from distributed import Client, LocalCluster
+
+                cluster = LocalCluster(n_workers=threads, threads_per_worker=1, dashboard_address=None)
+                stack.enter_context(Client(stack.enter_context(cluster)))
+            else:
+                stack.enter_context(dask.config.set(scheduler="threads", num_workers=threads))
+            before, started = resident(), time.perf_counter()
             sr = ds.s2sr.upsample(chunks=chunks, **how)
             built = time.perf_counter() - started
             output = sum(sr[band].nbytes for band in TWELVE if BANDS[band].gsd > 10) / MIB
@@ -87,22 +103,26 @@ def run(way: str, source: Path, threads: int, model: str | None, chunks: int | N
                 sr.s2sr.to_cog(target)
             else:
                 sr.to_zarr(target, mode="w", consolidated=False)
+            seconds = time.perf_counter() - started
         print(f"# {way}: graph of {len(dict(sr.__dask_graph__()))} tasks built in {built:.2f} s", file=sys.stderr)
-    seconds = time.perf_counter() - started
+    if way in ("eager", "memory"):
+        seconds = time.perf_counter() - started
     told.put(json.dumps({"seconds": seconds, "before": before, "peak": peak(), "output": output}))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2748, 10980], help="pixels of 10 m along a side")
-    parser.add_argument("--ways", nargs="+", choices=("zarr", "cog", "eager"), default=["zarr", "eager"])
+    parser.add_argument(
+        "--ways", nargs="+", choices=("zarr", "cog", "eager", "memory", "cluster"), default=["zarr", "eager"]
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--chunks", type=int)
     parser.add_argument("--model")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     rates: dict[str, list[float]] = {}
-    print(f"{'way':<6}{'size':>7}{'Mpixel':>9}{'s':>9}{'Mpixel/s':>10}{'peak MiB':>10}{'added':>8}{'/ output':>10}")
+    print(f"{'way':<8}{'size':>7}{'Mpixel':>9}{'s':>9}{'Mpixel/s':>10}{'peak MiB':>10}{'added':>8}{'/ output':>10}")
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "in.zarr")
@@ -119,7 +139,7 @@ def main() -> int:
                 added, pixels = seen["peak"] - seen["before"], size * size / 1e6
                 rates.setdefault(way, []).append(pixels / seen["seconds"])
                 print(
-                    f"{way:<6}{size:>7}{pixels:>9.1f}{seen['seconds']:>9.1f}{rates[way][-1]:>10.3f}"
+                    f"{way:<8}{size:>7}{pixels:>9.1f}{seen['seconds']:>9.1f}{rates[way][-1]:>10.3f}"
                     f"{seen['peak']:>10.0f}{added:>8.0f}{max(0.0, added - 500) / seen['output']:>10.2f}",
                     flush=True,
                 )
