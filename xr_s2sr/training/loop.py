@@ -75,7 +75,8 @@ def train(
     checkpoint = Path(checkpoint)
     net = build(recipe.architecture, recipe.gsd, recipe.width, recipe.depth)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for other in (*teachers, *([clean_teacher] if clean_teacher is not None else [])):
+    networks = [net, *teachers, *([clean_teacher] if clean_teacher is not None else [])]
+    for other in networks[1:]:
         other.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         other.bf16_blocks = bf16_pays(device)  # its rounding is far below its error
     if init is not None:
@@ -87,7 +88,8 @@ def train(
     # a resumed run must not see the first patches again
     rng, generator = np.random.default_rng([recipe.seed, step]), seeded(recipe.seed, step, device=device)
     patches = Patches(scenes, recipe.gsd, generator, recipe.augmentation)
-    steps = Steps(net, average, optimisers, generator)
+    recorded = not any(network.regressed_bands for network in networks)
+    steps = Steps(net, average, optimisers, generator, recorded=recorded)
     parts: list[Any] = [net, average, *optimisers]
     fast = bf16_pays(device)
     started = time.monotonic()

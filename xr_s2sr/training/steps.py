@@ -28,6 +28,8 @@ class Steps:
         With rates that are Tensors on a GPU, see :func:`make_rate`.
     generator : torch.Generator
         Draws all that is random in an error, on the device of the network.
+    recorded : bool
+        Record steps on a GPU: what an error calls must not leave it, as local regressions do.
 
     Attributes
     ----------
@@ -41,9 +43,12 @@ class Steps:
         average: nn.Module,
         optimisers: Sequence[torch.optim.Optimizer],
         generator: torch.Generator,
+        *,
+        recorded: bool = True,
     ) -> None:
         self.net, self.average, self.optimisers, self.generator = net, average, optimisers, generator
         self.device = generator.device
+        self.recorded = recorded and self.device.type == "cuda"
         zero = torch.zeros((), device=self.device)
         self.loss_sum, self.counted, self.skipped, self.typical = (zero.clone() for _ in range(4))
         self.weight = zero.clone()
@@ -71,7 +76,7 @@ class Steps:
                     group["lr"].fill_(rate)
                 else:
                     group["lr"] = rate
-        if self.device.type != "cuda":
+        if not self.recorded:
             self._step(error)
         elif key in self._recorded:
             self._recorded[key].replay()
