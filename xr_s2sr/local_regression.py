@@ -31,6 +31,8 @@ WINDOW = {3: 1, 1: 4}
 #: Ridge: share of the guides' mean power in the window, and the power of noise in DN**2, by the factor of the bands.
 RIDGE = {2: 1e-2, 6: 1e-3}
 NOISE_POWER = {2: 30.0, 6: 10.0}
+#: Power in DN**2 of what a result lacks, of which one half is given back: noise, which that would sharpen, has less.
+HALF_GIVEN = {2: 60.0, 6: 20.0}
 #: MTFs that are tried, relative to the band's own, by the factor of the bands. The results are weighted by what each
 #: leaves unexplained. Those of 60 m bands differ more: between Level-1C and Level-2A, too.
 TRIALS = {2: (0.75, 1.1), 6: (0.7, 1.0, 1.4)}
@@ -114,7 +116,7 @@ def reach(factor: int, mtfs: Sequence[float]) -> int:
     # of a window: its cells, one more for weights that are interpolated between cells, and the rest of the last one
     window = cell * (WINDOW[cell] + 2) - 1 if cell > 1 else WINDOW[cell]
     # cubic interpolation reaches two pixels; so it does again where the result is seen and corrected
-    return factor * (2 + seen + 2 + window + max(smoothed + seen, SPREAD))
+    return factor * (2 + smoothed + seen + 2 + window + max(smoothed + seen, SPREAD))
 
 
 @dataclass
@@ -159,6 +161,11 @@ class Regression:
             out = np.where(known == 1, out, network + known * (out - network))
         return out
 
+    @property
+    def _unit(self) -> float:
+        """Square of the network's unit, in DN**2."""
+        return (1e4 * self.scale) ** 2
+
     def _all(self, band: CoarseBand) -> list[Guide]:
         """Return all guides of a band."""
         return [*self.guides, *([] if band.restored is None else [Guide(band.restored, band.blur)])]
@@ -167,8 +174,7 @@ class Regression:
         """Regress a band for every blur that is tried; also return the share of pixels that count in each window."""
         guides = self._all(band)
         count = len(guides)
-        floor = NOISE_POWER[self.factor] / (1e4 * self.scale) ** 2
-        cell = CELL[self.factor]
+        floor, cell = NOISE_POWER[self.factor] / self._unit, CELL[self.factor]
         y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
         regression.high_pass(band.image, SMOOTHING, mask, y)
         cells = y.shape[0] // cell, y.shape[1] // cell
@@ -208,7 +214,9 @@ class Regression:
         for share, trial in zip(shares, trials, strict=True):
             regression.observe(out, observation_taps(self.factor, trial.variance - band.blur), self.factor, seen)
             regression.add_detail(-share, seen, taps, cell, lacking)
-        lacking *= mask
+        power = np.empty_like(lacking)
+        regression.smooth(np.square(lacking), SMOOTHING, power)
+        lacking *= mask * (power / (power + np.float32(HALF_GIVEN[self.factor] / self._unit)))
         out += self._interpolated(lacking)
         return out
 

@@ -6,10 +6,10 @@ from xr_s2sr import models
 
 #: By name: the version, and the SHA-256 of the file.
 WEIGHTS = {
-    "s2sr-20m": ("0.5.0", "ff682675006a2428ebd45f4533767282d8c63bcc0e40e068dc1d108ff716e198"),
-    "s2sr-20m-fast": ("0.4.0", "869c6e7b971986aabc63b7f87c225e8023fb5eff5496cc5d82643c8e882af3ab"),
-    "s2sr-60m": ("0.4.0", "2bbab07b5f520878fffd24c801027f7e69830ec0bc46ee60b45fa00c05623669"),
-    "s2sr-60m-fast": ("0.5.0", "a2616b5998b89186624e394eb3b8ee401dfb25ca3ffd509c288b39135848252e"),
+    "s2sr-20m": ("0.5.0", "851a6d3407e43720cf7e5152f99887f590888957bd882984995a44159a0db6aa"),
+    "s2sr-20m-fast": ("0.4.0", "24fdc8cc3d05875836e968385c274255b6ebf26cedaba445711952c163380938"),
+    "s2sr-60m": ("0.4.0", "bcce04f66973e3e31dba75acbb290339aa717680de4ebfff93c250cded8112f8"),
+    "s2sr-60m-fast": ("0.5.0", "9569739b8dc14fb4a5ce559b342c807aded3862a35aeee9ae2339e4731b357ed"),
 }
 
 
