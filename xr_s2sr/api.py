@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 import pandas as pd
 import xarray as xr
@@ -42,7 +42,29 @@ RESOLUTIONS: tuple[Literal[10, 20], ...] = (10, 20)
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
+P = ParamSpec("P")
+Form = TypeVar("Form", xr.Dataset, xr.DataArray)
 
+
+class Upsample(Protocol[P]):
+    """Type of :func:`upsample`: the result has the form of the scene; of a DataTree, the one that `into` asks for."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, ds: xr.DataTree, bands: Any = None, *, into: Literal[True], **options: Any
+    ) -> xr.DataTree: ...
+    @overload
+    def __call__(self, ds: xr.DataTree, *args: P.args, **kwargs: P.kwargs) -> xr.Dataset: ...
+    @overload
+    def __call__(self, ds: Form, *args: P.args, **kwargs: P.kwargs) -> Form: ...
+
+
+def _by_form(function: Callable[Concatenate[Any, P], Any]) -> Upsample[P]:
+    """Return the function itself, typed by the form of the scene."""
+    return cast(Upsample[P], function)
+
+
+@_by_form
 def upsample(
     ds: Scene,
     bands: str | Iterable[str] | None = None,
