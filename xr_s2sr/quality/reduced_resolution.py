@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
+from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
 from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
 from xr_s2sr.quality.simulate import simulate
 from xr_s2sr.scene.pixels import dn, measured_in
@@ -76,17 +76,22 @@ class Trial:
     valid: Mask
 
     def scored(
-        self, methods: Mapping[str, Given], options: RunOptions, report: Report, uncertainty: bool = False
+        self,
+        methods: Mapping[str, Given],
+        options: RunOptions,
+        report: Report,
+        uncertainty: bool = False,
+        metrics: Sequence[Metric] = METRICS,
     ) -> Group:
         """Restore by every method, and compare; also the standard errors, which bicubic does not give."""
         scene = read_scene(self.simulated)
-        values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
+        values: dict[str, list[F64]] = {metric.name: [] for metric in metrics}
         models, errors = {}, []
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
             restored, predicted, models[name] = self._restored(scene, given, options, report, form)
             errors.append(error_scores(restored - self.truth, predicted, self.valid))
-            for metric in METRICS:
+            for metric in metrics:
                 values[metric.name].append(metric.score(restored, self.truth, self.factor, 0, self.valid))
         stacked = {key: np.array(rows) for key, rows in values.items()}
         scores = {key: np.array([own[key] for own in errors]) for key in ERROR_SCORES} if uncertainty else {}
