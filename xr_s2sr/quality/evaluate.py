@@ -13,7 +13,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
+from xr_s2sr.planning import Device, model_list, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
 from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
@@ -120,10 +120,7 @@ def evaluate(
     """
     check_protocol(protocol, satellite)
     arguments.choice("uncertainty", uncertainty, (False, True))
-    arguments.choice("device", device, ("auto", "cpu", "cuda"))
-    threads = None if threads is None else arguments.count("threads", threads)
-    adapt = arguments.choice("adapt", adapt, (None, False, True))
-    options = RunOptions(arguments.tile(tile), None, device, threads, adapt=adapt)
+    options = api.run_options(tile, None, device, threads, adapt)
     report = arguments.progress(progress)
     methods = _methods(model)
     every = _metrics(metrics)
@@ -144,7 +141,7 @@ def evaluate(
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=adapt)
+            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
         except InputError as problem:
             if bands is not None:
                 raise
@@ -228,23 +225,19 @@ def _able(items: Given, targets: Iterable[str]) -> Given:
 def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str, metrics: Iterable[Metric]) -> xr.Dataset:
     """Return the scores of all resolutions, with what they were made from."""
     used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
+    about = {metric.name: (("model", metric.dim), metric.long_name, metric.unit) for metric in metrics} | {
+        key: (("model", "band", "bin") if binned else ("model", "band"), long_name, unit)
+        for key, (long_name, unit, binned) in ERROR_SCORES.items()
+    }
     return xr.Dataset(
         {
-            metric.name: (
-                ("model", metric.dim),
-                np.concatenate([group.values[metric.name].reshape(len(methods), -1) for group in groups], axis=1),
-                {"long_name": metric.long_name, "units": metric.unit},
-            )
-            for metric in metrics
-        }
-        | {
             key: (
-                ("model", "band", "bin") if binned else ("model", "band"),
-                np.concatenate([group.errors[key] for group in groups], axis=1),
+                dims,
+                np.concatenate([group.values[key] for group in groups], axis=1),
                 {"long_name": long_name, "units": unit},
             )
-            for key, (long_name, unit, binned) in ERROR_SCORES.items()
-            if groups[0].errors
+            for key, (dims, long_name, unit) in about.items()
+            if key in groups[0].values
         },
         {
             "model": list(methods),
