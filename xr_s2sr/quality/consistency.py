@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, GridError, InputError
+from xr_s2sr.interpolation import gaussian
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
 from xr_s2sr.scene.crs import read_crs
 from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
@@ -175,7 +175,7 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: floa
 
 def _reach(factor: int, sigma: float) -> int:
     """Return how many native pixels at a border would hold mirrored ones."""
-    return -(-(len(gaussian_kernel(sigma)) // 2) // factor)
+    return -(-(len(gaussian(sigma)) // 2) // factor)
 
 
 def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
