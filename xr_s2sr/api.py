@@ -185,12 +185,7 @@ def upsample(
     >>> sr.B11.shape, str(sr.B11.dtype)
     ((120, 120), 'uint16')
     """
-    if arguments.choice("precision", precision, ("auto", "fp32", "fp16")) == "fp16":
-        warn(
-            'precision="fp16" is deprecated: upsample computes in fp32. On a GPU, fp16 was only 1.14 times as fast for '
-            "a whole tile, and less exact. Leave precision out; the next version refuses it"
-        )
-    options = run_options(tile, margin, device, threads, adapt)
+    options = run_options(tile, margin, device, threads, adapt, precision)
     chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
@@ -248,8 +243,15 @@ def upsample(
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
 
 
-def run_options(tile: object, margin: object, device: object, threads: object, adapt: object) -> RunOptions:
+def run_options(
+    tile: object, margin: object, device: object, threads: object, adapt: object, precision: object = "auto"
+) -> RunOptions:
     """Check how the network is to be run."""
+    if arguments.choice("precision", precision, ("auto", "fp32", "fp16")) == "fp16":
+        warn(
+            'precision="fp16" is deprecated: upsample computes in fp32. On a GPU, fp16 was only 1.14 times as fast for '
+            "a whole tile, and less exact. Leave precision out; the next version refuses it"
+        )
     return RunOptions(
         tile=arguments.tile(tile),
         margin=None if margin is None else arguments.count("margin", margin, least=0),

@@ -16,7 +16,7 @@ from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, to_native
 from xr_s2sr.plot.png import RGB8, painted
-from xr_s2sr.scene.crs import read_crs
+from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.pixels import dn, measured
@@ -230,12 +230,7 @@ def _place(
     native, before = scene.bands[band], scene[band]
     _check_one_date(before, "the native scene")
     if restored is not None:
-        crs = [read_crs(da) for da in (before, restored)]
-        if None not in crs and crs[0] != crs[1]:
-            raise GridError(
-                f"{restored.name!r} is in {crs[1]} in the result and in {crs[0]} in the scene; expected one CRS. Show "
-                "them before reprojecting"
-            )
+        check_one_crs(restored, before, "Show them")
     start = nest(grid, native.grid, native.factor, ("the result", native.name))
     rows, cols = ((np.arange(n) - at) // native.factor for n, at in zip(grid.shape, start, strict=True))
     for there, n in zip((rows, cols), native.grid.shape, strict=True):
