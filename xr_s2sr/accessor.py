@@ -14,7 +14,7 @@ from xr_s2sr import api
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.io import write
 from xr_s2sr.layouts.normalize import Scene
-from xr_s2sr.plot.compare import compare
+from xr_s2sr.plot.figures import compare
 from xr_s2sr.quality import consistency, evaluate, simulate
 
 P = ParamSpec("P")

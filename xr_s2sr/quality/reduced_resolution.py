@@ -59,8 +59,8 @@ class Trial:
     native : NativeScene
     targets : list of str
         Ids of the bands to score.
-    gsd, factor : int
-        Their native GSD, and how far the scene was degraded.
+    gsd : int
+        Their native GSD.
     truth : ndarray of float64, shape (targets, dates * y, x)
         In DN (reflectance x 10000). Dates are stacked along y, which no window crosses.
     valid : ndarray of bool, shape (dates * y, x)
@@ -71,7 +71,6 @@ class Trial:
     native: NativeScene
     targets: list[str]
     gsd: int
-    factor: int
     truth: F64
     valid: Mask
 
@@ -90,7 +89,7 @@ class Trial:
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
             restored, predicted, models[name] = self._restored(scene, given, options, report, form)
-            scores = {m.name: m.score(restored, self.truth, self.factor, 0, self.valid) for m in metrics}
+            scores = {m.name: m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid) for m in metrics}
             if uncertainty:
                 scores |= error_scores(restored - self.truth, predicted, self.valid)
             for key, score in scores.items():
@@ -180,7 +179,7 @@ def prepared(
             "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
             "with fewer invalid pixels"
         )
-    return Trial(simulated, scene, targets, gsd, factor, truth, valid.reshape(truth.shape[1:]))
+    return Trial(simulated, scene, targets, gsd, truth, valid.reshape(truth.shape[1:]))
 
 
 def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
