@@ -17,7 +17,7 @@ from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, Device, RunOptions, merged, model_list, prepare, with_uncertainty
+from xr_s2sr.planning import DEVICES, Device, RunOptions, given_models, merged, prepare, with_uncertainty
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.fill_values import warn_of_fill_values
 from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
@@ -189,7 +189,7 @@ def upsample(
     chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
-    given = None if model is None else model_list(model)
+    given = given_models(model)
     uncertainty = arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
     resolution = arguments.choice("resolution", resolution, RESOLUTIONS)
     if arguments.choice("into", into, (False, True)) and not isinstance(ds, xr.DataTree):

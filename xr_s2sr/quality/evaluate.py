@@ -8,15 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import api, arguments, models
+from xr_s2sr import api, arguments
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import Device, model_list, wanted_bands
+from xr_s2sr.planning import Device, Given, given_models, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
-from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
+from xr_s2sr.quality.reduced_resolution import FACTORS, Group, prepared
 from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol
@@ -178,20 +178,14 @@ def _methods(model: Any) -> dict[str, Given]:
     if isinstance(model, Mapping):
         if not model:
             raise InputError('model is an empty mapping; name some methods, such as {"mine": "my.onnx"}')
-        asked = {str(name): _loaded(item) for name, item in model.items()}
+        asked = {str(name): given_models(item) for name, item in model.items()}
     else:
-        items = _loaded(model)
+        items = given_models(model)
         named = [item.card.name for item in items or () if isinstance(item, Model)]
         asked = {OURS if items is None else "+".join(named) or BICUBIC: items}
     if asked.get(BICUBIC, [BICUBIC]) != [BICUBIC]:
         raise InputError('the name "bicubic" is that of interpolation; give your method another: {"mine": ...}')
     return methods | asked
-
-
-def _loaded(model: Any) -> Given:
-    if model is None:
-        return None
-    return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
 def _scorable(scene: NativeScene, bands: Any, methods: Mapping[str, Given]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import Output
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import RunOptions, prepare, with_uncertainty
+from xr_s2sr.planning import Given, RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
 from xr_s2sr.quality.reliability import error_scores
@@ -28,8 +27,6 @@ from xr_s2sr.spans import Extent
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
 FACTORS = {20: 2, 60: 6}
 
-#: The models of a method, or None for the packaged ones.
-Given = list[str | Path | Model] | None
 Report = bool | Callable[[int, int], Any] | None
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
