@@ -94,10 +94,16 @@ def test_pickle_and_copy(scene: xr.Dataset) -> None:
 
 SNIPPET = """
 import xarray as xr
+from xr_s2sr import upsample
 from xr_s2sr.accessor import S2SRAccessor
 
 s2sr = S2SRAccessor(xr.Dataset())
-s2sr.upsample(["B05", "B11"], keep="all", model="my.onnx", threads=2, progress=True)
+reveal_type(s2sr.upsample(["B05", "B11"], keep="all", model="my.onnx", threads=2, progress=True))
+reveal_type(S2SRAccessor(xr.DataArray()).upsample("B05"))
+reveal_type(upsample(xr.Dataset(), "B05", resolution=20))
+reveal_type(upsample(xr.DataArray()))
+reveal_type(upsample(xr.DataTree(), "B05"))
+reveal_type(upsample(xr.DataTree(), "B05", into=True))
 s2sr.degrade(2, protocol="mtf")
 reveal_type(s2sr.validate())
 reveal_type(s2sr.evaluate(bands="B05"))
@@ -118,13 +124,15 @@ def test_type_checkers_see_the_signatures(tmp_path: Path, monkeypatch: pytest.Mo
     out, err, _ = api.run([str(tmp_path / "snippet.py"), "--config-file", str(root / "pyproject.toml")])
     assert not err
     said = [line.split(":", 1)[1] for line in out.splitlines() if "snippet.py:" in line]
+    forms = [*2 * ["dataset.Dataset", "dataarray.DataArray"], "dataset.Dataset", "datatree.DataTree"]
     assert said == [
-        '8: note: Revealed type is "xr_s2sr.scene.report.Report"',
-        '9: note: Revealed type is "xr_s2sr.quality.scores.Scores"',
-        '10: note: Revealed type is "xarray.core.dataset.Dataset"',
-        '11: note: Revealed type is "pathlib.Path"',
-        '12: error: Unexpected keyword argument "kep"; did you mean "keep"?  [call-arg]',
-        '13: error: Argument "keep" has incompatible type "Literal[\'some\']"; '
+        *(f'{line}: note: Revealed type is "xarray.core.{form}"' for line, form in enumerate(forms, start=7)),
+        '14: note: Revealed type is "xr_s2sr.scene.report.Report"',
+        '15: note: Revealed type is "xr_s2sr.quality.scores.Scores"',
+        '16: note: Revealed type is "xarray.core.dataset.Dataset"',
+        '17: note: Revealed type is "pathlib.Path"',
+        '18: error: Unexpected keyword argument "kep"; did you mean "keep"?  [call-arg]',
+        '19: error: Argument "keep" has incompatible type "Literal[\'some\']"; '
         "expected \"Literal['fine', 'all']\"  [arg-type]",
-        "14: error: Too few arguments  [call-arg]",
+        "20: error: Too few arguments  [call-arg]",
     ]

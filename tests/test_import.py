@@ -258,8 +258,8 @@ FORMULAS = {
     "quality.metrics": {"errors"},
     "quality.noise": {"arguments", "errors"},
     "quality.sensor": {"errors", "interpolation", "quality.noise"},
-    "quality.degradation": {"bands", "errors", "quality.sensor"},
-    "quality": {"quality.degradation", "interpolation", "quality.metrics", "quality.sensor"},
+    "quality.degradation": {"bands", "errors", "interpolation", "quality.sensor"},
+    "quality": {"quality.degradation", "interpolation", "quality.metrics"},
 }
 
 

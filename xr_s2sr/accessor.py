@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 import xarray as xr
 
@@ -14,21 +14,22 @@ from xr_s2sr import api
 from xr_s2sr.errors import S2SRError
 from xr_s2sr.io import write
 from xr_s2sr.layouts.normalize import Scene
-from xr_s2sr.plot.compare import compare
+from xr_s2sr.plot.figures import compare
 from xr_s2sr.quality import consistency, evaluate, simulate
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Held = TypeVar("Held", bound=Scene)
 
 
 def _method(
     function: Callable[Concatenate[Scene, P], R], name: str | None = None
-) -> Callable[Concatenate[S2SRAccessor, P], R]:
+) -> Callable[Concatenate[S2SRAccessor[Any], P], R]:
     """Make a method of a free function: its signature, types and docstring, without the object as first parameter."""
     name = name or function.__name__
 
     @functools.wraps(function)
-    def method(self: S2SRAccessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def method(self: S2SRAccessor[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(self._ds, *args, **kwargs)
 
     signature = inspect.signature(function)
@@ -50,13 +51,26 @@ def _method(
     return method
 
 
-class S2SRAccessor:
+class UpsampleMethod(Protocol[P]):
+    """Type of the method ``upsample``: the result has the form of the object; of a DataTree, what `into` asks for."""
+
+    @overload
+    def __get__(self, held: S2SRAccessor[xr.DataTree], kind: object = None) -> Callable[P, Any]: ...
+    @overload
+    def __get__(self, held: S2SRAccessor[api.Form], kind: object = None) -> Callable[P, api.Form]: ...
+
+
+def _upsample_method(function: api.Upsample[P]) -> UpsampleMethod[P]:
+    return cast(UpsampleMethod[P], _method(cast(Callable[Concatenate[Scene, P], Any], function)))
+
+
+class S2SRAccessor(Generic[Held]):
     """Super-resolution of Sentinel-2 scenes, as ``ds.s2sr``."""
 
-    def __init__(self, ds: Scene) -> None:
+    def __init__(self, ds: Held) -> None:
         self._ds = ds
 
-    upsample = _method(api.upsample)
+    upsample = _upsample_method(api.upsample)
     validate = _method(api.validate)
     evaluate = _method(evaluate.evaluate)
     consistency = _method(consistency.consistency)

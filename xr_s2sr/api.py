@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
 
 import pandas as pd
 import xarray as xr
@@ -17,7 +17,7 @@ from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
-from xr_s2sr.planning import DEVICES, Device, RunOptions, merged, model_list, prepare, with_uncertainty
+from xr_s2sr.planning import DEVICES, Device, RunOptions, given_models, merged, prepare, with_uncertainty
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.fill_values import warn_of_fill_values
 from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
@@ -42,7 +42,29 @@ RESOLUTIONS: tuple[Literal[10, 20], ...] = (10, 20)
 
 ModelLike: TypeAlias = "str | PathLike[str] | Model"
 
+P = ParamSpec("P")
+Form = TypeVar("Form", xr.Dataset, xr.DataArray)
 
+
+class Upsample(Protocol[P]):
+    """Type of :func:`upsample`: the result has the form of the scene; of a DataTree, the one that `into` asks for."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, ds: xr.DataTree, bands: Any = None, *, into: Literal[True], **options: Any
+    ) -> xr.DataTree: ...
+    @overload
+    def __call__(self, ds: xr.DataTree, *args: P.args, **kwargs: P.kwargs) -> xr.Dataset: ...
+    @overload
+    def __call__(self, ds: Form, *args: P.args, **kwargs: P.kwargs) -> Form: ...
+
+
+def _by_form(function: Callable[Concatenate[Any, P], Any]) -> Upsample[P]:
+    """Return the function itself, typed by the form of the scene."""
+    return cast(Upsample[P], function)
+
+
+@_by_form
 def upsample(
     ds: Scene,
     bands: str | Iterable[str] | None = None,
@@ -163,11 +185,11 @@ def upsample(
     >>> sr.B11.shape, str(sr.B11.dtype)
     ((120, 120), 'uint16')
     """
-    options = _run_options(tile, margin, device, threads, precision, adapt)
+    options = run_options(tile, margin, device, threads, adapt, precision)
     chunks = None if chunks is None else arguments.count("chunks", chunks)
     arguments.choice("keep", keep, KEEP)
     report = arguments.progress(progress)
-    given = None if model is None else model_list(model)
+    given = given_models(model)
     uncertainty = arguments.choice("uncertainty", uncertainty, (False, True, "uint16"))
     resolution = arguments.choice("resolution", resolution, RESOLUTIONS)
     if arguments.choice("into", into, (False, True)) and not isinstance(ds, xr.DataTree):
@@ -221,8 +243,8 @@ def upsample(
     return into_tree(ds, result) if into and isinstance(ds, xr.DataTree) else result
 
 
-def _run_options(
-    tile: object, margin: object, device: object, threads: object, precision: object, adapt: object
+def run_options(
+    tile: object, margin: object, device: object, threads: object, adapt: object, precision: object = "auto"
 ) -> RunOptions:
     """Check how the network is to be run."""
     if arguments.choice("precision", precision, ("auto", "fp32", "fp16")) == "fp16":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from xr_s2sr import arguments, models
@@ -19,6 +18,8 @@ from xr_s2sr.spans import CELL, Extent, Span
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+#: The models that a user asks for, "bicubic" by its name; None for the packaged ones.
+Given: TypeAlias = list[Model | str] | None
 
 #: Usual side of a tile in 10 m pixels: large enough that the margin costs little, small enough for any memory.
 TILE = 720
@@ -152,7 +153,7 @@ class CallPlan:
 def prepare(
     scene: NativeScene,
     bands: Any = None,
-    given: list[str | Path | Model] | None = None,
+    given: Given = None,
     resolution: int = 10,
     adapt: bool | None = None,
 ) -> CallPlan:
@@ -163,7 +164,7 @@ def prepare(
     scene : NativeScene
     bands
         As in :func:`xr_s2sr.upsample`.
-    given : list of str, Path or Model, optional
+    given : list of Model or "bicubic", optional
         The models that the user asked for.
     resolution : {10, 20}
         Pixel size of the result: bands of this and below need no model.
@@ -199,14 +200,18 @@ def prepare(
     return CallPlan(scene, wanted, runs, covered, left_out)
 
 
-def model_list(value: object) -> list[str | Path | Model]:
-    """Check the argument `model`: a name, a path, a Model, or several of them.
+def given_models(value: object) -> Given:
+    """Check and load what the argument `model` names: a name, a path, a Model, or several of them.
 
     Raises
     ------
     ArgumentTypeError, InputError
         If it is something else, or an empty list.
+    ModelError
+        If a model cannot be loaded.
     """
+    if value is None:
+        return None
     if isinstance(value, str | PathLike | Model):
         value = [value]
     if not isinstance(value, Sequence) or not all(isinstance(item, str | PathLike | Model) for item in value):
@@ -216,7 +221,7 @@ def model_list(value: object) -> list[str | Path | Model]:
         )
     if not value:
         raise InputError("model is an empty list; leave it out for the packaged models")
-    return [item if isinstance(item, str | Model) else Path(item) for item in value]
+    return [item if isinstance(item, Model) or item == models.BICUBIC else models.load(item) for item in value]
 
 
 def wanted_bands(scene: NativeScene, bands: Any) -> list[str]:
@@ -246,17 +251,17 @@ def wanted_bands(scene: NativeScene, bands: Any) -> list[str]:
     return wanted
 
 
-def choose_models(wanted: Iterable[str], given: list[str | Path | Model] | None) -> list[ModelRun]:
+def choose_models(wanted: Iterable[str], given: Given) -> list[ModelRun]:
     """Assign each band to the first given model that restores it, or else to the packaged default.
 
     Raises
     ------
     ModelError
-        If a model cannot be loaded, or a given one restores none of the bands.
+        If a given model restores none of the bands.
     """
     wanted = list(wanted)
     interpolate = given is not None and models.BICUBIC in given
-    loaded = [item if isinstance(item, Model) else models.load(item) for item in given or () if item != models.BICUBIC]
+    loaded = [item for item in given or () if isinstance(item, Model)]
     chosen: dict[str, Model] = {}
     for band in wanted:
         able = [model for model in loaded if band in model.card.targets]

@@ -314,6 +314,39 @@ def test_the_table(large: xr.Dataset, toy: Path) -> None:
     assert len(html) < 8000
 
 
+def test_metrics_of_ones_own(large: xr.Dataset) -> None:
+    def bias(restored: np.ndarray, truth: np.ndarray, border: int, valid: np.ndarray) -> np.ndarray:
+        return (restored - truth)[:, valid].mean(axis=1)
+
+    def worst(restored: np.ndarray, truth: np.ndarray, border: int, valid: np.ndarray, factor: int) -> float:
+        return factor * np.abs(restored - truth)[:, valid].max()
+
+    own = [
+        quality.Metric("bias", bias, long_name="mean error", unit="DN", format="+.2f"),
+        quality.Metric("worst", worst, "gsd", heading="largest", relative=True),
+    ]
+    scores = large.s2sr.evaluate("bicubic", bands=["B05", "B11"], metrics=own)
+    plain = large.s2sr.evaluate("bicubic", bands=["B05", "B11"])
+    xr.testing.assert_identical(scores.dataset.drop_vars(["bias", "worst"]), plain.dataset)
+    assert scores.bias.dims == ("model", "band")
+    assert scores.worst.dims == ("model", "gsd")
+    assert scores.bias.attrs == {"long_name": "mean error", "units": "DN"}
+    # twice the largest error of all pixels and bands is above each band's RMSE, and that above its bias
+    assert (scores.worst.values / 2 > scores.rmse.values.max()).all()
+    assert (np.abs(scores.bias) < scores.rmse).all()
+    assert scores.rows()[0][-2] == f"{float(scores.bias[0, 0]):+.2f}"
+    assert ("bias" in str(scores), "largest" in str(scores), "largest" in str(plain)) == (True, True, False)
+
+    for metrics, error, message in (
+        ([bias], ArgumentTypeError, "is not a list of xr_s2sr.quality.Metric"),
+        ([quality.Metric("rmse", bias)], InputError, "named 'rmse', as another score is"),
+        ([own[0], own[0]], InputError, "named 'bias', as another score is"),
+        ([quality.Metric("bias", bias, "gsd")], InputError, r"gave shape \(2,\) for 2 bands; expected \(\)"),
+    ):
+        with pytest.raises(error, match=message):
+            large.s2sr.evaluate("bicubic", bands=["B05", "B11"], metrics=metrics)
+
+
 def test_it_is_a_dataset_in_all_that_one_does_with_it(large: xr.Dataset, tmp_path: Path) -> None:
     scores = large.s2sr.evaluate("bicubic", bands=["B05", "B11"])
     assert isinstance(scores.dataset, xr.Dataset)

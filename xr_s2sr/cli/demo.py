@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         gsd = f"{BANDS[band].gsd} m"
         print(f"{band:<6}{gsd:>5}{errors[0]:>10.1f}{errors[1]:>10.1f}{errors[1] / errors[0]:>8.2f}")
     out.mkdir(parents=True, exist_ok=True)
-    write_stack(sr, tif)
+    to_cog(sr[[band for band in BANDS if band in sr]], tif)
     write_picture(ds, sr, truth, png)
     print(f"\nwrote {tif} ({len(sr.data_vars)} bands) and {png} (native | 10 m | truth)")
     print(NEXT)
@@ -82,16 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if worse else 0
 
 
-def rmse_valid(restored: xr.DataArray, truth: xr.DataArray, nodata: int = 0) -> float:
+def rmse_valid(restored: xr.DataArray, truth: xr.DataArray) -> float:
     """Return the RMSE over the pixels that are valid in both."""
-    a, b, mark = restored.values, truth.values, Validity(nodata)
+    a, b, mark = restored.values, truth.values, Validity(0)
     return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=valid(a, mark) & valid(b, mark))[0])
-
-
-def write_stack(sr: xr.Dataset, path: Path) -> None:
-    """Write all bands into one GeoTIFF, named, compressed."""
-    names = [band for band in BANDS if band in sr]
-    to_cog(sr[names], path)
 
 
 def write_picture(

@@ -17,17 +17,13 @@ def add_parser(commands: options.Commands) -> None:
     """Declare the command."""
     parser = commands.add_parser("evaluate", help="score models on a scene of your own, beside bicubic")
     options.add_scene(parser)
-    options.add_bbox(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, default="sensor", help="how to degrade (sensor)")
-    options.add_model(parser)
-    options.add_bands(parser, "by default all of 20 m and 60 m")
+    options.add_restoring(parser, "by default all of 20 m and 60 m")
     parser.add_argument(
         "--satellite",
         choices=tuple(DETECTORS),
         help="its noise, with --protocol sensor, or its MTF, with --protocol mtf",
     )
-    options.add_radiometry(parser)
-    options.add_device(parser)
     parser.add_argument("--uncertainty", action="store_true", help="also score the models' standard errors")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="also write the scores as NetCDF")
     parser.set_defaults(run=run)
@@ -44,15 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
         check_apart(sources, arguments.out)
     scores = xr_s2sr.evaluate(
         ds,
-        arguments.model,
-        adapt=arguments.adapt,
         protocol=arguments.protocol,
-        bands=arguments.bands,
         satellite=arguments.satellite,
-        units=arguments.units,
-        offset=arguments.offset,
-        device=arguments.device,
         uncertainty=arguments.uncertainty,
+        **options.restoring(arguments),
     )
     print(scores)
     if arguments.out is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -31,18 +31,15 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", metavar="DATE", help="of several dates the one that begins so, such as 2024-06-01")
 
 
-def add_bbox(parser: argparse.ArgumentParser) -> None:
-    """Declare the region of interest."""
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare the device of the network."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def add_restoring(parser: argparse.ArgumentParser, bands: str) -> None:
+    """Declare which part of a scene is restored, which bands (with this help), from which values, and how."""
+    parser.add_argument("--bands", type=names, metavar="B05,B11", help=bands)
     parser.add_argument("--bbox", type=bounds, metavar="MINX,MINY,MAXX,MAXY", help="a part, in the scene's own CRS")
-
-
-def add_bands(parser: argparse.ArgumentParser, text: str) -> None:
-    """Declare the bands to restore."""
-    parser.add_argument("--bands", type=names, metavar="B05,B11", help=text)
-
-
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Declare the models, of which there may be several."""
     parser.add_argument("--model", action="append", metavar="MODEL", help="name or ONNX file; may be repeated")
     parser.add_argument(
         "--adapt",
@@ -50,25 +47,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="follow the network by local regressions (by default what the model says: the packaged ones, yes)",
     )
-
-
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Declare the device of the network."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-
-
-def add_threads(parser: argparse.ArgumentParser, text: str) -> None:
-    """Declare the number of threads."""
-    parser.add_argument("--threads", type=count, help=text)
-
-
-def add_radiometry(parser: argparse.ArgumentParser) -> None:
-    """Declare what the pixel values are."""
+    add_device(parser)
     parser.add_argument(
         "--units", type=str.lower, choices=tuple(UNITS), help="of the pixels, if the metadata do not tell"
     )
     parser.add_argument("--offset", type=float, help="added to the pixels: -1000 from processing baseline 04.00 on")
     parser.add_argument("--nodata", type=float, help="pixels of this value hold no data, if the metadata do not tell")
+
+
+def restoring(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments that ``upsample`` and ``evaluate`` share."""
+    return {key: getattr(given, key) for key in ("bands", "model", "adapt", "device", "units", "offset")}
 
 
 def count(text: str) -> int:

@@ -61,7 +61,7 @@ def add_parser(commands: options.Commands) -> None:
     parser.add_argument("--seed", type=int, help="0 by default")
     parser.add_argument("--every", type=options.count, default=1000, help="steps between checkpoints")
     parser.add_argument("--device", default="cpu", help="where PyTorch computes: cpu (the default), cuda, cuda:1, ...")
-    options.add_threads(parser, "of torch")
+    parser.add_argument("--threads", type=options.count, help="of torch")
     parser.add_argument("--name", help="of the model; s2sr-20m, dsen2-60m and the like by default")
     parser.set_defaults(run=run)
 

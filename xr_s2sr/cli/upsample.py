@@ -41,13 +41,9 @@ def add_parser(commands: options.Commands) -> None:
         default=10,
         help="pixel size of the result; 20: 10 m bands averaged",
     )
-    options.add_bands(parser, "to write; by default all")
-    options.add_bbox(parser)
-    options.add_model(parser)
-    options.add_device(parser)
-    options.add_threads(parser, "by default one for each processor")
+    options.add_restoring(parser, "to write; by default all")
+    parser.add_argument("--threads", type=options.count, help="by default one for each processor")
     parser.add_argument("--precision", choices=("auto", "fp32", "fp16"), default="auto", help="deprecated: it is fp32")
-    options.add_radiometry(parser)
     parser.add_argument(
         "--uncertainty",
         nargs="?",
@@ -96,17 +92,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     sr = xr_s2sr.upsample(
         ds,
-        arguments.bands,
         keep=arguments.keep,
         resolution=arguments.resolution,
-        model=arguments.model,
-        adapt=arguments.adapt,
-        device=arguments.device,
-        units=arguments.units,
-        offset=arguments.offset,
         uncertainty="uint16" if arguments.uncertainty == "uint16" else arguments.uncertainty is not None,
         chunks=arguments.chunk,
         precision=arguments.precision,
+        **options.restoring(arguments),
     )
     placed = [da for name, da in sr.data_vars.items() if resolve(name)]
     if out.suffix not in (".zarr", ".nc") and (lead := placed[0].dims[:-2]):

@@ -190,15 +190,11 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
         out = out.assign_coords(_told_apart(out, dim, len(kept)))
     keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
     for key in keys:
-        values = np.array([band.attrs.get(key, _gsd(band) if key == "s2sr_native_gsd" else "") for band in bands])
+        # of what was passed through, its own pixel size
+        own = [BANDS[resolve(band.name) or "B02"].gsd if key == "s2sr_native_gsd" else "" for band in bands]
+        values = np.array([band.attrs.get(key, value) for band, value in zip(bands, own, strict=True)])
         out = out.assign_coords({key: (dim, values)})
     return out
-
-
-def _gsd(band: xr.DataArray) -> int:
-    """Native pixel size of what was passed through."""
-    known = resolve(band.name)
-    return 10 if known is None else BANDS[known].gsd
 
 
 def attrs_at(out: xr.DataArray, da: xr.DataArray) -> dict[Hashable, Any]:

@@ -110,8 +110,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
     """Merge all parts, finest first; also return notes on what was left out as a copy at another pixel size."""
     ordered = sorted(pieces, key=lambda part: part.spacing)
     best: dict[Hashable, Part] = {}
-    copies: list[tuple[Hashable, float]] = []
-    chosen: list[tuple[Part, list[Hashable]]] = []
+    copies: dict[float, list[str]] = {}
     for part in ordered:
         for name in part.ds.data_vars:
             band = part.bands.get(name)
@@ -129,15 +128,12 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
                 else:
                     fix = f"Leave one out: xr_s2sr.combine(one, other.drop_vars({name!r}))"
                 raise BandError(f"band {band} comes twice on {part.spacing:g} m pixels ({name!r}). {fix}")
+            worse = part
             if band and abs(part.spacing - BANDS[band].gsd) < abs(other.spacing - BANDS[band].gsd):
-                best[key], other = part, other
-                copies.append((name, other.spacing))
-            else:
-                copies.append((name, part.spacing))
-    for part in ordered:
-        names = [name for name in part.ds.data_vars if best[part.bands.get(name, name)] is part]
-        if names:
-            chosen.append((part, names))
+                best[key], worse = part, other
+            copies.setdefault(worse.spacing, []).append(repr(name))
+    taken_of = ((part, [n for n in part.ds.data_vars if best[part.bands.get(n, n)] is part]) for part in ordered)
+    chosen = [(part, names) for part, names in taken_of if names]
     if not chosen:
         raise BandError("nothing to combine: no variables. Load some: xr_s2sr.combine(ds10, ds20, ds60)")
     places = _check(chosen)
@@ -155,10 +151,7 @@ def merge(pieces: Iterable[Part]) -> tuple[xr.Dataset, list[str]]:
     crs = next((known for part, _ in chosen if (known := _crs(part)) is not None), None)
     if crs is not None and mapped_crs(merged) is None:
         merged = write_crs(merged, crs)
-    copied: dict[float, list[str]] = {}
-    for name, spacing in copies:
-        copied.setdefault(spacing, []).append(repr(name))
-    listed = "; ".join(f"{', '.join(names)} on {spacing:g} m pixels" for spacing, names in copied.items())
+    listed = "; ".join(f"{', '.join(names)} on {spacing:g} m pixels" for spacing, names in copies.items())
     return merged, [f"left out, as there are better ones: {listed}"] if listed else []
 
 

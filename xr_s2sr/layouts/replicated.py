@@ -7,7 +7,7 @@ Sentinel-2 stands in where they cannot tell, and for dask arrays, which are not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import GridError, S2SRError
 from xr_s2sr.scene.crs import read_crs, tile_origin
 from xr_s2sr.scene.grid import TOLERANCE, Axis, Grid, degraded_by, loading, outer_edge, read_axis, spatial_dims
-from xr_s2sr.scene.pixels import numba_ready, writable
+from xr_s2sr.scene.pixels import numba_ready
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.result import GRID_ATTRS
 from xr_s2sr.scene.validity import Validity
@@ -133,13 +133,6 @@ def _groups(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> list[Group]:
     return sorted(groups.values(), key=lambda group: -group.gsd)
 
 
-def _images(da: xr.DataArray) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield each date's pixels in memory, as numba reads them."""
-    pixels = numba_ready(da.values)
-    for index in np.ndindex(pixels.shape[:-2]):
-        yield index, pixels[index]
-
-
 def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
     """Return the phase by axis that the pixels show; bands that differ inside of a cell are taken out of the group."""
     from xr_s2sr.kernels import cell_edges  # brings numba
@@ -151,8 +144,9 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
             continue
         marks = tuple(np.zeros(size, bool) for size in group.grid.shape)
         validity = validity_in_any_unit(da)
-        for _, image in _images(da):
-            cell_edges(image, validity, *marks)
+        pixels = numba_ready(da.values)
+        for index in np.ndindex(pixels.shape[:-2]):
+            cell_edges(pixels[index], validity, *marks)
         rows, cols = ({int(at) % group.factor for at in np.flatnonzero(mark)} for mark in marks)
         if len(rows) > 1 or len(cols) > 1:
             group.names.remove(name)
@@ -223,8 +217,10 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
     for name in group.names:
         da = ds[name]
         if da.chunks is None:
-            exact, data, masked = _taken(da, group.factor, (row, col), (len(y), len(x)))
-            if not exact:
+            data, differing, masked = _native_pixels(
+                da.values, group.factor, (row, col), (len(y), len(x)), validity_in_any_unit(da)
+            )
+            if differing:
                 continue
             gaps += [name] if masked else []
         else:
@@ -238,14 +234,16 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
     return ds.assign(out), gaps, done
 
 
-def _taken(da: xr.DataArray, factor: int, corner: Corner, shape: Corner) -> tuple[bool, NDArray[Any], bool]:
-    """Take one pixel of each cell; tell whether all of a cell are equal, and whether only some of them are invalid."""
+def _native_pixels(
+    copies: NDArray[Any], factor: int, corner: Corner, shape: Sequence[int], validity: Validity
+) -> tuple[NDArray[Any], bool, bool]:
+    """Take the first valid pixel of each cell; tell whether others in a cell differ, and whether some are invalid."""
     from xr_s2sr.kernels import decimate  # brings numba
 
-    validity = validity_in_any_unit(da)
-    out = np.empty((*da.shape[:-2], *shape), writable(da.dtype))
-    counts = [decimate(image, factor, *corner, validity, out[index]) for index, image in _images(da)]
-    return not any(wrong for wrong, _ in counts), out.astype(da.dtype, copy=False), any(gaps for _, gaps in counts)
+    pixels = numba_ready(copies)
+    out = np.empty((*pixels.shape[:-2], *shape), pixels.dtype)
+    counts = [decimate(pixels[index], factor, *corner, validity, out[index]) for index in np.ndindex(pixels.shape[:-2])]
+    return out.astype(copies.dtype, copy=False), any(n for n, _ in counts), any(gaps for _, gaps in counts)
 
 
 def _coarser(axis: Axis, factor: int, start: int) -> NDArray[np.float64]:
@@ -325,17 +323,13 @@ def _decimated(
     GridError
         If valid pixels differ inside of a cell.
     """
-    from xr_s2sr.kernels import decimate  # brings numba
-
     begins = [begin for begin, _ in block_info[0]["array-location"][-2:]]
     row, col = (-((begin - start) % factor) for begin, start in zip(begins, corner, strict=True))
-    out = np.empty(block_info[None]["chunk-shape"], writable(block.dtype))
-    for index in np.ndindex(block.shape[:-2]):
-        differing, _ = decimate(numba_ready(block[index]), factor, row, col, validity, out[index])
-        if differing:
-            raise GridError(
-                f"{band!r} was taken for copies of {gsd} m pixels on a finer grid, but pixels differ inside of a cell "
-                "of Sentinel-2's grid: interpolated, or copied from elsewhere. If they are copies, let the pixels tell "
-                f"where: ds = ds.load(). If not, load it at its native pixels: {loading(gsd, band)}"
-            )
-    return out.astype(block.dtype, copy=False)
+    data, differing, _ = _native_pixels(block, factor, (row, col), block_info[None]["chunk-shape"][-2:], validity)
+    if differing:
+        raise GridError(
+            f"{band!r} was taken for copies of {gsd} m pixels on a finer grid, but pixels differ inside of a cell "
+            "of Sentinel-2's grid: interpolated, or copied from elsewhere. If they are copies, let the pixels tell "
+            f"where: ds = ds.load(). If not, load it at its native pixels: {loading(gsd, band)}"
+        )
+    return data

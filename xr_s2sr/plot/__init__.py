@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from xr_s2sr.plot.compare import compare
+from xr_s2sr.plot.figures import compare, reliability
 from xr_s2sr.plot.png import NODATA_COLOUR, before_after, rgb, stretch
-from xr_s2sr.plot.reliability import reliability
 from xr_s2sr.plot.swipe import Swipe, swipe
 from xr_s2sr.plot.view import COMPOSITES
 

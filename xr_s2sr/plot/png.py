@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -42,6 +42,12 @@ def stretch(band: ArrayLike, low: float, high: float) -> RGB8:
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
     grey: RGB8 = np.rint(255 * np.where(np.isnan(scaled), 0, scaled)).astype(np.uint8)
     return grey
+
+
+def painted(bands: NDArray[np.float64], ends: Iterable[tuple[float, float]], nodata: float = 0) -> RGB8:
+    """Return a picture of shape (3, y, x), grey or a composite, each band stretched, with the colour of nodata."""
+    shown = np.stack([stretch(band, low, high) for band, (low, high) in zip(bands, ends, strict=True)])
+    return np.where(_invalid(bands, nodata), np.array(NODATA_COLOUR, np.uint8)[:, None, None], shown)
 
 
 def rgb(red: ArrayLike, green: ArrayLike, blue: ArrayLike, *, nodata: float = 0) -> NDArray[np.float64]:
@@ -148,8 +154,7 @@ def _strip(
     parts = []
     for image, enlarge in ((native, zoom * factor), *((image, zoom) for image in fine)):
         bands = image.reshape(-1, *image.shape[-2:]).repeat(enlarge, 1).repeat(enlarge, 2)
-        shown = np.stack([stretch(band, low, high) for band, (low, high) in zip(bands, ends, strict=True)])
-        shown = np.where(_invalid(bands, nodata), np.array(NODATA_COLOUR, np.uint8)[:, None, None], shown)
+        shown = painted(bands, ends, nodata)
         parts += [shown, np.full((3, bands.shape[1], gutter), 255, np.uint8)]
     return np.concatenate(parts[:-1], axis=2)
 

@@ -15,8 +15,8 @@ from xr_s2sr.api import upsample
 from xr_s2sr.bands import BANDS, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, to_native
-from xr_s2sr.plot.png import NODATA_COLOUR, RGB8, stretch
-from xr_s2sr.scene.crs import read_crs
+from xr_s2sr.plot.png import RGB8, painted
+from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.pixels import dn, measured
@@ -72,12 +72,7 @@ class View:
 
     def colours(self, image: NDArray[np.float64]) -> RGB8:
         """Return a picture of shape (3, y, x): grey or a composite, with the colour of nodata."""
-        shown = [stretch(band, *ends) for band, ends in zip(image, self.limits, strict=True)]
-        invalid = np.isnan(image).any(axis=0)
-        painted = np.where(
-            invalid, np.array(NODATA_COLOUR, np.uint8)[:, None, None], np.stack(shown * (3 // len(shown)))
-        )
-        return np.asarray(painted, np.uint8)
+        return painted(image, self.limits, np.nan)
 
 
 def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
@@ -147,7 +142,10 @@ def views(
     images = {}
     for band, place in places.items():
         before = _on_grid(scene, band, grid, place)
-        images[band] = before, _values(restored[band], units, offset_or_dates) if band in restored else before
+        images[band] = before, before
+        if band in restored:
+            radiometry, _ = radiometric_state(restored[band], units, offset_or_dates)
+            images[band] = before, _reflectance(restored[band], radiometry)
     drawn = []
     for name, group in pictures:
         before, after = (np.stack([images[band][k] for band in group]) for k in (0, 1))
@@ -232,12 +230,7 @@ def _place(
     native, before = scene.bands[band], scene[band]
     _check_one_date(before, "the native scene")
     if restored is not None:
-        crs = [read_crs(da) for da in (before, restored)]
-        if None not in crs and crs[0] != crs[1]:
-            raise GridError(
-                f"{restored.name!r} is in {crs[1]} in the result and in {crs[0]} in the scene; expected one CRS. Show "
-                "them before reprojecting"
-            )
+        check_one_crs(restored, before, "Show them")
     start = nest(grid, native.grid, native.factor, ("the result", native.name))
     rows, cols = ((np.arange(n) - at) // native.factor for n, at in zip(grid.shape, start, strict=True))
     for there, n in zip((rows, cols), native.grid.shape, strict=True):
@@ -261,12 +254,6 @@ def _on_grid(
     known = _reflectance(part, native.at((0,) * part.ndim))
     image[np.ix_(*inside)] = known[np.ix_(rows - rows[0], cols - cols[0])]
     return image
-
-
-def _values(da: xr.DataArray, units: Units | None, offset: float | xr.DataArray | None) -> NDArray[np.float64]:
-    """Return the reflectance of a band of the result."""
-    radiometry, _ = radiometric_state(da, units, offset)
-    return _reflectance(da, radiometry)
 
 
 def _reflectance(da: xr.DataArray, radiometry: Radiometry) -> NDArray[np.float64]:

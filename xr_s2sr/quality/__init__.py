@@ -7,9 +7,9 @@ Each lives in a module of its own: :mod:`xr_s2sr.quality.degradation`, :mod:`xr_
 from __future__ import annotations
 
 from xr_s2sr.interpolation import CUBIC_A, bicubic, cubic_matrix
+from xr_s2sr.interpolation import gaussian as gaussian_kernel
 from xr_s2sr.quality.degradation import PROTOCOLS, Protocol, block_mean, blur, degradation_sigma, degrade
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric, ergas, rmse, sam, sre, uiq
-from xr_s2sr.quality.sensor import gaussian_kernel
 
 #: The public names; nothing else here is public.
 __all__ = [

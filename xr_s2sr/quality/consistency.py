@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import BandError, GridError, InputError
+from xr_s2sr.interpolation import gaussian
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.sensor import gaussian_kernel
 from xr_s2sr.quality.simulate import check_protocol, sigma_of
-from xr_s2sr.scene.crs import read_crs
+from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.plausibility import check_pixels
@@ -151,12 +151,7 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: floa
             f"result and {dict(zip(native.dims[:-2], native.shape[:-2], strict=True))} in the scene; "
             "expected the same. Select the dates of the result: ds.sel(time=sr.time)"
         )
-    crs = [read_crs(da) for da in (sr, native)]
-    if None not in crs and crs[0] != crs[1]:
-        raise GridError(
-            f"{sr.name!r} is in {crs[0]} in the result and in {crs[1]} in the scene; expected one CRS. Compare before "
-            "reprojecting"
-        )
+    check_one_crs(sr, native, "Compare")
     grid = read_grid(sr, 10, degraded=degraded_by(sr))
     start = nest(grid, band.grid, band.factor, (str(sr.name), band.name))
     spans = []
@@ -175,7 +170,7 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: floa
 
 def _reach(factor: int, sigma: float) -> int:
     """Return how many native pixels at a border would hold mirrored ones."""
-    return -(-(len(gaussian_kernel(sigma)) // 2) // factor)
+    return -(-(len(gaussian(sigma)) // 2) // factor)
 
 
 def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import EFFECTIVE_MTF
 from xr_s2sr.errors import InputError
-from xr_s2sr.quality.sensor import gaussian_kernel, noise_given_back, sensor_sigma
+from xr_s2sr.interpolation import gaussian
+from xr_s2sr.quality.sensor import noise_given_back, sensor_sigma
 
 Protocol: TypeAlias = Literal["sensor", "paper", "mtf"]
 PROTOCOLS: tuple[Protocol, ...] = ("sensor", "paper", "mtf")
@@ -60,7 +61,7 @@ def degradation_sigma(factor: int, protocol: Protocol = "paper", mtf: float | No
 
 def blur(image: NDArray[np.floating], sigma: float) -> NDArray[np.float64]:
     """Blur by a Gaussian along the last two axes, borders mirrored ('symmetric'); `sigma` in pixels."""
-    k = gaussian_kernel(sigma)
+    k = gaussian(sigma)
     r = len(k) // 2
     out = np.asarray(image, dtype=np.float64)
     for axis in (-2, -1):

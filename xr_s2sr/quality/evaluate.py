@@ -8,15 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from xr_s2sr import api, arguments, models
+from xr_s2sr import api, arguments
 from xr_s2sr.bands import BANDS
-from xr_s2sr.errors import BandError, InputError, ModelError, warn
+from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import Device, RunOptions, model_list, wanted_bands
+from xr_s2sr.planning import Device, Given, given_models, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
-from xr_s2sr.quality.reduced_resolution import FACTORS, Given, Group, prepared
+from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
+from xr_s2sr.quality.reduced_resolution import FACTORS, Group, prepared
 from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol
@@ -42,6 +42,7 @@ def evaluate(
     uncertainty: bool = False,
     adapt: bool | None = None,
     progress: bool | Callable[[int, int], Any] | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> Scores:
     """Score models on your own scene, beside bicubic interpolation: Wald's protocol.
 
@@ -71,6 +72,8 @@ def evaluate(
         the scene was degraded by.
     uncertainty : bool
         Score the models' standard errors too; all models but bicubic must give them.
+    metrics : sequence of :class:`xr_s2sr.quality.Metric`
+        Your own, beside those of the package.
 
     Returns
     -------
@@ -88,7 +91,9 @@ def evaluate(
     BandError, RadiometryError, ModelError, EngineError, LazyError
         As for :func:`xr_s2sr.upsample`.
     InputError
-        For an unknown protocol or satellite, or a mapping that cannot be used.
+        For an unknown protocol or satellite, a mapping that cannot be used, or a metric with a name that is taken.
+    ArgumentTypeError
+        If `metrics` holds something else than metrics.
 
     Notes
     -----
@@ -103,15 +108,22 @@ def evaluate(
     >>> scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"])
     >>> scores["rmse"].dims, scores.attrs["protocol"]
     (('model', 'band'), 'sensor')
+
+    A metric of your own:
+
+    >>> from xr_s2sr.quality import Metric
+    >>> def bias(restored, truth, border, valid):
+    ...     return (restored - truth)[:, valid].mean(axis=1)
+    >>> scores = ds.s2sr.evaluate("bicubic", bands=["B05", "B11"], metrics=[Metric("bias", bias, unit="DN")])
+    >>> scores["bias"].dims
+    ('model', 'band')
     """
     check_protocol(protocol, satellite)
     arguments.choice("uncertainty", uncertainty, (False, True))
-    arguments.choice("device", device, ("auto", "cpu", "cuda"))
-    threads = None if threads is None else arguments.count("threads", threads)
-    adapt = arguments.choice("adapt", adapt, (None, False, True))
-    options = RunOptions(arguments.tile(tile), None, device, threads, adapt=adapt)
+    options = api.run_options(tile, None, device, threads, adapt)
     report = arguments.progress(progress)
     methods = _methods(model)
+    every = _metrics(metrics)
     if uncertainty and all(items == [BICUBIC] for items in methods.values()):
         raise ModelError(
             "uncertainty was asked for, and 'bicubic' alone gives none; expected a network. Leave model out, or "
@@ -129,18 +141,35 @@ def evaluate(
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=adapt)
+            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
         except InputError as problem:
             if bands is not None:
                 raise
             problems[gsd] = problem
             continue
-        groups.append(trial.scored(given, options, report, uncertainty))
+        groups.append(trial.scored(given, options, report, uncertainty, every))
     if not groups:
         raise next(iter(problems.values()))
     for gsd, reason in problems.items():
         warn(f"the {gsd} m bands are not evaluated: {reason}")
-    return Scores(_dataset(groups, list(methods), protocol if satellite is None else f"{protocol} ({satellite})"))
+    degraded = protocol if satellite is None else f"{protocol} ({satellite})"
+    return Scores(_dataset(groups, list(methods), degraded, every), every)
+
+
+def _metrics(own: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return the metrics of the package and a user's own."""
+    if not isinstance(own, Sequence) or not all(isinstance(metric, Metric) for metric in own):
+        raise ArgumentTypeError(
+            f"metrics={arguments.shown(own)} is not a list of xr_s2sr.quality.Metric; expected some: "
+            'metrics=[Metric("bias", bias, unit="DN")]'
+        )
+    coordinates = ("model", "band", "gsd", "bin", "native_gsd", "factor", "pixels")
+    taken = [*(metric.name for metric in METRICS), *ERROR_SCORES, *coordinates]
+    for metric in own:
+        if metric.name in taken:
+            raise InputError(f"a metric is named {metric.name!r}, as another score is; give it a name of its own")
+        taken.append(metric.name)
+    return (*METRICS, *own)
 
 
 def _methods(model: Any) -> dict[str, Given]:
@@ -149,20 +178,14 @@ def _methods(model: Any) -> dict[str, Given]:
     if isinstance(model, Mapping):
         if not model:
             raise InputError('model is an empty mapping; name some methods, such as {"mine": "my.onnx"}')
-        asked = {str(name): _loaded(item) for name, item in model.items()}
+        asked = {str(name): given_models(item) for name, item in model.items()}
     else:
-        items = _loaded(model)
+        items = given_models(model)
         named = [item.card.name for item in items or () if isinstance(item, Model)]
         asked = {OURS if items is None else "+".join(named) or BICUBIC: items}
     if asked.get(BICUBIC, [BICUBIC]) != [BICUBIC]:
         raise InputError('the name "bicubic" is that of interpolation; give your method another: {"mine": ...}')
     return methods | asked
-
-
-def _loaded(model: Any) -> Given:
-    if model is None:
-        return None
-    return [item if isinstance(item, Model) or item == BICUBIC else models.load(item) for item in model_list(model)]
 
 
 def _scorable(scene: NativeScene, bands: Any, methods: Mapping[str, Given]) -> list[str]:
@@ -193,26 +216,22 @@ def _able(items: Given, targets: Iterable[str]) -> Given:
     return [m for m in items or () if not isinstance(m, Model) or wanted & {*m.card.targets}] or None
 
 
-def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str) -> xr.Dataset:
+def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str, metrics: Iterable[Metric]) -> xr.Dataset:
     """Return the scores of all resolutions, with what they were made from."""
     used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
+    about = {metric.name: (("model", metric.dim), metric.long_name, metric.unit) for metric in metrics} | {
+        key: (("model", "band", "bin") if binned else ("model", "band"), long_name, unit)
+        for key, (long_name, unit, binned) in ERROR_SCORES.items()
+    }
     return xr.Dataset(
         {
-            metric.name: (
-                ("model", metric.dim),
-                np.concatenate([group.values[metric.name].reshape(len(methods), -1) for group in groups], axis=1),
-                {"long_name": metric.long_name, "units": metric.unit},
-            )
-            for metric in METRICS
-        }
-        | {
             key: (
-                ("model", "band", "bin") if binned else ("model", "band"),
-                np.concatenate([group.errors[key] for group in groups], axis=1),
+                dims,
+                np.concatenate([group.values[key] for group in groups], axis=1),
                 {"long_name": long_name, "units": unit},
             )
-            for key, (long_name, unit, binned) in ERROR_SCORES.items()
-            if groups[0].errors
+            for key, (dims, long_name, unit) in about.items()
+            if key in groups[0].values
         },
         {
             "model": list(methods),

@@ -186,12 +186,13 @@ class Metric:
     name : str
         In the Dataset of scores.
     function : callable
-        Called as ``function(restored, truth, border=..., valid=...)``.
+        Called as ``function(restored, truth, border=..., valid=...)``, with the arguments of :func:`rmse`.
     dim : {"band", "gsd"}
-        "band" for one value a band; "gsd" for one value of all bands of a resolution together.
-    long_name : str
-    unit : str
+        "band" for one value per band, shape (bands,); "gsd" for one value of all bands of a resolution together.
+    long_name, unit : str
+        Attributes of the scores.
     heading : str
+        Of the table's columns; by default the name.
     format : str
         Format specification of a value.
     relative : bool
@@ -200,19 +201,32 @@ class Metric:
 
     name: str
     function: Callable[..., Any]
-    dim: Literal["band", "gsd"]
-    long_name: str
-    unit: str
-    heading: str
-    format: str
+    dim: Literal["band", "gsd"] = "band"
+    long_name: str = ""
+    unit: str = "1"
+    heading: str = ""
+    format: str = ".3g"
     relative: bool = False
 
     def score(
         self, restored: Image, truth: Image, factor: int, border: int = SCORE_BORDER, valid: Mask | None = None
     ) -> F64:
-        """Return the metric with shape (bands,), or () where it is of a resolution; arguments as for :func:`ergas`."""
+        """Return the metric with shape (bands,), or () where it is of a resolution; arguments as for :func:`ergas`.
+
+        Raises
+        ------
+        InputError
+            If the function gives another shape.
+        """
         more = {"factor": factor} if self.relative else {}
-        return np.asarray(self.function(restored, truth, border=border, valid=valid, **more), np.float64)
+        values = np.asarray(self.function(restored, truth, border=border, valid=valid, **more), np.float64)
+        wanted = truth.shape[:1] if self.dim == "band" else ()
+        if values.shape != wanted:
+            raise InputError(
+                f"the metric {self.name!r} gave shape {values.shape} for {len(truth)} bands; expected {wanted}: one "
+                'value per band, or, with dim="gsd", one number'
+            )
+        return values
 
 
 #: All metrics of :func:`xr_s2sr.evaluate`, in the order of its table.

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import Output
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
-from xr_s2sr.planning import RunOptions, prepare, with_uncertainty
+from xr_s2sr.planning import Given, RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER
-from xr_s2sr.quality.reliability import ERROR_SCORES, error_scores
+from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
+from xr_s2sr.quality.reliability import error_scores
 from xr_s2sr.quality.simulate import simulate
 from xr_s2sr.scene.pixels import dn, measured_in
 from xr_s2sr.scene.result import ErrorForm, error_radiometry
@@ -27,8 +27,6 @@ from xr_s2sr.spans import Extent
 #: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
 FACTORS = {20: 2, 60: 6}
 
-#: The models of a method, or None for the packaged ones.
-Given = list[str | Path | Model] | None
 Report = bool | Callable[[int, int], Any] | None
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -36,9 +34,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Group:
-    """Scores of one resolution: by metric, arrays (methods, bands) or (methods,); by method, the models it used.
+    """Scores of one resolution: by metric, arrays (methods, bands) or (methods, 1); by method, the models it used.
 
-    `errors` has, by score of the standard errors, arrays (methods, bands) or (methods, bands, bins); NaN for bicubic.
+    Of standard errors, if asked for, arrays (methods, bands) or (methods, bands, bins); NaN for bicubic.
     """
 
     gsd: int
@@ -46,7 +44,6 @@ class Group:
     pixels: int
     values: dict[str, NDArray[Any]]
     models: dict[str, list[str]]
-    errors: dict[str, F64] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ class Trial:
     native : NativeScene
     targets : list of str
         Ids of the bands to score.
-    gsd, factor : int
-        Their native GSD, and how far the scene was degraded.
+    gsd : int
+        Their native GSD.
     truth : ndarray of float64, shape (targets, dates * y, x)
         In DN (reflectance x 10000). Dates are stacked along y, which no window crosses.
     valid : ndarray of bool, shape (dates * y, x)
@@ -71,26 +68,31 @@ class Trial:
     native: NativeScene
     targets: list[str]
     gsd: int
-    factor: int
     truth: F64
     valid: Mask
 
     def scored(
-        self, methods: Mapping[str, Given], options: RunOptions, report: Report, uncertainty: bool = False
+        self,
+        methods: Mapping[str, Given],
+        options: RunOptions,
+        report: Report,
+        uncertainty: bool = False,
+        metrics: Sequence[Metric] = METRICS,
     ) -> Group:
         """Restore by every method, and compare; also the standard errors, which bicubic does not give."""
         scene = read_scene(self.simulated)
-        values: dict[str, list[F64]] = {metric.name: [] for metric in METRICS}
-        models, errors = {}, []
+        values: dict[str, list[F64]] = {}
+        models = {}
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
             restored, predicted, models[name] = self._restored(scene, given, options, report, form)
-            errors.append(error_scores(restored - self.truth, predicted, self.valid))
-            for metric in METRICS:
-                values[metric.name].append(metric.score(restored, self.truth, self.factor, 0, self.valid))
+            scores = {m.name: m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid) for m in metrics}
+            if uncertainty:
+                scores |= error_scores(restored - self.truth, predicted, self.valid)
+            for key, score in scores.items():
+                values.setdefault(key, []).append(np.atleast_1d(score))
         stacked = {key: np.array(rows) for key, rows in values.items()}
-        scores = {key: np.array([own[key] for own in errors]) for key in ERROR_SCORES} if uncertainty else {}
-        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models, scores)
+        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models)
 
     def _restored(
         self, scene: NativeScene, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
@@ -174,7 +176,7 @@ def prepared(
             "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
             "with fewer invalid pixels"
         )
-    return Trial(simulated, scene, targets, gsd, factor, truth, valid.reshape(truth.shape[1:]))
+    return Trial(simulated, scene, targets, gsd, truth, valid.reshape(truth.shape[1:]))
 
 
 def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
@@ -200,16 +202,9 @@ def interior_mask(invalid: Mask, distance: int = SCORE_BORDER) -> Mask:
     -------
     ndarray of bool, shape (..., y, x)
     """
-    pad = [(0, 0)] * (invalid.ndim - 2) + [(distance, distance)] * 2
-    count = np.pad(invalid, pad, constant_values=True).astype(np.int32)
+    clear: Mask = np.pad(~invalid, [(0, 0)] * (invalid.ndim - 2) + [(distance, distance)] * 2)
     for axis in (-2, -1):
-        sums = np.cumsum(count, axis, dtype=np.int32)
-        start = np.zeros_like(np.take(sums, [0], axis))
-        n = invalid.shape[axis]
-        ends = np.take(sums, range(2 * distance, 2 * distance + n), axis)
-        starts = np.concatenate([start, np.take(sums, range(n - 1), axis)], axis)
-        count = (ends - starts > 0).astype(np.int32)
-    clear: Mask = count == 0
+        clear = np.all(sliding_window_view(clear, 2 * distance + 1, axis), axis=-1)
     return clear
 
 

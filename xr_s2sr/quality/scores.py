@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from xr_s2sr.quality.metrics import METRICS
+from xr_s2sr.quality.metrics import METRICS, Metric
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -30,9 +30,12 @@ class Scores:
         ``protocol``, the ``border`` left out, the ``factors``, and the ``models`` with their SHA-256. Of standard
         errors, if asked for: ``within_1``, ``within_2`` and ``spearman`` on (model, band), ``predicted_rmse`` and
         ``observed_rmse`` in DN on (model, band, bin), in ascending order of the predicted one.
+    metrics : tuple of Metric
+        What the table shows.
     """
 
     dataset: xr.Dataset
+    metrics: tuple[Metric, ...] = METRICS
 
     def __getitem__(self, key: Hashable) -> xr.DataArray:
         return self.dataset[key]
@@ -45,7 +48,9 @@ class Scores:
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
         ds, rows = self.dataset, []
-        of_bands, of_resolutions = ([metric.name for metric in METRICS if metric.dim == dim] for dim in ("band", "gsd"))
+        of_bands, of_resolutions = (
+            [metric.name for metric in self.metrics if metric.dim == dim] for dim in ("band", "gsd")
+        )
         for gsd in ds.gsd.values:
             bands = ds.band.values[ds.native_gsd.values == gsd]
             for band in bands:
@@ -57,7 +62,7 @@ class Scores:
     def _texts(self, ds: xr.Dataset) -> list[str]:
         """Return the numbers of a row; empty where there is none."""
         texts = []
-        for metric in METRICS:
+        for metric in self.metrics:
             for model in self.dataset.model.values:
                 value = float(ds[metric.name].sel(model=model)) if metric.name in ds else float("nan")
                 texts.append("" if value != value else format(value, metric.format))
@@ -65,7 +70,8 @@ class Scores:
 
     def _table(self) -> pd.DataFrame:
         models = [str(model) for model in self.dataset.model.values]
-        columns = pd.MultiIndex.from_product([[metric.heading for metric in METRICS], models], names=[None, "band"])
+        headings = [metric.heading or metric.name for metric in self.metrics]
+        columns = pd.MultiIndex.from_product([headings, models], names=[None, "band"])
         rows = self.rows()
         return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
 

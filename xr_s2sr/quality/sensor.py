@@ -88,11 +88,6 @@ def noise_level(image: NDArray[np.floating]) -> float:
     return float(np.sqrt(energy[: max(1, round(FLATTEST * energy.size))].mean()))
 
 
-def gaussian_kernel(sigma: float) -> F64:
-    """Return a sampled, normalised Gaussian, cut at four sigma."""
-    return gaussian(sigma)
-
-
 def noise_kept(factor: int, sigma: float) -> float:
     """Return the share of white noise's standard deviation that blur and block mean leave.
 
@@ -112,7 +107,7 @@ def noise_kept(factor: int, sigma: float) -> float:
     Gaussian and block mean, convolved, are separable weights. White noise keeps the root of the sum of their squares,
     which for both axes together is the sum of squares of the weights of one.
     """
-    kernel = gaussian_kernel(sigma) if sigma > 0 else np.ones(1)
+    kernel = gaussian(sigma) if sigma > 0 else np.ones(1)
     return float((np.convolve(kernel, np.full(factor, 1 / factor)) ** 2).sum())
 
 

@@ -157,9 +157,8 @@ def check_protocol(protocol: Any, satellite: Any) -> None:
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
     """Return the width of a band's Gaussian, in its own pixels."""
-    if protocol == "sensor":
-        return degradation.degradation_sigma(factor, protocol, EFFECTIVE_MTF.get(band))
-    return degradation.degradation_sigma(factor, protocol, MTF[satellite][band] if satellite else None)
+    mtf = EFFECTIVE_MTF.get(band) if protocol == "sensor" else MTF[satellite][band] if satellite else None
+    return degradation.degradation_sigma(factor, protocol, mtf)
 
 
 def whole_pixels(scene: NativeScene, coarsest: SceneBand, factor: int) -> Extent:

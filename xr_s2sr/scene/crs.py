@@ -200,6 +200,16 @@ def check_tile(grid: Grid, gsd: int, crs: Any, name: str) -> None:
         )
 
 
+def check_one_crs(result: xr.DataArray, native: xr.DataArray, what: str) -> None:
+    """Refuse a band of a result that was reprojected; `what` was to be done before."""
+    crs = [read_crs(da) for da in (result, native)]
+    if None not in crs and crs[0] != crs[1]:
+        raise GridError(
+            f"{result.name!r} is in {crs[0]} in the result and in {crs[1]} in the scene; expected one CRS. {what} "
+            "before reprojecting"
+        )
+
+
 def mapping_variable(crs: Any) -> xr.Variable:
     """Return a grid mapping variable for a CRS, or for none."""
     mapping: xr.Variable = xr.Dataset(coords={"spatial_ref": 0}).spatial_ref.variable
