@@ -20,7 +20,7 @@ CARD_KEY = "xr_s2sr"
 
 #: Outputs of a model file: the restored bands, and their standard errors where the card says so.
 RESTORED, STANDARD_ERROR = "sr", "uncertainty"
-#: Input of what local regressions on the 10 m bands made of some coarse ones, on the 10 m grid.
+#: Input that holds some 20 m bands as local regression on the 10 m bands restores them.
 REGRESSED = "regressed"
 
 #: Of a halo in 10 m pixels: a whole tile of Sentinel-2.

@@ -1,4 +1,4 @@
-"""What local regression makes of B11 and B12: an input of the networks for 20 m bands, in training."""
+"""Local regression of B11 and B12, an input of the networks for the 20 m bands, in training."""
 
 from __future__ import annotations
 
