@@ -23,7 +23,7 @@ from xr_s2sr.bands import Output, resolve
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
-from xr_s2sr.io.inputs import read_from
+from xr_s2sr.io.open_any import read_from
 from xr_s2sr.io.scheduling import elsewhere, own_pool, run_together
 from xr_s2sr.layouts.normalize import Scene, restored_bands
 from xr_s2sr.replacing import replaced
