@@ -165,11 +165,6 @@ def check_scene(scene: NativeScene, bands: Iterable[str]) -> None:
     judge([one for band in bands for one in samples(scene[band], scene.bands[band])])
 
 
-def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
-    """Refuse pixels of one date whose median cannot be a reflectance."""
-    judge([sample(pixels, radiometry, name, when)])
-
-
 def judge(taken: Iterable[Sample], *, part: bool = False) -> list[RadiometryError]:
     """Refuse samples of one scene whose values cannot be what the metadata say.
 
