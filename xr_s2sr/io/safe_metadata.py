@@ -214,10 +214,7 @@ def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[s
         return dict.fromkeys(bands, 0.0)
     absent = [band for band in bands if band not in offsets]
     if absent:
-        raise ProductError(
-            f"{main.where} lists a <{tag}> for some bands, but none for {', '.join(absent)}; expected one for each. "
-            "Download the product again"
-        )
+        raise main.wrong(f"lists a <{tag}> for some bands, but none for {', '.join(absent)}", "one for each")
     return {band: offsets[band] for band in bands}
 
 
@@ -228,10 +225,8 @@ def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
         counts = {local_name(child.tag): int(tile.as_number(child.text, local_name(child.tag))) for child in size}
         shapes[int(tile.as_number(size.get("resolution"), "Size"))] = counts.get("NROWS", 0), counts.get("NCOLS", 0)
     if not {10, 20, 60} <= shapes.keys():
-        raise ProductError(
-            f"{tile.where} gives the <Size> at {', '.join(map(str, sorted(shapes))) or 'no resolution'}; expected 10, "
-            "20 and 60 m. Download the product again"
-        )
+        listed = ", ".join(map(str, sorted(shapes))) or "no resolution"
+        raise tile.wrong(f"gives the <Size> at {listed}", "10, 20 and 60 m")
     return shapes
 
 
@@ -290,14 +285,15 @@ class Xml:
         try:
             root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))
         except (ElementTree.ParseError, ProductError, LookupError, ValueError) as error:
-            raise ProductError(
-                f"{self.where} is not metadata of a SAFE product: {error}; expected XML as ESA writes it. Download the "
-                "product again"
-            ) from error
+            raise self.wrong(f"is not metadata of a SAFE product: {error}", "XML as ESA writes it") from error
         self.tag = local_name(root.tag)
         self._elements: dict[str, list[ElementTree.Element]] = {}
         for element in root.iter():
             self._elements.setdefault(local_name(element.tag), []).append(element)
+
+    def wrong(self, found: str, expected: str) -> ProductError:
+        """Return the error for what a file of ESA does not say."""
+        return ProductError(f"{self.where} {found}; expected {expected}. Download the product again")
 
     def all(self, *names: str) -> Iterator[ElementTree.Element]:
         """Yield the elements of these names."""
@@ -312,7 +308,7 @@ class Xml:
         """Return the text of the first element of these names that has one; it must be there."""
         text = self.text(*names)
         if text is None:
-            raise ProductError(f"{self.where} has no <{names[0]}>; expected one. Download the product again")
+            raise self.wrong(f"has no <{names[0]}>", "one")
         return text
 
     def number(self, *names: str) -> float:
@@ -323,10 +319,7 @@ class Xml:
         """Return the number of counts that stand for 1."""
         value = self.number(*names)
         if not 1 <= value <= 1e6:
-            raise ProductError(
-                f"{self.where} says <{names[0]}> {value:g}; expected a number from 1 to 1000000, such as 10000. "
-                "Download the product again"
-            )
+            raise self.wrong(f"says <{names[0]}> {value:g}", "a number from 1 to 1000000, such as 10000")
         return value
 
     def as_number(self, text: str | None, name: str) -> float:
@@ -334,10 +327,7 @@ class Xml:
         number = _NUMBER.fullmatch((text or "").strip())
         value = math.nan if number is None else float(number[0])
         if not abs(value) < 1e10:
-            raise ProductError(
-                f"{self.where} says <{name}> {(text or '')[:40]!r}; expected a number such as 10000. Download the "
-                "product again"
-            )
+            raise self.wrong(f"says <{name}> {(text or '')[:40]!r}", "a number such as 10000")
         return value
 
 

@@ -296,9 +296,9 @@ def to_fine_grid(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | No
 def _on_grid_of(like: xr.DataArray, da: xr.DataArray, pixels: xr.Variable) -> xr.DataArray:
     """Return new pixels of an array with the coordinates of another one, and those of its own that are of no grid."""
     dims, lead = {*pixels.dims}, {*pixels.dims} - {*like.dims[-2:]}
-    coords = {key: coord for key, coord in like.coords.items() if {*coord.dims} <= dims}
+    near = like.drop_vars([key for key, coord in like.coords.items() if not {*coord.dims} <= dims])
     own = {key: coord for key, coord in da.coords.items() if key not in like.coords and {*coord.dims} <= lead}
-    return xr.DataArray(pixels, {**coords, **own}, name=da.name)
+    return xr.DataArray(pixels, near.coords, name=da.name).assign_coords(own)
 
 
 def _within(coarse: Axis, fine: Axis) -> np.ndarray | None:
