@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -113,16 +114,11 @@ def constant_areas(
     if not flags.any() or (alone and flags.all()):
         return {}
     found: dict[str, tuple[Flags, list[float]]] = {}
-    held = (values[band][flags] for band in placed)
-    table = np.stack([np.where(np.isnan(one), -np.inf, one) for one in held], -1)
-    if (table == table[0]).all():
-        combinations, labels = table[:1], np.where(flags, 0, -1)
-    else:
-        combinations, which = np.unique(table, axis=0, return_inverse=True)
-        labels = np.full(flags.shape, -1)
-        labels[flags] = which.reshape(-1)
-    for k, combination in enumerate(combinations):
-        value = {band: one for band, one in zip(placed, combination.tolist(), strict=True) if np.isfinite(one)}
+    table = pd.DataFrame({band: one[flags] for band, one in values.items()})
+    labels = np.full(flags.shape, -1)
+    labels[flags] = table.groupby([*placed], sort=False, dropna=False).ngroup()
+    for k, combination in enumerate(table.drop_duplicates().to_dict("records")):
+        value = {str(band): one for band, one in combination.items() if np.isfinite(one)}
         cells = _near(labels == k, corner)
         for side in {own.side for own in placed.values()}:
             group = {band: placed[band] for band in value if placed[band].side == side}
