@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import Line, warn
@@ -177,7 +176,10 @@ def _squares(flags: Flags, values: Values) -> Flags:
 
 def _near(cells: Flags, corner: tuple[int, int]) -> Cells:
     """Return the rows and columns of the cells of an area and of those around it."""
-    around = sliding_window_view(np.pad(cells, 2 * NEAR), (2 * NEAR + 1,) * 2).any((2, 3))
+    height, width = cells.shape
+    around = np.zeros((height + 2 * NEAR, width + 2 * NEAR), np.bool_)
+    for row, col in np.ndindex(2 * NEAR + 1, 2 * NEAR + 1):
+        around[row : row + height, col : col + width] |= cells
     rows, cols = np.nonzero(around)
     return rows + corner[0] - NEAR, cols + corner[1] - NEAR
 
