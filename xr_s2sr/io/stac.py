@@ -69,7 +69,10 @@ def item_text(
     InputError
         If there is no CRS, or nothing tells when the scene was taken.
     """
-    pystac = _pystac()
+    try:
+        import pystac
+    except ImportError as error:
+        raise DependencyError("a STAC item needs pystac. Install it: pip install pystac") from error
     first = next(iter(stacks.values()))
     if first.rio.crs is None:
         raise InputError(
@@ -111,15 +114,6 @@ def check_replaceable(path: Path) -> None:
             f"{path} is there already and is no STAC item, so it is not replaced; give the GeoTIFF another name, or "
             f"move that file: mv {path.name} {path.stem}_other.json"
         )
-
-
-def _pystac() -> Any:
-    """Import pystac, or say how it is installed."""
-    try:
-        import pystac
-    except ImportError as error:
-        raise DependencyError("a STAC item needs pystac. Install it: pip install pystac") from error
-    return pystac
 
 
 def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
