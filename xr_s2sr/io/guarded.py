@@ -1,4 +1,4 @@
-"""What is looked at before a file of a scene is opened: whether it ends, and whether decoding it runs code.
+"""Checks before a file of a scene is opened: that it ends, and that decoding it runs no code.
 
 A named pipe would be waited for, a device read for ever; some codecs of a Zarr store unpickle.
 """

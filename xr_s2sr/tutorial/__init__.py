@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, CIRRUS, EFFECTIVE_MTF, NOMINAL_MTF
 from xr_s2sr.errors import InputError
-from xr_s2sr.io.rasters import DIMS, axis_coords, centres
 from xr_s2sr.psf import psf_variance, sigma_between
 from xr_s2sr.quality import degrade
 from xr_s2sr.quality.degradation import blur
@@ -90,9 +89,13 @@ def synthetic_scene(size: int = 600, seed: int = 0) -> tuple[xr.Dataset, xr.Data
 def _band(name: str, gsd: int, dn: NDArray[np.float64], valid60: NDArray[np.bool_]) -> xr.DataArray:
     """Round to uint16 DN, a valid pixel never 0, and georeference."""
     valid = valid60.repeat(60 // gsd, 0).repeat(60 // gsd, 1)
-    coords = axis_coords(DIMS[gsd], centres(_TOP, -gsd, len(dn)), centres(_LEFT, gsd, len(dn)))
+    suffix, centres = "" if gsd == 10 else f"_{gsd}m", gsd * (np.arange(len(dn)) + 0.5)
+    coords = {
+        dim + suffix: (dim + suffix, at, {"units": "metre", "standard_name": f"projection_{dim}_coordinate"})
+        for dim, at in (("y", _TOP - centres), ("x", _LEFT + centres))
+    }
     attrs = {"long_name": _NAMES[name], "wavelength_nm": BANDS[name].wavelength, "nodata": 0}
     counts = np.where(valid, np.clip(np.rint(dn), 1, 65535), 0).astype(np.uint16)
-    band = xr.DataArray(counts, coords, DIMS[gsd], name, attrs)
+    band = xr.DataArray(counts, coords, tuple(coords), name, attrs)
     band.encoding["grid_mapping"] = "spatial_ref"  # rioxarray would mark only the bands on (y, x)
     return band
