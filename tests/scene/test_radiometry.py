@@ -15,7 +15,7 @@ from scenes import native
 
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.inference.tiles import write
-from xr_s2sr.scene.plausibility import check
+from xr_s2sr.scene.plausibility import judge, sample
 from xr_s2sr.scene.radiometry import Radiometry, Storage, resolve_radiometry
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64"]
@@ -335,7 +335,7 @@ def test_plain_floats_are_free() -> None:
 )
 def test_contradiction(da: xr.DataArray, said: dict[str, Any], message: str) -> None:
     with pytest.raises(RadiometryError, match=message):
-        check(da.values, resolve_radiometry(da, **said), "B05")
+        judge([sample(da.values, resolve_radiometry(da, **said), "B05")])
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_contradiction(da: xr.DataArray, said: dict[str, Any], message: str) -> 
     ],
 )
 def test_no_contradiction(da: xr.DataArray, said: dict[str, Any]) -> None:
-    check(da.values, resolve_radiometry(da, **said), "B05")
+    judge([sample(da.values, resolve_radiometry(da, **said), "B05")])
 
 
 def test_float_dn_told_in_upsample() -> None:

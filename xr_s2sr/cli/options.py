@@ -12,8 +12,7 @@ import xarray as xr
 from xr_s2sr import arguments, tutorial
 from xr_s2sr.bands import resolve
 from xr_s2sr.errors import InputError
-from xr_s2sr.io.inputs import inputs
-from xr_s2sr.io.open_any import open_any
+from xr_s2sr.io.open_any import inputs, open_any
 from xr_s2sr.io.subset import by_blocks, subset
 from xr_s2sr.scene.radiometry import UNITS
 

@@ -14,7 +14,7 @@ from xr_s2sr.api import RESOLUTIONS
 from xr_s2sr.bands import resolve
 from xr_s2sr.cli import options
 from xr_s2sr.errors import InputError
-from xr_s2sr.io.inputs import home_of
+from xr_s2sr.io.open_any import home_of
 from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import form_of, save
 from xr_s2sr.targets import check_apart, check_target

@@ -1,10 +1,11 @@
-"""Scenes on disk, whatever their form: ``xr_s2sr.open``, and what the command line reads."""
+"""Scenes on disk, whatever their form: ``xr_s2sr.open``, what the command line reads, and the files of a scene."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,26 +15,27 @@ import xarray as xr
 from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, by_convention, resolve
 from xr_s2sr.errors import GridError, InputError, S2SRError, warn
-from xr_s2sr.io.damaged import MALFORMED, guarded, unreadable
-from xr_s2sr.io.plain_files import check_plain
+from xr_s2sr.io.guarded import check_codecs, check_plain
 from xr_s2sr.io.rasters import (
     DIMS,
+    MALFORMED,
     axis_coords,
     check_mask_file,
+    lazy_pixels,
     lazy_variable,
+    open_bands,
     open_image,
-    open_stack,
-    spatial_ref,
 )
 from xr_s2sr.io.safe import open_safe
-from xr_s2sr.io.safe_files import is_product
+from xr_s2sr.io.safe_files import is_product, locate
 from xr_s2sr.io.safe_metadata import identify
 from xr_s2sr.io.subset import subset
-from xr_s2sr.io.zarr_codecs import check_codecs
 from xr_s2sr.layouts.band_names import band_labels, split
 from xr_s2sr.layouts.datatree import read_tree
-from xr_s2sr.scene.crs import georeference, read_crs
+from xr_s2sr.scene.crs import georeference, mapping_variable, read_crs
 from xr_s2sr.scene.omissions import sounds_like_a_band
+from xr_s2sr.scene.result import sources
+from xr_s2sr.targets import check_path, linked
 
 _EXPECTED = (
     "expected a SAFE folder or .zip, a .nc, a .zarr, a GeoTIFF whose bands are described, or a folder of one GeoTIFF "
@@ -130,11 +132,30 @@ def _open_dataset(path: Path) -> xr.Dataset:
             ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
             # EOPF keeps each resolution in a group of its own
             ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
-        return guarded(ds, path)
+        return _guarded(ds, path)
     except S2SRError:
         raise
     except MALFORMED as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(str(path), error) from error
+
+
+def _guarded(ds: xr.Dataset, path: Path) -> xr.Dataset:
+    """Return a Dataset that was opened lazily; the error for what cannot be read later names the file."""
+    out = ds.copy()
+    for name, da in ds.data_vars.items():
+        if da.ndim >= 2:
+            pixels = lazy_pixels(da.variable, str(path), partial(_unreadable, what=f"{name!r} in "))
+            out[name] = xr.Variable(da.dims, pixels, da.attrs, da.encoding)
+    return out
+
+
+def _unreadable(path: str, error: BaseException, what: str = "") -> InputError:
+    """Return the error for a Dataset that cannot be opened, or of which a part cannot be read."""
+    reason = (str(error) or type(error).__name__).partition("\n")[0][:300]
+    return InputError(
+        f"{what}{path} cannot be read: {reason}; expected a whole Dataset, as xarray writes it, and a library that "
+        "reads it. Download or copy it again, or: pip install netCDF4 zarr"
+    )
 
 
 def _open_stack(path: Path) -> xr.Dataset:
@@ -142,7 +163,9 @@ def _open_stack(path: Path) -> xr.Dataset:
     beside = [file for file in path.parent.iterdir() if file.name.lower() == f"{path.name.lower()}.msk"]
     for file in beside:
         check_mask_file(file)
-    image = open_stack(str(path))
+    image = open_bands(str(path))
+    if isinstance(names := image.attrs.get("long_name"), str):  # of one band
+        image.attrs["long_name"] = (names,)
     found = band_labels(image)
     if found is None:
         names = image.attrs.get("long_name", ())
@@ -152,7 +175,7 @@ def _open_stack(path: Path) -> xr.Dataset:
             "as B02, or a file for each band in a folder: xr_s2sr.open(folder). Name the bands yourself: ds = "
             f'rioxarray.open_rasterio("{path.name}").assign_coords(band=["B02", "B03", ...])'
         )
-    return guarded(split(image, *found), path)
+    return _guarded(split(image, *found), path)
 
 
 def _open_folder(path: Path) -> xr.Dataset:
@@ -196,7 +219,7 @@ def _open_folder(path: Path) -> xr.Dataset:
     crs = read_crs(next(iter(chosen.values()))[1])
     if crs is None:
         return xr.Dataset(variables, coords)
-    ds = xr.Dataset(variables, coords | {"spatial_ref": spatial_ref(crs)})
+    ds = xr.Dataset(variables, coords | {"spatial_ref": mapping_variable(crs)})
     fine = next((band for band in BANDS if band in ds and ds[band].dims == DIMS[10]), None)
     return ds if fine is None else georeference(ds, chosen[fine][1].rio.transform())
 
@@ -257,3 +280,37 @@ def _check_one_place(chosen: Mapping[str, _Chosen]) -> None:
                     f"{known.name} and {file.name} in {file.parent} differ in their {what}; expected the bands of one "
                     "tile. Give each scene a folder"
                 )
+
+
+def home_of(path: Path) -> Path:
+    """Return what a scene lies in: the file or folder that was named, or the product of which it is a part."""
+    if not is_product(check_path(path)):
+        return path
+    files = locate(path)
+    return Path(files.root) if files.archive is None else files.archive
+
+
+def inputs(path: Path | None, ds: xr.Dataset, models: Iterable[str] | None) -> set[Path]:
+    """Return the files and folders that a scene on disk and models are read from.
+
+    Parameters
+    ----------
+    path : Path or None
+        Of the scene; None if it is not on disk.
+    ds : Dataset
+        The scene, as it was opened.
+    models : iterable of str, optional
+        Names of models, of which some may be files.
+    """
+    found = {Path(name) for name in models or () if Path(name).is_file()} | read_from(ds)
+    if path is None:
+        return found
+    home = home_of(path)
+    # of a folder of files, only those are read that `ds` names
+    whole = home.is_dir() and (is_product(path) or home.suffix.lower() == ".zarr")
+    return found | {path, home} | (linked(home) if whole else set())
+
+
+def read_from(ds: xr.Dataset) -> set[Path]:
+    """Return the files on disk from which a scene, or the scene of a result, was read."""
+    return {Path(name) for name in sources(ds) if "\0" not in name and Path(name).is_file()}

@@ -1,7 +1,11 @@
-"""Raster files as lazy variables: their pixels are read when they are asked for."""
+"""Files as lazy variables: their pixels are read when they are asked for; what is damaged is named by then."""
 
 from __future__ import annotations
 
+import lzma
+import struct
+import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,10 +20,26 @@ from xarray.backends.locks import SerializableLock
 from xarray.core import indexing
 
 from xr_s2sr.errors import DependencyError, InputError, ProductError
-from xr_s2sr.io.plain_files import check_plain
+from xr_s2sr.io.guarded import check_plain
 
 #: First bytes of TIFF and BigTIFF files, of either order of bytes.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+#: What rasterio, xarray, zarr, numcodecs, netCDF4 and h5netcdf raise for metadata and chunks that make no sense.
+MALFORMED = (
+    OSError,
+    ValueError,
+    ImportError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
@@ -61,29 +81,14 @@ def open_image(path: str) -> xr.DataArray:
     DependencyError
         If GDAL was built without the driver.
     """
-    image = _open(path)
+    image = open_bands(path)
     if image.sizes["band"] != 1:
         raise InputError(f"{path} holds several bands; expected a file for each band")
     return image.isel(band=0, drop=True)
 
 
-def open_stack(path: str) -> xr.DataArray:
-    """Open a GeoTIFF of any number of bands, on (band, y, x), as :func:`open_image` does one.
-
-    Raises
-    ------
-    ProductError
-        If the driver cannot read the file, or it is none.
-    """
-    image = _open(path)
-    names = image.attrs.get("long_name")
-    if isinstance(names, str):  # of one band
-        image.attrs["long_name"] = (names,)
-    return image
-
-
-def _open(path: str) -> xr.DataArray:
-    """Open all bands of an image by the driver that its name calls for."""
+def open_bands(path: str) -> xr.DataArray:
+    """Open a GeoTIFF or JPEG 2000 file of any number of bands, on (band, y, x), as :func:`open_image` does one."""
     check_plain(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
@@ -111,7 +116,7 @@ def check_mask_file(path: Path) -> None:
         )
 
 
-def unreadable(path: str, error: Exception) -> ProductError:
+def unreadable(path: str, error: BaseException) -> ProductError:
     """Return the error for a file that GDAL refuses, at once or when its pixels are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return ProductError(
@@ -121,46 +126,61 @@ def unreadable(path: str, error: Exception) -> ProductError:
 
 
 class _Pixels(BackendArray):
-    """The pixels of an image, 0 where its detector mask is 0."""
+    """The pixels of a variable of a file, 0 where its detector mask is 0."""
 
-    def __init__(self, image: xr.DataArray, path: str, detectors: xr.DataArray | None) -> None:
-        self.image, self.path = image.variable, path
-        self.detectors = None if detectors is None else detectors.variable
-        self.shape, self.dtype = image.shape, image.dtype
+    def __init__(
+        self,
+        variable: xr.Variable,
+        path: str,
+        failed: Callable[[str, BaseException], InputError],
+        detectors: xr.Variable | None,
+    ) -> None:
+        self.variable, self.path, self.failed, self.detectors = variable, path, failed, detectors
+        self.shape, self.dtype = variable.shape, variable.dtype
 
     def __getitem__(self, key: Any) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
         try:
-            pixels: NDArray[Any] = self.image[key].values
+            pixels: NDArray[Any] = self.variable[key].values
             looked = None if self.detectors is None else self.detectors[key].values != 0
-        except OSError as error:
-            raise unreadable(self.path, error) from error
+        except MALFORMED as error:
+            raise self.failed(self.path, error) from error
         return pixels if looked is None else np.where(looked, pixels, pixels.dtype.type(0))
+
+
+def lazy_pixels(
+    variable: xr.Variable,
+    path: str,
+    failed: Callable[[str, BaseException], InputError],
+    detectors: xr.Variable | None = None,
+) -> Any:
+    """Return pixels that are read, and then kept in memory, when they are asked for.
+
+    Parameters
+    ----------
+    variable : Variable
+        As it was opened.
+    path : str
+        Of the file.
+    failed : callable
+        Makes the error, of the path and what was raised, when the file turns out to be damaged.
+    detectors : Variable, optional
+        A mask of the same shape; pixels where it is 0 become 0.
+    """
+    pixels: Any = indexing.LazilyIndexedArray(_Pixels(variable, path, failed, detectors))
+    return indexing.MemoryCachedArray(indexing.CopyOnWriteArray(pixels))  # type: ignore[no-untyped-call]
 
 
 def lazy_variable(
     image: xr.DataArray, path: str, dims: tuple[str, str], attrs: dict[str, Any], detectors: xr.DataArray | None = None
 ) -> xr.Variable:
-    """Make a variable whose pixels are read, and then kept in memory, when they are asked for.
-
-    Parameters
-    ----------
-    image : DataArray
-        As :func:`open_image` gives it.
-    path : str
-        Of the file, for the error when it turns out to be damaged.
-    dims : (str, str)
-    attrs : dict
-    detectors : DataArray, optional
-        A mask of the same shape; pixels where it is 0 become 0.
-    """
-    pixels: Any = indexing.LazilyIndexedArray(_Pixels(image, path, detectors))
-    kept = indexing.MemoryCachedArray(indexing.CopyOnWriteArray(pixels))  # type: ignore[no-untyped-call]
+    """Make a variable of an image, as :func:`open_image` gives it; where `detectors` are 0, its pixels become 0."""
+    pixels = lazy_pixels(image.variable, path, unreadable, None if detectors is None else detectors.variable)
     blocks = [image.encoding["preferred_chunks"][dim] for dim in image.dims]
     stored = {"source": path, "preferred_chunks": dict(zip(dims, blocks, strict=True))}
-    return xr.Variable(dims, kept, attrs, {"grid_mapping": "spatial_ref", **stored})
+    return xr.Variable(dims, pixels, attrs, {"grid_mapping": "spatial_ref", **stored})
 
 
 def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]:
@@ -176,9 +196,3 @@ def axis_coords(dims: tuple[str, str], y: Any, x: Any) -> dict[str, xr.Variable]
 def centres(edge: float, step: float, size: int) -> NDArray[np.float64]:
     """Return pixel centres from the outer edge and the signed step."""
     return np.asarray(edge + step * (np.arange(size) + 0.5), np.float64)
-
-
-def spatial_ref(crs: Any) -> xr.Variable:
-    """Return the grid mapping variable of a CRS."""
-    mapping: xr.Variable = xr.Dataset().rio.write_crs(crs)["spatial_ref"].variable
-    return mapping

@@ -28,7 +28,10 @@ def check(path: Path) -> None:
         check_tiff(path)
         return
     if path.suffix == ".json":
-        _check_json(path)
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as problem:
+            raise OSError(f"{path.name} is truncated: {problem}") from problem
         return
     kind: Any = "zarr" if path.suffix == ".zarr" else None
     # not decoded: what counts is that every stored number can be read
@@ -38,14 +41,6 @@ def check(path: Path) -> None:
             step = (variable.encoding.get("chunks") or (ROWS, 0))[-2:][0]  # of Zarr: each chunk is decoded once
             for first in range(0, rows, step):
                 (variable[..., first : first + step, :] if variable.ndim > 1 else variable).to_numpy()
-
-
-def _check_json(path: Path) -> None:
-    """Check that a JSON is whole."""
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise OSError(f"{path.name} is truncated: {problem}") from problem
 
 
 def check_tiff(path: Path) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from os import PathLike
 from typing import Any
 
 import xarray as xr
-from rasterio.crs import CRS
 
 from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD
 from xr_s2sr.errors import ProductError, warn
-from xr_s2sr.io.rasters import DIMS, axis_coords, centres, lazy_variable, open_image, spatial_ref
+from xr_s2sr.io.rasters import DIMS, axis_coords, centres, lazy_variable, open_image
 from xr_s2sr.io.safe_files import Files, locate
 from xr_s2sr.io.safe_metadata import Image, Product, read_product
 from xr_s2sr.io.subset import subset, wanted_bands
-from xr_s2sr.scene.crs import georeference
+from xr_s2sr.scene.crs import georeference, mapping_variable, parse_crs
 from xr_s2sr.scene.grid import read_grid
 from xr_s2sr.scene.offsets import DN_OFFSET
 
@@ -185,17 +182,15 @@ def _variable(
     return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
 
 
-def _crs(product: Product) -> CRS:
+def _crs(product: Product) -> Any:
     """Return the CRS that the tile's metadata give."""
-    # a code and nothing else: GDAL opens any other text as a file or an address
-    code = re.fullmatch(r"EPSG:(\d+)", product.crs, re.ASCII)
-    if code is not None:
-        with suppress(ValueError, RuntimeError):  # rasterio's CRSError
-            return CRS.from_epsg(int(code[1]))
-    raise ProductError(
-        f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs[:80]!r}; expected one such as EPSG:32633. "
-        "Download the product again"
-    )
+    crs = parse_crs(product.crs) if product.crs.startswith("EPSG:") else None
+    if crs is None:
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs[:80]!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        )
+    return crs
 
 
 def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:
@@ -225,7 +220,7 @@ def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.
     for gsd, (rows, cols) in product.shapes.items():
         if DIMS.get(gsd) in used:
             coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
-    coords["spatial_ref"] = spatial_ref(_crs(product))
+    coords["spatial_ref"] = mapping_variable(_crs(product))
     if product.time is not None:
         coords["time"] = xr.Variable((), product.time)
     return coords

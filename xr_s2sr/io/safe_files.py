@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from xr_s2sr.errors import ProductError
-from xr_s2sr.io.plain_files import METADATA_LIMIT, check_plain, read_metadata, too_large
+from xr_s2sr.io.guarded import METADATA_LIMIT, check_plain, read_metadata, too_large
 
 #: The product's own metadata: MTD_MSIL1C.xml, or S2A_OPER_MTD_SAFL1C_PDMC_....xml before December 2016.
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")

@@ -6,18 +6,19 @@ whose names begin with ``L2A_`` or end with ``_2A``, too.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ProductError
 from xr_s2sr.io.safe_files import Files
-from xr_s2sr.io.safe_xml import Xml, local_name
 
 _LEVELS = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
 #: Masks that only the tile's metadata list, by their type there.
@@ -25,6 +26,8 @@ _MASKS = {"MSK_CLDPRB": "CLD", "MSK_SNWPRB": "SNW"}
 _BAND = re.compile(r"(?:^|_)(?P<what>B0[1-9]|B1[0-2]|B8A)(?:_(?P<gsd>[126]0)m)?$")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,9})?)?Z?", re.ASCII)
 _COMPANION = re.compile(r"(?:^|_)(?P<what>SCL|CLD|SNW|AOT|WVP)(?:_\w+)?_(?P<gsd>[126]0)m$")
+#: As ESA writes them. Python's float() takes more: "nan", "1_000", digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -211,10 +214,7 @@ def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[s
         return dict.fromkeys(bands, 0.0)
     absent = [band for band in bands if band not in offsets]
     if absent:
-        raise ProductError(
-            f"{main.where} lists a <{tag}> for some bands, but none for {', '.join(absent)}; expected one for each. "
-            "Download the product again"
-        )
+        raise main.wrong(f"lists a <{tag}> for some bands, but none for {', '.join(absent)}", "one for each")
     return {band: offsets[band] for band in bands}
 
 
@@ -225,10 +225,8 @@ def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
         counts = {local_name(child.tag): int(tile.as_number(child.text, local_name(child.tag))) for child in size}
         shapes[int(tile.as_number(size.get("resolution"), "Size"))] = counts.get("NROWS", 0), counts.get("NCOLS", 0)
     if not {10, 20, 60} <= shapes.keys():
-        raise ProductError(
-            f"{tile.where} gives the <Size> at {', '.join(map(str, sorted(shapes))) or 'no resolution'}; expected 10, "
-            "20 and 60 m. Download the product again"
-        )
+        listed = ", ".join(map(str, sorted(shapes))) or "no resolution"
+        raise tile.wrong(f"gives the <Size> at {listed}", "10, 20 and 60 m")
     return shapes
 
 
@@ -268,3 +266,71 @@ def _attrs(main: Xml, tile: Xml, files: Files, level: str) -> dict[str, Any]:
         "cloud_cover": None if cloud is None else tile.as_number(cloud, "CLOUDY_PIXEL_PERCENTAGE"),
     }
     return {key: value for key, value in attrs.items() if value is not None}
+
+
+class _Builder(ElementTree.TreeBuilder):
+    """Refuses what could make a small file expand: ESA's metadata declare no document type."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse a document type."""
+        raise ProductError(f"it declares a DOCTYPE ({name})")
+
+
+class Xml:
+    """One metadata file; elements are found by name, whatever their namespace and place."""
+
+    def __init__(self, files: Files, name: str) -> None:
+        self.where = files.path(name)
+        content = files.read(name)
+        try:
+            root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))
+        except (ElementTree.ParseError, ProductError, LookupError, ValueError) as error:
+            raise self.wrong(f"is not metadata of a SAFE product: {error}", "XML as ESA writes it") from error
+        self.tag = local_name(root.tag)
+        self._elements: dict[str, list[ElementTree.Element]] = {}
+        for element in root.iter():
+            self._elements.setdefault(local_name(element.tag), []).append(element)
+
+    def wrong(self, found: str, expected: str) -> ProductError:
+        """Return the error for what a file of ESA does not say."""
+        return ProductError(f"{self.where} {found}; expected {expected}. Download the product again")
+
+    def all(self, *names: str) -> Iterator[ElementTree.Element]:
+        """Yield the elements of these names."""
+        for name in names:
+            yield from self._elements.get(name, [])
+
+    def text(self, *names: str) -> str | None:
+        """Return the text of the first element of these names that has one."""
+        return next((e.text.strip() for e in self.all(*names) if e.text and e.text.strip()), None)
+
+    def required(self, *names: str) -> str:
+        """Return the text of the first element of these names that has one; it must be there."""
+        text = self.text(*names)
+        if text is None:
+            raise self.wrong(f"has no <{names[0]}>", "one")
+        return text
+
+    def number(self, *names: str) -> float:
+        """Return the number that the first of these elements holds; it must be there."""
+        return self.as_number(self.required(*names), names[0])
+
+    def quantification(self, *names: str) -> float:
+        """Return the number of counts that stand for 1."""
+        value = self.number(*names)
+        if not 1 <= value <= 1e6:
+            raise self.wrong(f"says <{names[0]}> {value:g}", "a number from 1 to 1000000, such as 10000")
+        return value
+
+    def as_number(self, text: str | None, name: str) -> float:
+        """Return a number of metadata: counts, metres and percent all stay far below 10 digits."""
+        number = _NUMBER.fullmatch((text or "").strip())
+        value = math.nan if number is None else float(number[0])
+        if not abs(value) < 1e10:
+            raise self.wrong(f"says <{name}> {(text or '')[:40]!r}", "a number such as 10000")
+        return value
+
+
+def local_name(tag: str) -> str:
+    """Return the name of an element without its namespace."""
+    return tag.rpartition("}")[2]

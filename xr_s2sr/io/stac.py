@@ -69,7 +69,10 @@ def item_text(
     InputError
         If there is no CRS, or nothing tells when the scene was taken.
     """
-    pystac = _pystac()
+    try:
+        import pystac
+    except ImportError as error:
+        raise DependencyError("a STAC item needs pystac. Install it: pip install pystac") from error
     first = next(iter(stacks.values()))
     if first.rio.crs is None:
         raise InputError(
@@ -111,15 +114,6 @@ def check_replaceable(path: Path) -> None:
             f"{path} is there already and is no STAC item, so it is not replaced; give the GeoTIFF another name, or "
             f"move that file: mv {path.name} {path.stem}_other.json"
         )
-
-
-def _pystac() -> Any:
-    """Import pystac, or say how it is installed."""
-    try:
-        import pystac
-    except ImportError as error:
-        raise DependencyError("a STAC item needs pystac. Install it: pip install pystac") from error
-    return pystac
 
 
 def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
@@ -164,34 +158,25 @@ def footprint(crs: Any, bounds: tuple[float, float, float, float]) -> tuple[dict
     bounds : (float, float, float, float)
         left, bottom, right, top
     """
-    from rasterio.warp import transform
+    from rasterio.warp import transform_geom
 
     left, bottom, right, top = bounds
     corners = np.array([(left, top), (left, bottom), (right, bottom), (right, top), (left, top)])
     steps = np.linspace(0, 1, POINTS, endpoint=False)[:, np.newaxis]
     sides = [a + (b - a) * steps for a, b in pairwise(corners)]
-    ring = np.concatenate([*sides, corners[:1]])
-    degrees = np.round(np.stack(transform(crs, "EPSG:4326", *ring.T), axis=1), 7)
-    across = np.ptp(degrees[:, 0]) > 180
-    if not across:
-        box = [*degrees.min(0).tolist(), *degrees.max(0).tolist()]
-        return {"type": "Polygon", "coordinates": [degrees.tolist()]}, box
-    degrees[:, 0] %= 360
-    east, west = _clipped(degrees, 1), _clipped(degrees, -1) - (360, 0)
-    box = [east[:, 0].min(), degrees[:, 1].min(), west[:, 0].max(), degrees[:, 1].max()]
-    return {"type": "MultiPolygon", "coordinates": [[east.tolist()], [west.tolist()]]}, [float(x) for x in box]
-
-
-def _clipped(ring: np.ndarray, sign: int) -> np.ndarray:
-    """Return the part of a closed ring up to 180 degrees (sign 1), or from there on (-1)."""
-    kept: list[np.ndarray] = []
-    for a, b in pairwise(ring):
-        inside = sign * (180 - a[0]) >= 0, sign * (180 - b[0]) >= 0
-        if inside[0]:
-            kept.append(a)
-        if inside[0] != inside[1]:
-            kept.append(np.array([180.0, a[1] + (b[1] - a[1]) * (180 - a[0]) / (b[0] - a[0])]))
-    return np.round(np.array([*kept, kept[0]]), 7)
+    whole = {"type": "Polygon", "coordinates": [np.concatenate([*sides, corners[:1]]).tolist()]}
+    geometry: dict[str, Any] = transform_geom(crs, "EPSG:4326", whole, precision=7)
+    if geometry["type"] == "Polygon":
+        parts = [np.array(geometry["coordinates"][0])]
+    else:  # cut at 180 degrees, by which GDAL may turn rings clockwise
+        parts = [np.array(part[0]) for part in geometry["coordinates"]]
+        turned = [np.sum(ring[:-1, 0] * ring[1:, 1] - ring[1:, 0] * ring[:-1, 1]) < 0 for ring in parts]
+        parts = [ring[::-1] if back else ring for ring, back in zip(parts, turned, strict=True)]
+        parts.sort(key=lambda ring: -ring[0, 0])
+        geometry["coordinates"] = [[ring.tolist()] for ring in parts]
+    _, south = np.concatenate(parts).min(0)
+    _, north = np.concatenate(parts).max(0)
+    return geometry, [float(side) for side in (parts[0][:, 0].min(), south, parts[-1][:, 0].max(), north)]
 
 
 def _mission(ds: xr.Dataset) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any
 
 import xarray as xr
 
@@ -14,13 +14,9 @@ from xr_s2sr import arguments
 from xr_s2sr.bands import BY_GSD, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, DependencyError, InputError
 from xr_s2sr.scene.crs import georeference
-from xr_s2sr.scene.grid import Axis, read_axis
+from xr_s2sr.scene.grid import read_axis
 from xr_s2sr.scene.scene import NativeScene, read_scene
-
-#: minx, miny, maxx, maxy in the CRS of the scene.
-Bounds: TypeAlias = tuple[float, float, float, float]
-#: 10 m pixels along a cell that holds whole pixels of every resolution.
-_CELL = 6
+from xr_s2sr.spans import CELL, ceil_to_cell
 
 
 def wanted_bands(present: Iterable[str], bands: Any, where: str) -> list[str]:
@@ -75,43 +71,27 @@ def crop(scene: NativeScene, bbox: Any, where: str) -> xr.Dataset:
         return ds
     # the coarsest band tells where cells begin; its grid nests in the 10 m one
     coarsest = max(scene.bands.values(), key=lambda band: band.factor)
-    spans = []
-    for axis, start, ends in (
-        (scene.grid.y, coarsest.start[0], (bottom, top)),
-        (scene.grid.x, coarsest.start[1], (left, right)),
-    ):
+    axes, spans = (scene.grid.y, scene.grid.x), []
+    for axis, start, ends in zip(axes, coarsest.start, ((bottom, top), (left, right)), strict=True):
         # a thousandth of a pixel, so that an edge with float jitter takes no further cell
         first, last = sorted((end - axis.edge) / axis.step for end in ends)
-        first = math.floor((first + 1e-3 - start) / _CELL) * _CELL + start
-        last = math.ceil((last - 1e-3 - start) / _CELL) * _CELL + start
+        first = math.floor((first + 1e-3 - start) / CELL) * CELL + start
+        last = math.ceil((last - 1e-3 - start) / CELL) * CELL + start
         first, last = max(first, 0), min(last, axis.size)
         if first >= last:
             raise _outside(bbox, scene, where)
-        spans.append((axis.edge + first * axis.step, axis.edge + last * axis.step))
+        spans.append((first, last))
     cuts: dict[Hashable, slice] = {}
     for variable in (v for v in ds.data_vars.values() if v.ndim >= 2):
-        for dim, span, like in zip(variable.dims[-2:], spans, (scene.grid.y, scene.grid.x), strict=True):
+        for dim, span, fine in zip(variable.dims[-2:], spans, axes, strict=True):
             if dim not in cuts and dim in ds.coords:
-                cuts[dim] = _between(read_axis(variable, dim, like.step), span)
-    ds = ds.isel(cuts)
-    return georeference(ds, scene.grid.corner(*_corner(scene, spans)))
+                own = read_axis(variable, dim, fine.step)
+                edges = sorted(round((fine.edge + at * fine.step - own.edge) / own.step) for at in span)
+                cuts[dim] = slice(*(max(edge, 0) for edge in edges))
+    return georeference(ds.isel(cuts), scene.grid.corner(spans[0][0], spans[1][0]))
 
 
-def _corner(scene: NativeScene, spans: list[tuple[float, float]]) -> tuple[int, int]:
-    """Return the row and column of the 10 m grid at which the rectangle begins."""
-    row, col = (
-        round((span[0] - axis.edge) / axis.step) for axis, span in zip((scene.grid.y, scene.grid.x), spans, strict=True)
-    )
-    return row, col
-
-
-def _between(axis: Axis, span: tuple[float, float]) -> slice:
-    """Return the pixels of an axis between two edges."""
-    first, last = sorted(round((edge - axis.edge) / axis.step) for edge in span)
-    return slice(max(first, 0), max(last, 0))
-
-
-def _rectangle(bbox: Any) -> Bounds:
+def _rectangle(bbox: Any) -> tuple[float, float, float, float]:
     """Return the four numbers of a bounding box, in order; refuse any other value."""
     form = "bbox=(minx, miny, maxx, maxy)"
     if isinstance(bbox, str) or not isinstance(bbox, Iterable):
@@ -144,7 +124,7 @@ def chunked(scene: NativeScene, chunks: Any) -> xr.Dataset:
         raise DependencyError('computing in chunks needs dask, which is not installed: pip install "xr_s2sr[dask]"')
     if isinstance(chunks, Mapping):
         return scene.ds.chunk(chunks)
-    side = math.ceil(arguments.count("chunks", chunks) / _CELL) * _CELL
+    side = ceil_to_cell(arguments.count("chunks", chunks))
     factors = {axis.dim: band.factor for band in scene.bands.values() for axis in (band.grid.y, band.grid.x)}
     return scene.ds.chunk({dim: side // factor for dim, factor in factors.items() if dim in scene.ds.dims})
 

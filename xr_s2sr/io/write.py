@@ -23,7 +23,7 @@ from xr_s2sr.bands import Output, resolve
 from xr_s2sr.errors import ArgumentTypeError, DependencyError, InputError, warn
 from xr_s2sr.io import readable
 from xr_s2sr.io import stac as stac_item
-from xr_s2sr.io.inputs import read_from
+from xr_s2sr.io.open_any import read_from
 from xr_s2sr.io.scheduling import elsewhere, own_pool, run_together
 from xr_s2sr.layouts.normalize import Scene, restored_bands
 from xr_s2sr.replacing import replaced
@@ -142,8 +142,7 @@ def _to_cog(
     _warn_of_kept_attributes(ds)
     lossless = arguments.choice("compress", compress.lower() if isinstance(compress, str) else compress, LOSSLESS)
     one = path.suffix.lower() in TIFF
-    names = [] if one else [str(name) for name in stacked(ds, one=False).band.values]
-    names = [check_name(name, names) for name in names]
+    names = [] if one else [check_name(str(name), [*map(str, ds.data_vars)]) for name in ds.data_vars]
     stacks = {name: stacked(ds[[name]]) for name in names} or {"": stacked(ds)}
     target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
     files = {band: f"{band}.tif" if band else target.name for band in stacks}
@@ -355,23 +354,23 @@ def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset
 
 
 def _rasters(ds: xr.Dataset) -> xr.Dataset:
-    """Return what has rows and columns, under names that are text; a warning names the rest, but for a CRS."""
-    flat = [name for name, v in ds.data_vars.items() if v.ndim < 2]
-    crs = [name for name in flat if {"grid_mapping_name", "crs_wkt", "spatial_ref"} & {*ds[name].attrs}]
-    if len(flat) == len(ds.data_vars):
-        return ds
-    if lost := [str(name) for name in flat if name not in crs]:
-        warn(f"left out, as a GeoTIFF holds rows and columns only: {', '.join(lost)}. Write all: sr.to_zarr(...)")
-    ds = ds.set_coords(crs).drop_vars([name for name in flat if name not in crs])
-    return ds.rename({name: str(name) for name in ds.data_vars if not isinstance(name, str)})
+    """Return what has rows and columns, under names that are text; a warning names the rest, but for a CRS.
 
-
-def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
-    """Return the variables as bands of one array, named, with CRS and nodata; for one file, these must agree."""
+    Raises
+    ------
+    InputError
+        If there is nothing, or something that does not fit in with the rest: other dimensions, or no numbers.
+    """
     if not ds.data_vars:
         raise InputError("nothing to write: the Dataset holds no variable; expected some bands")
-    first = next(iter(ds.data_vars.values()))
-    dims = spatial_dims(first)
+    flat = [name for name, v in ds.data_vars.items() if v.ndim < 2]
+    crs = [name for name in flat if {"grid_mapping_name", "crs_wkt", "spatial_ref"} & {*ds[name].attrs}]
+    if len(flat) < len(ds.data_vars):
+        if lost := [str(name) for name in flat if name not in crs]:
+            warn(f"left out, as a GeoTIFF holds rows and columns only: {', '.join(lost)}. Write all: sr.to_zarr(...)")
+        ds = ds.set_coords(crs).drop_vars([name for name in flat if name not in crs])
+        ds = ds.rename({name: str(name) for name in ds.data_vars if not isinstance(name, str)})
+    dims = spatial_dims(next(iter(ds.data_vars.values())))
     foreign = [str(name) for name, v in ds.data_vars.items() if v.dims != dims or v.dtype.kind not in "iuf"]
     if foreign:
         name = foreign[0]
@@ -379,11 +378,18 @@ def stacked(ds: xr.Dataset, *, one: bool = True) -> xr.DataArray:
             f"{name!r} has the dimensions {ds[name].dims} and dtype {ds[name].dtype}; expected numbers on {dims}, as "
             "all bands of a GeoTIFF. Select one date: sr.isel(time=0), and the variables to write: sr[[...]]"
         )
+    return ds
+
+
+def stacked(ds: xr.Dataset) -> xr.DataArray:
+    """Return the variables as bands of one array, named, with CRS and nodata, which must agree."""
+    first = next(iter(ds.data_vars.values()))
+    dims = first.dims
     blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
     kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
-    if one and len(kinds) == 2 and "nan" in kinds:
+    if len(kinds) == 2 and "nan" in kinds:
         ds, blanks, kinds = _one_nodata(ds, blanks)
-    if one and len(kinds) > 1:
+    if len(kinds) > 1:
         raise InputError(
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
             'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'

@@ -15,7 +15,7 @@ import xarray as xr
 from affine import Affine
 
 from xr_s2sr.scene.crs import geotransform, mapping_variable, mappings, read_crs
-from xr_s2sr.scene.grid import TOLERANCE, Axis, corner_edge, outer_edge, read_axis, spatial_dims
+from xr_s2sr.scene.grid import TOLERANCE, corner_edge, outer_edge, read_axis, spatial_dims
 
 Form = TypeVar("Form", xr.Dataset, xr.DataArray)
 
@@ -87,7 +87,7 @@ def tell_corners(result: Form, dims: tuple[Hashable, Hashable]) -> Form:
     if any(result.sizes[dim] < 2 for dim in dims):
         return result
     y, x = (read_axis(result[dim], dim) for dim in dims)
-    transform = _of_corners(y, x)
+    transform = Affine(x.step, 0.0, corner_edge(x, rows=False), 0.0, y.step, corner_edge(y, rows=True))
     out = result.copy(deep=False)
     if not mappings(out):
         out = out.assign_coords(spatial_ref=mapping_variable(read_crs(out)))
@@ -101,14 +101,6 @@ def _name_mapping(obj: xr.Dataset | xr.DataArray, dims: tuple[Hashable, Hashable
     for da in [obj] if isinstance(obj, xr.DataArray) else obj.data_vars.values():
         if {*dims} <= {*da.dims} and "grid_mapping" not in da.attrs:
             da.encoding["grid_mapping"] = "spatial_ref"
-
-
-def _of_corners(y: Axis, x: Axis) -> Affine:
-    return Affine(x.step, 0.0, corner_edge(x, rows=False), 0.0, y.step, corner_edge(y, rows=True))
-
-
-#: What attributes tell of pixels' places, after their prefix.
-_PREFIXES = ("spatial", "proj")
 
 
 def placed(ds: xr.Dataset) -> xr.Dataset:
@@ -133,7 +125,7 @@ def level_attrs(name: str, own: Mapping[Any, Any], above: Mapping[Any, Any]) -> 
 def _centres(da: xr.DataArray, attrs: Mapping[Any, Any]) -> dict[Hashable, xr.Variable]:
     """Return the pixel centres of an array; nothing where the attributes tell of other pixels, or too little."""
     rows, cols = da.dims[-2:]
-    for prefix in _PREFIXES:
+    for prefix in ("spatial", "proj"):
         transform = affine(attrs.get(f"{prefix}:transform"))
         shape = attrs.get(f"{prefix}:shape")
         known = (shape is None and prefix == "spatial") or _equal(shape, da.shape[-2:])
@@ -142,13 +134,10 @@ def _centres(da: xr.DataArray, attrs: Mapping[Any, Any]) -> dict[Hashable, xr.Va
         if not _equal(attrs.get("spatial:dimensions", [rows, cols]), (rows, cols)):
             continue
         half = 0.0 if attrs.get("spatial:registration") == "node" else 0.5
-        return {dim: xr.Variable((dim,), at) for dim, at in zip((rows, cols), _axes(transform, da, half), strict=True)}
+        y, x = (np.arange(size) + half for size in da.shape[-2:])
+        places = {rows: transform.f + transform.e * y, cols: transform.c + transform.a * x}
+        return {dim: xr.Variable((dim,), at) for dim, at in places.items()}
     return {}
-
-
-def _axes(transform: Affine, da: xr.DataArray, half: float) -> tuple[Any, Any]:
-    y, x = (np.arange(size) + half for size in da.shape[-2:])
-    return transform.f + transform.e * y, transform.c + transform.a * x
 
 
 def _equal(told: Any, actual: tuple[Any, ...]) -> bool:

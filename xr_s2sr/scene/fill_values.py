@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from xr_s2sr.errors import Line, warn
@@ -27,11 +28,10 @@ NEAR = 2
 #: 10 m pixels beyond a pixel that decide whether it belongs to an area: the rest of its cell, and those of a square.
 REACH = CELL * (NEAR + 2)
 
-#: Cells whose pixels are looked at at once.
-BATCH = 2**14
-
 Flags: TypeAlias = NDArray[np.bool_]
 Cells: TypeAlias = tuple[NDArray[np.intp], ...]
+#: By band, the value that it has in each cell; NaN where it has none.
+Values: TypeAlias = Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -59,41 +59,25 @@ class Placed:
         begin = -(-first // self.side)
         return Span(begin, max(begin, (first + size) // self.side))
 
-    def index(self, axis: int, cells: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Return the first pixel of cells along an axis."""
-        return cells * self.side - self.start[axis]
-
     def one_each(self, rows: Span, cols: Span, at: int) -> NDArray[Any]:
         """Return one pixel of each cell, the `at`-th of its diagonal."""
         cuts = []
-        for axis, span in enumerate((rows, cols)):
-            first = span.start * self.side - self.start[axis] + at
+        for start, span in zip(self.start, (rows, cols), strict=True):
+            first = span.start * self.side - start + at
             cuts.append(slice(first, first + (len(span) - 1) * self.side + 1, self.side))
         part: NDArray[Any] = self.array[cuts[0], cuts[1]]
         return part
+
+    def pixels(self, cells: Cells) -> Iterator[Cells]:
+        """Yield the rows and columns of the pixels of some cells, one of each cell at a time; some may lie outside."""
+        first = [at * self.side - start for at, start in zip(cells, self.start, strict=True)]
+        for row, col in np.ndindex(self.side, self.side):
+            yield first[0] + row, first[1] + col
 
     def gone(self, pixels: NDArray[Any]) -> Flags:
         """Tell which pixels hold no value."""
         gone: Flags = invalid(pixels, self.radiometry.validity) | ~np.isfinite(pixels)
         return gone
-
-
-@dataclass(frozen=True)
-class Even:
-    """The cells of a lattice: which are even in all bands, and the value that each band has in them.
-
-    Attributes
-    ----------
-    rows, cols : Span
-    flags : ndarray of bool, shape (rows, cols)
-    values : mapping of str to ndarray of float64, shape (rows, cols)
-        NaN where a band holds no value.
-    """
-
-    rows: Span
-    cols: Span
-    flags: Flags
-    values: Mapping[str, NDArray[np.float64]]
 
 
 def constant_areas(
@@ -124,43 +108,38 @@ def constant_areas(
     }
     if len({own.side for own in placed.values()}) < 2 or not any(own.side == CELL for own in placed.values()):
         return {}  # one band alone may well be even, such as the SWIR of water
-    even = _even_cells(placed)
-    if even is None:
-        return {}
-    flags = _squares(even)
+    flags, values, corner = _even_cells(placed)
+    flags = _squares(flags, values)
     if not flags.any() or (alone and flags.all()):
         return {}
     found: dict[str, tuple[Flags, list[float]]] = {}
-    held = (even.values[band][flags] for band in placed)
-    table = np.stack([np.where(np.isnan(values), -np.inf, values) for values in held], -1)
-    if (table == table[0]).all():
-        combinations, labels = table[:1], np.where(flags, 0, -1)
-    else:
-        combinations, which = np.unique(table, axis=0, return_inverse=True)
-        labels = np.full(flags.shape, -1)
-        labels[flags] = which.reshape(-1)
-    for k, combination in enumerate(combinations):
-        value = {band: one for band, one in zip(placed, combination.tolist(), strict=True) if np.isfinite(one)}
+    table = pd.DataFrame({band: one[flags] for band, one in values.items()})
+    labels = np.full(flags.shape, -1)
+    labels[flags] = table.groupby([*placed], sort=False, dropna=False).ngroup()
+    for k, combination in enumerate(table.drop_duplicates().to_dict("records")):
+        value = {str(band): one for band, one in combination.items() if np.isfinite(one)}
+        cells = _near(labels == k, corner)
         for side in {own.side for own in placed.values()}:
             group = {band: placed[band] for band in value if placed[band].side == side}
-            for band, mask in _pixels(group, value, labels == k, even).items():
-                known, values = found.setdefault(band, (mask, []))
+            for band, mask in _pixels(group, value, cells).items():
+                known, listed = found.setdefault(band, (mask, []))
                 np.logical_or(known, mask, out=known)
-                values.append(value[band])
+                listed.append(value[band])
     return found
 
 
-def _even_cells(placed: Mapping[str, Placed]) -> Even | None:
-    """Tell which cells are even; None if there are none."""
+def _even_cells(placed: Mapping[str, Placed]) -> tuple[Flags, Values, tuple[int, int]]:
+    """Tell which cells, from a first row and column on, have one value in each band, and which that is."""
     rows, cols = (
         Span(start := max(c.start for c in own), max(start, min(c.stop for c in own)))
         for own in ([one.cells(axis) for one in placed.values()] for axis in (0, 1))
     )
-    if len(rows) < 2 or len(cols) < 2:
-        return None
+    corner = rows.start, cols.start
     flags = np.ones((len(rows), len(cols)), np.bool_)
     there = np.zeros(flags.shape, np.bool_)
-    values = {}
+    values: dict[str, NDArray[np.float64]] = {}
+    if not flags.size:
+        return flags, values, corner
     # two pixels of each cell tell most of them
     for band, own in placed.items():
         first, last = own.one_each(rows, cols, 0), own.one_each(rows, cols, own.side - 1)
@@ -169,50 +148,25 @@ def _even_cells(placed: Mapping[str, Placed]) -> Even | None:
         there |= ~gone
         values[band] = np.where(gone, np.nan, first.astype(np.float64))
     flags &= there
-    if not _squares(Even(rows, cols, flags, values)).any():
-        return None
-    for cells in _some(np.nonzero(flags)):
+    if _squares(flags, values).any():
         for band, own in placed.items():
-            blocks = _blocks(own, cells, rows.start, cols.start)[0]
-            value = values[band][cells][:, None, None]
-            same = np.where(np.isnan(value), own.gone(blocks), blocks == value)
-            flags[cells] &= same.all((1, 2))
-    return Even(rows, cols, flags, values)
+            cells = np.nonzero(flags)
+            value = values[band][cells]
+            for at in own.pixels((cells[0] + rows.start, cells[1] + cols.start)):
+                pixels = own.array[at]
+                flags[cells] &= np.where(np.isnan(value), own.gone(pixels), pixels == value)
+    return flags, values, corner
 
 
-def _some(cells: Cells) -> Iterator[Cells]:
-    """Yield cells, some at once, so that memory stays small."""
-    for first in range(0, len(cells[0]), BATCH):
-        yield cells[0][first : first + BATCH], cells[1][first : first + BATCH]
-
-
-def _blocks(own: Placed, cells: Cells, row: int, col: int) -> tuple[NDArray[Any], Cells, Flags]:
-    """Return the pixels (cell, y, x) of some cells, their index in the array, and which of them lie in it.
-
-    Parameters
-    ----------
-    own : Placed
-    cells : (ndarray, ndarray)
-        Rows and columns, from a cell on that is the `row`-th and `col`-th.
-    """
-    within = np.arange(own.side)
-    y = own.index(0, cells[0] + row)[:, None, None] + within[:, None]
-    x = own.index(1, cells[1] + col)[:, None, None] + within
-    height, width = own.array.shape
-    at = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    return own.array[at], at, (y == at[0]) & (x == at[1])
-
-
-def _squares(even: Even) -> Flags:
+def _squares(flags: Flags, values: Values) -> Flags:
     """Return the even cells that are part of a square of four with the same values."""
-    flags = even.flags
     right = flags[:, :-1] & flags[:, 1:]
     below = flags[:-1] & flags[1:]
     if right.any() and below.any():
-        for values in even.values.values():
-            gone = np.isnan(values)
-            right &= (values[:, :-1] == values[:, 1:]) | (gone[:, :-1] & gone[:, 1:])
-            below &= (values[:-1] == values[1:]) | (gone[:-1] & gone[1:])
+        for held in values.values():
+            gone = np.isnan(held)
+            right &= (held[:, :-1] == held[:, 1:]) | (gone[:, :-1] & gone[:, 1:])
+            below &= (held[:-1] == held[1:]) | (gone[:-1] & gone[1:])
     square = right[:-1] & right[1:] & below[:, :-1] & below[:, 1:]
     out = np.zeros_like(flags)
     for part in (out[:-1, :-1], out[:-1, 1:], out[1:, :-1], out[1:, 1:]):
@@ -220,73 +174,42 @@ def _squares(even: Even) -> Flags:
     return out
 
 
-def _pixels(group: Mapping[str, Placed], value: Mapping[str, float], cells: Flags, even: Even) -> dict[str, Flags]:
-    """Return the pixels of areas of one value a band: those of their cells, and those of their values around."""
-    if not group:
-        return {}
-    around = np.zeros((cells.shape[0] + 2 * NEAR, cells.shape[1] + 2 * NEAR), np.bool_)
-    for i in range(2 * NEAR + 1):
-        for j in range(2 * NEAR + 1):
-            around[i : i + cells.shape[0], j : j + cells.shape[1]] |= cells
+def _near(cells: Flags, corner: tuple[int, int]) -> Cells:
+    """Return the rows and columns of the cells of an area and of those around it."""
+    height, width = cells.shape
+    around = np.zeros((height + 2 * NEAR, width + 2 * NEAR), np.bool_)
+    for row, col in np.ndindex(2 * NEAR + 1, 2 * NEAR + 1):
+        around[row : row + height, col : col + width] |= cells
+    rows, cols = np.nonzero(around)
+    return rows + corner[0] - NEAR, cols + corner[1] - NEAR
+
+
+def _pixels(group: Mapping[str, Placed], value: Mapping[str, float], cells: Cells) -> dict[str, Flags]:
+    """Return the pixels of some cells that have, in all bands of one resolution, the value of an area."""
     found = {band: np.zeros(own.array.shape, np.bool_) for band, own in group.items()}
-    for some in _some(np.nonzero(around)):
-        blocks = {
-            band: _blocks(own, some, even.rows.start - NEAR, even.cols.start - NEAR) for band, own in group.items()
-        }
-        joint = np.logical_and.reduce([(held == value[band]) | ~there for band, (held, _, there) in blocks.items()])
-        for band, (_, at, there) in blocks.items():
-            rows, cols = (one[joint & there] for one in np.broadcast_arrays(*at))
-            found[band][rows, cols] = True
+    for places in zip(*(own.pixels(cells) for own in group.values()), strict=True):
+        inside = [
+            (y >= 0) & (y < own.array.shape[0]) & (x >= 0) & (x < own.array.shape[1])
+            for own, (y, x) in zip(group.values(), places, strict=True)
+        ]
+        joint = np.ones(cells[0].shape, np.bool_)
+        for (band, own), (y, x), there in zip(group.items(), places, inside, strict=True):
+            joint[there] &= own.array[y[there], x[there]] == value[band]
+        for band, (y, x), there in zip(group, places, inside, strict=True):
+            found[band][y[joint & there], x[joint & there]] = True
     return found
 
 
 @dataclass
-class Fill:
-    """Undeclared fill values of one variable.
-
-    Attributes
-    ----------
-    count : int
-        Of pixels.
-    smallest, largest : float
-    radiometry : Radiometry
-    """
-
-    count: int
-    smallest: float
-    largest: float
-    radiometry: Radiometry
-
-    def __add__(self, other: Fill) -> Fill:
-        smallest, largest = min(self.smallest, other.smallest), max(self.largest, other.largest)
-        return Fill(self.count + other.count, smallest, largest, self.radiometry)
-
-    @property
-    def values(self) -> str:
-        """The one value, or the smallest and the largest."""
-        low, high = _shown(self.smallest), _shown(self.largest)
-        return low if low == high else f"{low} to {high}"
-
-    def fix(self, name: str) -> str:
-        """Return the line that declares them."""
-        if self.smallest == self.largest:
-            return f'ds["{name}"].attrs["_FillValue"] = {self.values}'
-        blank, (_, low, high, _) = self.radiometry.blank, self.radiometry.validity
-        below = [f'(ds["{name}"] > {low:g})'] if self.smallest < low else []
-        above = [f'(ds["{name}"] < {high:g})'] if self.largest > high else []
-        other = "" if np.isnan(blank) else f", {blank:g}"
-        return f'ds["{name}"] = ds["{name}"].where({" & ".join(below + above)}{other})'
-
-
-@dataclass
-class Area:
-    """Pixels of one variable in areas that one value fills in all bands at once.
+class Found:
+    """Pixels of one variable that are taken as nodata.
 
     Attributes
     ----------
     count, size : int
-        Of pixels: of the areas, and of the images that were looked at.
+        Of pixels: those, and all that were looked at.
     values : set of float
+        Of impossible pixels, the smallest and the largest.
     radiometry : Radiometry
     """
 
@@ -295,24 +218,32 @@ class Area:
     values: set[float]
     radiometry: Radiometry
 
-    def __add__(self, other: Area) -> Area:
-        values = self.values | other.values
-        return Area(self.count + other.count, self.size + other.size, values, self.radiometry)
+    def __add__(self, other: Found) -> Found:
+        return Found(self.count + other.count, self.size + other.size, self.values | other.values, self.radiometry)
 
-    def told(self, name: str) -> str:
-        """Return values, pixels and their share in words."""
-        few = ", ".join(map(_shown, sorted(self.values)[:3])) + (" ..." if len(self.values) > 3 else "")
-        return f"{few} in {name!r} ({self.count} pixels, {100 * self.count / self.size:.2g} %)"
+    def impossible(self, name: str) -> tuple[str, str]:
+        """Return what was found, and the line that declares it, for values that no surface has."""
+        low, high = _shown(smallest := min(self.values)), _shown(largest := max(self.values))
+        told = f"{low if low == high else f'{low} to {high}'} in {name!r} ({self.count} pixels)"
+        if smallest == largest:
+            return told, f'ds["{name}"].attrs["_FillValue"] = {low}'
+        blank, (_, first, last, _) = self.radiometry.blank, self.radiometry.validity
+        below = [f'(ds["{name}"] > {first:g})'] if smallest < first else []
+        above = [f'(ds["{name}"] < {last:g})'] if largest > last else []
+        other = "" if np.isnan(blank) else f", {blank:g}"
+        return told, f'ds["{name}"] = ds["{name}"].where({" & ".join(below + above)}{other})'
 
-    def fix(self, name: str) -> str:
-        """Return the line that declares them."""
+    def constant(self, name: str) -> tuple[str, str]:
+        """Return what was found, and the line that declares it, for areas that one value fills in all bands at once."""
+        shown = [_shown(value) for value in sorted(self.values)]
+        few = ", ".join(shown[:3]) + (" ..." if len(shown) > 3 else "")
+        told = f"{few} in {name!r} ({self.count} pixels, {100 * self.count / self.size:.2g} %)"
         nodata, band = self.radiometry.nodata, f'ds["{name}"]'
         free = np.isnan(nodata) or self.radiometry.storage is not None  # where() would lose what decoded floats are
-        if len(self.values) == 1 and not self.radiometry.integer and free:
-            return f'{band}.attrs["_FillValue"] = {_shown(*self.values)}'
-        values = ", ".join(map(_shown, sorted(self.values)))
+        if len(shown) == 1 and not self.radiometry.integer and free:
+            return told, f'{band}.attrs["_FillValue"] = {shown[0]}'
         other = "" if np.isnan(nodata) else f", {_shown(nodata)}"
-        return f"{band} = {band}.where(~{band}.isin([{values}]){other})"
+        return told, f"{band} = {band}.where(~{band}.isin([{', '.join(shown)}]){other})"
 
 
 def _shown(value: float) -> str:
@@ -324,8 +255,8 @@ def _shown(value: float) -> str:
 class Undeclared:
     """Fill that nothing declares, by variable: gathered over bands and dates, reported in one warning for each kind."""
 
-    fills: dict[str, Fill] = field(default_factory=dict)
-    areas: dict[str, Area] = field(default_factory=dict)
+    fills: dict[str, Found] = field(default_factory=dict)
+    areas: dict[str, Found] = field(default_factory=dict)
     _seen: set[Any] = field(default_factory=set)
 
     def look(self, image: np.ndarray, radiometry: Radiometry, name: str, index: tuple[int, ...] = ()) -> None:
@@ -337,7 +268,7 @@ class Undeclared:
         self._seen.add((name, index))
         count, smallest, largest = kernels.impossible(image, radiometry.validity)
         if count:
-            fill = Fill(count, smallest, largest, radiometry)
+            fill = Found(count, image.size, {smallest, largest}, radiometry)
             self.fills[name] = self.fills[name] + fill if name in self.fills else fill
 
     def mask(
@@ -361,18 +292,19 @@ class Undeclared:
             if (name, index, "areas") in self._seen:
                 continue
             self._seen.add((name, index, "areas"))
-            area = Area(int(mask.sum()), mask.size, {*values}, radiometry)
+            area = Found(int(mask.sum()), mask.size, {*values}, radiometry)
             self.areas[name] = self.areas[name] + area if name in self.areas else area
         return [*areas]
 
     def warn(self, where: str = "", at: Line | None = None) -> None:
         """Name values, pixels and the line that declares them, if there are any."""
-        reason = "since no surface has such a reflectance"
-        listed = [f"{fill.values} in {name!r} ({fill.count} pixels)" for name, fill in self.fills.items()]
-        _warn(reason + where, listed, [fill.fix(name) for name, fill in self.fills.items()], at)
-        reason = "since one value fills whole areas in all bands at once"
-        listed = [area.told(name) for name, area in self.areas.items()]
-        _warn(reason + where, listed, [area.fix(name) for name, area in self.areas.items()], at)
+        for reason, found in (
+            ("no surface has such a reflectance", [fill.impossible(name) for name, fill in self.fills.items()]),
+            ("one value fills whole areas in all bands at once", [a.constant(name) for name, a in self.areas.items()]),
+        ):
+            if found:
+                listed, more = ", ".join(told for told, _ in found), ", and so for the others" if len(found) > 1 else ""
+                warn(f"taken as nodata, since {reason}{where}: {listed}. Declare it{more}: {found[0][1]}", at)
 
 
 def warn_of_fill_values(scene: NativeScene, bands: Iterable[str]) -> None:
@@ -384,12 +316,6 @@ def warn_of_fill_values(scene: NativeScene, bands: Iterable[str]) -> None:
             for index in np.ndindex(*pixels.shape[:-2]):
                 undeclared.look(pixels[index], band.at(index), band.name, index)
     undeclared.warn()
-
-
-def _warn(reason: str, listed: list[str], fixes: list[str], at: Line | None) -> None:
-    if listed:
-        more = ", and so for the others" if len(listed) > 1 else ""
-        warn(f"taken as nodata, {reason}: {', '.join(listed)}. Declare it{more}: {fixes[0]}", at)
 
 
 #: Variables, and what else tasks have warned of in this process, by call of upsample().

@@ -153,8 +153,7 @@ def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets |
         return None
     coords = {key: da.coords[key] for key in (*BASELINE_KEYS, EARTH_SEARCH) if key in da.coords}
     coords = {key: coord for key, coord in coords.items() if coord.ndim <= 1 and {*coord.dims} <= {*da.dims[:-2]}}
-    if not coords:
-        return _by_attrs(da, radiometry)
+    coords = coords or {f"attrs {key}": xr.DataArray(str(da.attrs[key])) for key in BASELINE_KEYS if key in da.attrs}
     dim: Hashable = next((coord.dims[0] for coord in coords.values() if coord.ndim), None)
     size = 1 if dim is None else da.sizes[dim]
     by_key = {key: np.broadcast_to(coord.values, size) for key, coord in coords.items() if {*coord.dims} <= {dim}}
@@ -175,14 +174,6 @@ def by_baseline(da: xr.DataArray, radiometry: Radiometry) -> tuple[DateOffsets |
     origin = Origin(By.BASELINE, ", ".join(keys))
     offset_values = tuple(offset * radiometry.scale for offset in known)
     return (offset_values[0] if len({*offset_values}) == 1 else DateOffsets(dim, offset_values)), origin
-
-
-def _by_attrs(da: xr.DataArray, radiometry: Radiometry) -> tuple[float, Origin] | None:
-    for key in BASELINE_KEYS:
-        if key in da.attrs:
-            offset = _offset(da.attrs[key])
-            return None if offset is None else (offset * radiometry.scale, Origin(By.BASELINE, f"attrs {key}"))
-    return None
 
 
 def _unknown_dates(da: xr.DataArray, dim: Hashable, unknown: list[int], keys: list[str]) -> RadiometryError:

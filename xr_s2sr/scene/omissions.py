@@ -15,6 +15,7 @@ from xr_s2sr.errors import S2SRError, warn
 from xr_s2sr.scene.crs import is_utm, read_crs
 from xr_s2sr.scene.grid import loading
 from xr_s2sr.scene.offsets import unsaid
+from xr_s2sr.scene.pixels import middle
 from xr_s2sr.scene.radiometry import validity_in_any_unit
 from xr_s2sr.scene.result import ResultGrid
 from xr_s2sr.scene.scene import NativeScene
@@ -103,9 +104,7 @@ def _repeated(da: xr.DataArray) -> bool:
         validity = validity_in_any_unit(da)
     except S2SRError:
         return False
-    parts = {dim: slice(max(0, (n - PART) // 2), (n + PART) // 2) for dim, n in zip(da.dims, da.shape, strict=True)}
-    leading = dict.fromkeys(da.dims[:-2], 0)
-    image = da.isel(leading | {dim: parts[dim] for dim in da.dims[-2:]}).values
+    image = middle(da.isel(dict.fromkeys(da.dims[:-2], 0)), PART).values
     there = valid(image, validity)
     if len(np.unique(image[there])) <= CLASSES:
         return False

@@ -35,6 +35,12 @@ def measured_in(scene: NativeScene, band: str, covered: Extent) -> NDArray[np.fl
     return measured(scene[band].variable[(..., *own.below(covered))].values, own.radiometry)
 
 
+def middle(da: xr.DataArray, side: int) -> xr.DataArray:
+    """Return the middle of an image, of at most so many rows and columns."""
+    first = {dim: (da.sizes[dim] - side) // 2 for dim in da.dims[-2:]}
+    return da.isel({dim: slice(max(0, at), at + side) for dim, at in first.items()})
+
+
 def dn(values: NDArray[np.float64], radiometry: Radiometry) -> NDArray[np.float64]:
     """Return values in a variable's own unit as reflectance x 10000."""
     return (values * radiometry.scale + radiometry.offset) * 1e4

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from xr_s2sr.errors import LazyError, RadiometryError
 from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.offsets import BASELINE_OFFSET
-from xr_s2sr.scene.pixels import numba_ready
+from xr_s2sr.scene.pixels import middle, numba_ready
 from xr_s2sr.scene.radiometry import UNITS, By, Radiometry, Units
 from xr_s2sr.scene.scene import NativeScene, SceneBand
 from xr_s2sr.scene.validity import LARGEST, possible, valid
@@ -102,7 +102,7 @@ def samples(da: xr.DataArray, native: SceneBand) -> Iterator[Sample]:
     if da.chunks is not None:
         return
     if not da.variable._in_memory:  # xarray has no public name for it
-        da = da.isel({dim: _middle(da.sizes[dim]) for dim in da.dims[-2:]})
+        da = middle(da, 64)
     data = da.data
     if not isinstance(data, np.ndarray) or data.size == 0:
         return
@@ -114,10 +114,6 @@ def samples(da: xr.DataArray, native: SceneBand) -> Iterator[Sample]:
     taken = [one for one in taken if one.pixels.size]
     varied = [one for one in taken if not one.constant]
     yield from varied or taken
-
-
-def _middle(size: int) -> slice:
-    return slice(max(0, size // 2 - 32), size // 2 + 32)
 
 
 def _without_fill(pixels: np.ndarray, radiometry: Radiometry, part: bool) -> np.ndarray:
@@ -163,11 +159,6 @@ def check_scene(scene: NativeScene, bands: Iterable[str]) -> None:
         With both facts: the median, and what the metadata would make of it.
     """
     judge([one for band in bands for one in samples(scene[band], scene.bands[band])])
-
-
-def check(pixels: np.ndarray, radiometry: Radiometry, name: str, when: str = "") -> None:
-    """Refuse pixels of one date whose median cannot be a reflectance."""
-    judge([sample(pixels, radiometry, name, when)])
 
 
 def judge(taken: Iterable[Sample], *, part: bool = False) -> list[RadiometryError]:

@@ -287,12 +287,6 @@ def in_native_order(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("=")
 
 
-def _filled(da: xr.DataArray) -> float:
-    """Return the integer that xarray decoded to NaN; where it knew none, that is 0, which it decoded to a number."""
-    fill = _fill(da)
-    return 0.0 if math.isnan(fill) else fill
-
-
 def _fill(da: xr.DataArray) -> float:
     """Return the nodata value of the encoding, NaN where it has none."""
     key = "_FillValue" if da.encoding.get("_FillValue") is not None else "missing_value"
@@ -305,7 +299,8 @@ def _storage(da: xr.DataArray, nodata: float) -> Storage | None:
     decoded = _decoding(da)
     if decoded is None or not decoded[1] > 0:
         return None
-    return Storage(*decoded, _filled(da))
+    fill = _fill(da)  # which xarray decoded to NaN; where it knew none, that is 0, which it decoded to a number
+    return Storage(*decoded, 0.0 if math.isnan(fill) else fill)
 
 
 def number_in(value: object) -> float:

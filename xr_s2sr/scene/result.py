@@ -92,9 +92,8 @@ class ResultGrid:
         origin : mapping
             More attributes, which say where the pixels come from.
         """
-        like, gone = self.reference, set(native.dims[-2:])
-        own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in like.coords}
-        out = like.copy(deep=False, data=data).assign_coords(own).rename(native.name)
+        like = self.reference
+        out = _on_grid_of(like, native, xr.Variable(like.dims, data))
         # what describes the grid is that of the result's
         kept = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
         out.attrs = kept | {key: like.attrs[key] for key in GRID_ATTRS if key in like.attrs} | dict(origin)
@@ -110,10 +109,8 @@ class ResultGrid:
         dims = dict(zip((self.grid.y.dim, self.grid.x.dim), self.reference.dims[-2:], strict=True))
         if self.step == 1 or not {*dims} & {*da.dims}:
             return part
-        coords = {key: coord for key, coord in part.coords.items() if not {*dims} & {*coord.dims}}
-        coords |= {key: coord for key, coord in self.reference.coords.items() if key not in coords}
         bare = part.drop_vars(list(part.coords)).rename({old: new for old, new in dims.items() if old in part.dims})
-        return bare.assign_coords({key: coord for key, coord in coords.items() if {*coord.dims} <= {*bare.dims}})
+        return _on_grid_of(self.reference, part, bare.variable)
 
     def from_native(self, da: xr.DataArray) -> xr.DataArray | None:
         """Return the covered part of a variable on the native 20 m grid if that is the result's; else None."""
@@ -293,11 +290,15 @@ def to_fine_grid(da: xr.DataArray, reference: xr.DataArray) -> xr.DataArray | No
         if at is None:
             return None
         index[dim] = xr.Variable(fine, at)
-    own = {key: coord for key, coord in da.coords.items() if not {*da.dims[-2:]} & {*coord.dims}}
-    out = da.variable.isel(index).transpose(*da.dims[:-2], rows, cols)
-    coords = {**reference.coords, **{key: coord for key, coord in own.items() if key not in reference.coords}}
-    fitting = {key: coord for key, coord in coords.items() if {*coord.dims} <= {*out.dims}}
-    return xr.DataArray(out, fitting, name=da.name)
+    return _on_grid_of(reference, da, da.variable.isel(index).transpose(*da.dims[:-2], rows, cols))
+
+
+def _on_grid_of(like: xr.DataArray, da: xr.DataArray, pixels: xr.Variable) -> xr.DataArray:
+    """Return new pixels of an array with the coordinates of another one, and those of its own that are of no grid."""
+    dims, lead = {*pixels.dims}, {*pixels.dims} - {*like.dims[-2:]}
+    near = like.drop_vars([key for key, coord in like.coords.items() if not {*coord.dims} <= dims])
+    own = {key: coord for key, coord in da.coords.items() if key not in like.coords and {*coord.dims} <= lead}
+    return xr.DataArray(pixels, near.coords, name=da.name).assign_coords(own)
 
 
 def _within(coarse: Axis, fine: Axis) -> np.ndarray | None:
