@@ -178,6 +178,17 @@ def test_a_network_sees_regressions(scene: xr.Dataset, tmp_path: Path, adapt: bo
     np.testing.assert_allclose(got[60][inner, inner], expected[inner, inner], atol=1e-6 if not adapt else 1e-4)
 
 
+@pytest.mark.parametrize("margin", [24, 120])
+def test_the_step_behind_a_network_of_unknown_halo(scene: xr.Dataset, smooth: list[Path], margin: int) -> None:
+    """What guides the 60 m bands covers what the network does, however far a window reads."""
+    how = {"model": smooth[1], "adapt": True, "device": "cpu"}
+    tiled = xr_s2sr.upsample(scene, ["B01", "B09"], tile=60, margin=margin, **how)
+    whole = xr_s2sr.upsample(scene, ["B01", "B09"], tile=UNTILED, **how)
+    for band in ("B01", "B09"):
+        change = tiled[band].astype(float) - whole[band].astype(float)
+        assert abs(change).mean() < 0.1 * abs(whole[band] - whole[band].mean()).mean()
+
+
 def test_packaged_models_are_seamless(scene: xr.Dataset) -> None:
     if not {*models.DEFAULTS.values()} <= {*models.packaged()}:
         pytest.skip("no packaged weights in this checkout")

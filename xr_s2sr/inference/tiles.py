@@ -174,16 +174,14 @@ class RegionJob:
         """MTF of the bands that are read."""
         return {band: self.pixels[band].mtf for band in self.reads}
 
-    def _restored(self, pixels: WindowPixels, write: Extent, beyond: int = 0) -> tuple[Float32, Extent]:
+    def _restored(self, pixels: WindowPixels, write: Extent) -> tuple[Float32, Extent]:
         """Run the network, and the adaptive step after it, each no further around than what follows looks.
 
         Parameters
         ----------
         pixels : WindowPixels
         write : (Span, Span)
-            What is wanted of the result, ...
-        beyond : int
-            ... and pixels of 10 m around it.
+            What is wanted of the result.
 
         Returns
         -------
@@ -196,7 +194,7 @@ class RegionJob:
             result = before_step = before_network = pixels.extent
         else:
             result, before_step, before_network = (
-                around(write, beyond + look, pixels.extent) for look in (0, step, step + halo)
+                around(write, look, pixels.extent) for look in (0, step, step + halo)
             )
         near = pixels.within(before_network)
         inputs = {name: _stacked(near, bands) for name, bands in self.card.inputs.items()}
@@ -205,16 +203,16 @@ class RegionJob:
             inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(before_network, pixels.extent)])
         restored = self._run(inputs, before_network)[:, *inside(before_step, before_network)]
         if self.adapt:
-            restored = self._adapted(pixels, np.ascontiguousarray(restored), before_step, write, beyond + step)
+            restored = self._adapted(pixels, np.ascontiguousarray(restored), before_step)
         return restored[:, *inside(result, before_step)], result
 
-    def _adapted(self, pixels: WindowPixels, restored: Float32, extent: Extent, write: Extent, beyond: int) -> Float32:
+    def _adapted(self, pixels: WindowPixels, restored: Float32, extent: Extent) -> Float32:
         """Follow the network by the adaptive step; the guide's planes follow if they are wanted."""
         learned, near = not isinstance(self.runner, BicubicRunner), pixels.within(extent)
         if self.guide is None:
             return adapted(near, restored, self.card.targets, learned=learned)
         scale = self.guide.card.scale
-        guides, covered = self.guide._restored(pixels.in_unit(scale), write, beyond)
+        guides, covered = self.guide._restored(pixels.in_unit(scale), extent)
         guides = guides[:, *inside(extent, covered)] * np.float32(scale / self.card.scale)
         middle = [
             guide_of(image, EFFECTIVE_MTF[band])
