@@ -105,12 +105,12 @@ class ModelRun:
     def domain(self, scene: NativeScene, covered: Extent) -> Extent:
         """Return the smallest rectangle around an extent that holds whole pixels of every band that is read.
 
-        The adaptive step solves its regressions by cells of 60 m. These lie where the pixels of 60 m bands do, so that
+        Local regressions are solved by cells of 60 m. These lie where the pixels of 60 m bands do, so that
         a part of a scene, or a part of its bands, is restored as the whole is.
         """
         f = self.factor
         anchor = next(band.start for band in scene.bands.values() if band.id in self.bands and band.factor == f)
-        if self.adapt and f < CELL:
+        if (self.adapt or self.model.card.regressed) and f < CELL:
             lattice = scene.grid.lattice(CELL)
             if lattice is not None and all((a - b) % f == 0 for a, b in zip(anchor, lattice, strict=True)):
                 f, anchor = CELL, lattice

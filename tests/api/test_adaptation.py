@@ -179,7 +179,9 @@ def test_interpolation_followed_by_it_is_the_regression_alone(
 def test_the_blur_that_it_assumes(ds: xr.Dataset, sr: xr.Dataset) -> None:
     sharper = ds.s2sr.upsample(["B11", "B12"], mtf={"swir16": 0.4})
     assert not np.array_equal(sharper.B11, sr.B11)
-    xr.testing.assert_equal(sharper.B12, sr.B12)
+    # B12's network sees the regression of B11, which the blur decides
+    change = [abs(sharper[band].astype(float) - sr[band]).mean() for band in ("B11", "B12")]
+    assert 0 < change[1] < 0.2 * change[0]
     with pytest.raises(
         InputError, match=r"mtf has 1.5 for B11; expected a number between 0 and 1: mtf=\{'B11': 0.25\}"
     ):

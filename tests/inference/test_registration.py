@@ -99,7 +99,8 @@ def scene(size: int = 180, moved: float = 0.0, band: str = "B05") -> WindowPixel
     regression.observe(mixture.astype(np.float32), observation_taps(factor, variance), factor, coarse)
     images = dict(zip(("B02", "B03", "B04", "B08"), fields, strict=True)) | {band: coarse}
     own = {name: (Span(0, image.shape[0]), Span(0, image.shape[1])) for name, image in images.items()}
-    return WindowPixels(images, {}, dict.fromkeys(images, 0.3) | {band: EFFECTIVE_MTF[band]}, 1.0, own)
+    mtf = dict.fromkeys(images, 0.3) | {band: EFFECTIVE_MTF[band]}
+    return WindowPixels(images, {}, mtf, 1.0, (Span(0, size), Span(0, size)), own)
 
 
 def off(one: np.ndarray, other: np.ndarray) -> float:
@@ -139,7 +140,7 @@ def test_no_shift_is_longer_than_the_most() -> None:
 
 def test_without_10_m_bands_nothing_is_known() -> None:
     pixels = scene(moved=1.0)
-    alone = WindowPixels({"B05": pixels.images["B05"]}, {}, pixels.mtf, 1.0, pixels.own)
+    alone = WindowPixels({"B05": pixels.images["B05"]}, {}, pixels.mtf, 1.0, pixels.extent, pixels.own)
     assert registered(alone) is alone
 
 
@@ -150,7 +151,7 @@ def test_invalid_and_mirrored_pixels_tell_nothing() -> None:
     invalid = np.zeros(image.shape, bool)
     invalid[40:44, 30:50] = True
     image[invalid] = 0.1
-    holes = WindowPixels(pixels.images | {"B05": image}, {"B05": invalid}, pixels.mtf, 1.0, pixels.own)
+    holes = WindowPixels(pixels.images | {"B05": image}, {"B05": invalid}, pixels.mtf, 1.0, pixels.extent, pixels.own)
     away = np.ones(image.shape, bool)
     away[36:48, 26:54] = False
     got = registered(holes).images["B05"]
@@ -158,10 +159,10 @@ def test_invalid_and_mirrored_pixels_tell_nothing() -> None:
     # a mirrored scene is moved the other way: half of it tells the opposite, unless it is known to be mirrored
     mirrored = {name: np.concatenate([own[::-1], own]) for name, own in pixels.images.items()}
     rows = {name: (Span(len(own), 2 * len(own)), Span(0, own.shape[1])) for name, own in pixels.images.items()}
-    n = len(image)
-    told = registered(WindowPixels(mirrored, {}, pixels.mtf, 1.0, rows)).images["B05"][n:]
+    n, twice = len(image), (Span(0, 2 * len(pixels.images["B02"])), pixels.extent[1])
+    told = registered(WindowPixels(mirrored, {}, pixels.mtf, 1.0, twice, rows)).images["B05"][n:]
     everywhere = {name: (Span(0, len(own)), Span(0, own.shape[1])) for name, own in mirrored.items()}
-    untold = registered(WindowPixels(mirrored, {}, pixels.mtf, 1.0, everywhere)).images["B05"][n:]
+    untold = registered(WindowPixels(mirrored, {}, pixels.mtf, 1.0, twice, everywhere)).images["B05"][n:]
     straight = scene().images["B05"]
     assert off(told[:12], straight[:12]) < 0.7 * off(untold[:12], straight[:12])
 
@@ -176,7 +177,7 @@ def test_nothing_beyond_its_reach_matters(band: str) -> None:
     changed = {name: image.copy() for name, image in pixels.images.items()}
     for name, image in changed.items():
         image[: (at - far) // (factor if name == band else 1)] += 0.2 * RNG.random(image.shape[1], np.float32)
-    again = registered(WindowPixels(changed, {}, pixels.mtf, 1.0, pixels.own)).images[band]
+    again = registered(WindowPixels(changed, {}, pixels.mtf, 1.0, pixels.extent, pixels.own)).images[band]
     np.testing.assert_array_equal(whole[at // factor :], again[at // factor :])
     assert not np.array_equal(whole[: (at - far) // factor], again[: (at - far) // factor])
 

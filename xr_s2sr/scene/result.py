@@ -92,8 +92,9 @@ class ResultGrid:
         origin : mapping
             More attributes, which say where the pixels come from.
         """
-        like = self.reference
-        out = _on_grid_of(like, native, xr.Variable(like.dims, data))
+        like, gone = self.reference, set(native.dims[-2:])
+        own = {k: c for k, c in native.coords.items() if not gone & set(c.dims) and k not in like.coords}
+        out = like.copy(deep=False, data=data).assign_coords(own).rename(native.name)
         # what describes the grid is that of the result's
         kept = {key: value for key, value in native.attrs.items() if key not in GRID_ATTRS}
         out.attrs = kept | {key: like.attrs[key] for key in GRID_ATTRS if key in like.attrs} | dict(origin)
