@@ -194,7 +194,7 @@ class Regression:
         return trials, averaged[-1] / np.float32(cell**2)
 
     def _composed(self, band: CoarseBand, trials: Sequence[Trial], mask: Float32) -> Float32:
-        """Average the trials: what their regressions leave of the band, interpolated, and the guides' detail."""
+        """Average the trials: what their regressions leave of the band, the guides' detail, and what both then lack."""
         cell = CELL[self.factor]
         total = np.sum([trial.trust for trial in trials], axis=0)
         shares = [trial.trust / total for trial in trials]
