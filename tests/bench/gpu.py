@@ -25,10 +25,10 @@ from unittest import mock
 
 import numpy as np
 import xarray as xr
-from parts import JOBS, SIXTY, TWENTY, scene, seconds, table
+from parts import JOBS, SIXTY, TWENTY, scene, seconds, table, window
 
 import xr_s2sr
-from xr_s2sr import BANDS, models
+from xr_s2sr import models
 from xr_s2sr.inference import cuda, cudart, engine
 
 BOTH = JOBS["both"]
@@ -60,14 +60,6 @@ def runner(name: str) -> cuda.CudaRunner:
     opened = engine.runner(models.load(name), "cuda")
     assert isinstance(opened, cuda.CudaRunner)
     return opened
-
-
-def window(name: str, side: int, batch: int | None = None) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    lead = () if batch is None else (batch,)
-    inputs = models.load(name).card.inputs
-    sides = {port: side * 10 // BANDS[bands[0]].gsd for port, bands in inputs.items()}
-    return {p: rng.uniform(0.2, 1.5, (*lead, len(b), sides[p], sides[p])).astype(np.float32) for p, b in inputs.items()}
 
 
 def difference(one: xr.Dataset, other: xr.Dataset) -> tuple[float, float]:
@@ -145,7 +137,7 @@ def check_memory(report: Report, ds: xr.Dataset, library: cudart.Cudart | None) 
         return
     opened = runner(models.DEFAULTS[20])
     side = int(opened.largest**0.5) // 6 * 6
-    opened.run(window(models.DEFAULTS[20], side))
+    opened.run(window(models.load(models.DEFAULTS[20]), side, side))
     used = before - (library.free_memory() or 0)
     fact = f"{used / GIB:.2f} GiB for a window of {side} x {side}, {used / side**2:.0f} bytes a pixel"
     report.check("the largest window takes no more than its share", used <= before / cuda.SHARE, fact)
@@ -189,14 +181,14 @@ def time_windows(report: Report) -> None:
             with mock.patch.object(cuda, "provider_options", return_value=options):
                 opened = runner(name)
             for side in (360, 720, 1080, 1440, 2160):
-                inputs = window(name, side)
+                inputs = window(models.load(name), side, side)
                 bound = rate(lambda o=opened, i=inputs: o.run(i), side**2)
                 plain = rate(
                     lambda o=opened, i=inputs: o._session.run(["sr"], {k: v[np.newaxis] for k, v in i.items()}), side**2
                 )
                 report.time(model=name, precision=precision, side=side, bound=bound, plain=plain)
             for batch in (2, 4, 8):
-                inputs = window(name, 720, batch)
+                inputs = window(models.load(name), 720, 720, (batch,))
                 together = rate(lambda o=opened, i=inputs: o._session.run(["sr"], i), batch * 720**2)
                 report.time(model=name, precision=precision, side=720, batch=batch, plain=together)
         for pinned in (False, True):
@@ -206,7 +198,7 @@ def time_windows(report: Report) -> None:
                 library = cudart.load() if pinned else None
                 card = models.load(name).card
                 opened = cuda.CudaRunner(engine.import_onnxruntime(), made._session, card, library, in_flight)
-                inputs = window(name, 1080)
+                inputs = window(models.load(name), 1080, 1080)
 
                 def several(opened: cuda.CudaRunner = opened, inputs: Any = inputs) -> None:
                     threads = [threading.Thread(target=opened.run, args=(inputs,)) for _ in range(8)]

@@ -11,6 +11,7 @@ import xarray as xr
 
 import xr_s2sr
 from xr_s2sr import BANDS
+from xr_s2sr.models import Model
 
 TWENTY, SIXTY = ["B05", "B06", "B07", "B8A", "B11", "B12"], ["B01", "B09"]
 JOBS = {"20m": TWENTY, "60m": SIXTY, "both": [*TWENTY, *SIXTY], "B11": ["B11"]}
@@ -33,6 +34,14 @@ def scene(size: int, dtype: str = "uint16") -> xr.Dataset:
             pixels, attrs = pixels.astype(np.float32) / 10000, {}
         big[name] = xr.DataArray(pixels, coords, (rows, cols), attrs=attrs)
     return big
+
+
+def window(model: Model, rows: int, cols: int, batch: tuple[int, ...] = ()) -> dict[str, np.ndarray]:
+    """Every input of a model's file, of so many pixels of 10 m: reflectance in its unit, by chance."""
+    rng = np.random.default_rng(0)
+    ports = model.card.ports.items()
+    shapes = {port: (*batch, len(bands), rows * 10 // gsd, cols * 10 // gsd) for port, (bands, gsd) in ports}
+    return {port: rng.uniform(0.2, 1.5, shape).astype(np.float32) for port, shape in shapes.items()}
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -37,7 +37,7 @@ from parts import JOBS, paired, scene, seconds, table
 from rivals import dsen2, s2super, warp
 
 import xr_s2sr
-from xr_s2sr import BANDS, models
+from xr_s2sr import models
 from xr_s2sr.inference.engine import OrtRunner
 
 
@@ -84,7 +84,7 @@ def operations_per_pixel(name: str) -> float:
     graph = onnx.load(str(model.path))
     side = 240
     for port in graph.graph.input:
-        factor = BANDS[model.card.inputs[port.name][0]].gsd // 10
+        factor = model.card.ports[port.name][1] // 10
         for dim, size in zip(port.type.tensor_type.shape.dim, (1, None, side // factor, side // factor), strict=True):
             if size is not None:
                 dim.dim_value = size

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
-from parts import paired, scene, seconds
+from parts import paired, scene, seconds, window
 
 import xr_s2sr
 from xr_s2sr import models
@@ -60,15 +60,11 @@ def main() -> int:
         session = engine.runner(model, "cpu")
         plan = make_plan((size, size), TILE, model.card.halo)
         h, w = plan.window_shape
-        window = {
-            port: np.random.default_rng(0).random((len(b), h * 10 // g, w * 10 // g), np.float32)
-            for port, b in model.card.inputs.items()
-            for g in [xr_s2sr.BANDS[b[0]].gsd]
-        }
+        inputs = window(model, h, w)
 
-        def bare(session: engine.Runner = session, window: dict[str, np.ndarray] = window, n: int = len(plan)) -> None:
+        def bare(session: engine.Runner = session, inputs: dict[str, np.ndarray] = inputs, n: int = len(plan)) -> None:
             for _ in range(n):
-                session.run(window)
+                session.run(inputs)
 
         ours = functools.partial(xr_s2sr.upsample, big, bands, model=model, device="cpu", tile=TILE, adapt=False)
         alone = functools.partial(ours, threads=1)
