@@ -11,8 +11,7 @@ import pytest
 import xarray as xr
 from scenes import RED_EDGE, SIXTY, native
 
-from xr_s2sr.inference import region
-from xr_s2sr.inference.region import RegionAxis, chunk_axis, whole_axis
+from xr_s2sr.inference.region import Region, RegionAxis, chunk_axis, whole_axis
 from xr_s2sr.inference.windows import make_plan
 from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene.scene import read_scene
@@ -26,13 +25,14 @@ DATES = {"time": np.array(["2021-05-01", "2021-05-11"], "datetime64[ns]")}
 def test_eager_and_lazy_restore_by_one_function(toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     ds = native((60, 72), lead=DATES)
     seen: list[tuple[str, tuple[int, ...], tuple[int, int]]] = []
-    original = region.restore_region
+    original = Region.restore
 
-    def counted(spec: Any, axes: Any, index: Any, *rest: Any) -> None:
-        seen.append((spec.run.model.card.name, index, (len(axes[0].covered), len(axes[1].covered))))
-        original(spec, axes, index, *rest)
+    def counted(region: Region, index: tuple[int, ...], *rest: Any) -> None:
+        rows, cols = region.axes
+        seen.append((region.spec.run.model.card.name, index, (len(rows.covered), len(cols.covered))))
+        original(region, index, *rest)
 
-    monkeypatch.setattr(region, "restore_region", counted)
+    monkeypatch.setattr(Region, "restore", counted)
     eager = ds.s2sr.upsample(model=toys)
     dates = [(0,), (1,)]
     both = ["toy-60m", "toy-20m"]
@@ -48,11 +48,11 @@ def test_eager_and_lazy_restore_by_one_function(toys: list[Path], monkeypatch: p
 
 @pytest.mark.parametrize("lazy", [False, True])
 def test_no_pixel_comes_from_elsewhere(lazy: bool, toys: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    def constant(spec: Any, axes: Any, index: Any, images: Any, outputs: Mapping[str, np.ndarray], *rest: Any) -> None:
+    def constant(region: Region, index: Any, images: Any, outputs: Mapping[str, np.ndarray], *rest: Any) -> None:
         for out in outputs.values():
             out[:] = 1234
 
-    monkeypatch.setattr(region, "restore_region", constant)
+    monkeypatch.setattr(Region, "restore", constant)
     ds = native((60, 72))
     sr = (ds.chunk() if lazy else ds).s2sr.upsample(model=toys)
     for band in (*RED_EDGE, *SIXTY):

@@ -32,7 +32,7 @@ def reach_of(bands: Iterable[str], mtf: Mapping[str, float]) -> int:
 
 
 def regressed(pixels: WindowPixels, bands: Sequence[str]) -> Float32:
-    """Regress 20 m bands on the 10 m bands: an input of networks that learned with it.
+    """Regress coarse bands on the 10 m bands: an input of networks that learned with it.
 
     Parameters
     ----------
@@ -44,11 +44,12 @@ def regressed(pixels: WindowPixels, bands: Sequence[str]) -> Float32:
     -------
     ndarray of float32, shape (bands, y, x)
     """
-    step = _regression(pixels, 2, _fine(pixels), pixels.fine)
     out = np.zeros((len(bands), *pixels.images[pixels.fine[0]].shape), np.float32)
+    factors = {BANDS[band].factor for band in bands}
+    steps = {factor: _regression(pixels, factor, _fine(pixels), pixels.fine) for factor in factors}
     for plane, band in zip(out, bands, strict=True):
         if band in pixels.images:
-            plane[:] = step.restore(_coarse(pixels, band))
+            plane[:] = steps[BANDS[band].factor].restore(_coarse(pixels, band))
     return out
 
 

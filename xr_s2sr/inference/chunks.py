@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from xr_s2sr import models
 from xr_s2sr.bands import Output
 from xr_s2sr.errors import ModelError
-from xr_s2sr.inference import region
-from xr_s2sr.inference.region import RegionAxis, RegionSpec
+from xr_s2sr.inference.region import Region, RegionAxis, RegionSpec
 from xr_s2sr.models import Model
 from xr_s2sr.planning import ModelRun
 from xr_s2sr.scene import fill_values, plausibility
@@ -63,9 +62,9 @@ def restore_chunk(
     stored = {key: output_radiometry(spec.bands, key, spec.run.uncertainty) for key in spec.run.outputs}
     outputs = {key: np.empty(shape, writable(radiometry.dtype)) for key, radiometry in stored.items()}
     spec = replace(spec, run=run_here(spec.run, packaged=weights is None))
-    runner, undeclared = region.open_runner(spec.run, spec.options, weights), fill_values.Undeclared()
+    undeclared = fill_values.Undeclared()
     released = ((name, images.pop(name)) for name in list(images))  # a copy of another dtype takes the image's place
-    region.restore_region(spec, axes, index, released, outputs, runner, undeclared)
+    Region.opened(spec, axes, weights).restore(index, released, outputs, undeclared)
     fill_values.warn_once(undeclared, spec.call, spec.line)
     return {key: settled(array, stored[key]).reshape((1,) * len(index) + shape) for key, array in outputs.items()}
 

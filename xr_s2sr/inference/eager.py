@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import Output
-from xr_s2sr.inference import region
 from xr_s2sr.inference.memory import processors
-from xr_s2sr.inference.region import RegionAxis, RegionSpec, region_spec, whole_axis
+from xr_s2sr.inference.region import Region, RegionAxis, RegionSpec, region_spec, whole_axis
 from xr_s2sr.planning import ModelRun, RunOptions
 from xr_s2sr.scene.fill_values import Undeclared
 from xr_s2sr.scene.pixels import numba_ready, settled, writable
@@ -51,30 +50,20 @@ def restore(
     stored = {key: output_radiometry(scene.bands, key, run.uncertainty) for run in runs for key in run.outputs}
     y, x = (-1 if over else 1 for over in turned)
     arrays = {key: np.empty(shape, writable(radiometry.dtype))[..., ::y, ::x] for key, radiometry in stored.items()}
-    runners = [region.open_runner(run, options) for run in runs]
     single = math.prod(lead) == 1
-    specs = [
-        region_spec(
-            run,
-            scene,
-            [[band] for band in sorted(run.bands)],
-            options,
-            alone=run.domain(scene, covered) if single else None,
-        )
-        for run in runs
-    ]
-    regions = [_whole(spec, scene, covered) for spec in specs]
-    limits = [spec.largest(runner) for spec, runner in zip(specs, runners, strict=True)]  # asked once: it changes
-    jobs = [*zip(specs, regions, runners, limits, strict=True)]
-    windows = sum(len(spec.plan((rows.size, cols.size), largest=most)) for spec, (rows, cols), _, most in jobs)
+    regions = []
+    for run in runs:
+        alone = run.domain(scene, covered) if single else None
+        spec = region_spec(run, scene, [[band] for band in sorted(run.bands)], options, alone=alone)
+        regions.append(Region.opened(spec, _whole(spec, scene, covered)))
+    windows = sum(len(region.plan()) for region in regions)
     undeclared = Undeclared()
     with Progress(report, windows * math.prod(lead)) as counting:
         for index in np.ndindex(*lead):
             read: dict[str, NDArray[Any]] = {}  # of a file, a band is read once for all models
-            for spec, axes, runner, most in jobs:
-                outputs = {key: arrays[key][index] for key in spec.run.outputs}
-                images = _images(scene, spec, axes, index, read)
-                region.restore_region(spec, axes, index, images, outputs, runner, undeclared, counting.tick, most)
+            for region in regions:
+                outputs = {key: arrays[key][index] for key in region.spec.run.outputs}
+                region.restore(index, _images(scene, region, index, read), outputs, undeclared, counting.tick)
     undeclared.warn()
     return {key: settled(array, stored[key]) for key, array in arrays.items()}
 
@@ -87,14 +76,11 @@ def _whole(spec: RegionSpec, scene: NativeScene, covered: Extent) -> tuple[Regio
 
 
 def _images(
-    scene: NativeScene,
-    spec: RegionSpec,
-    axes: tuple[RegionAxis, RegionAxis],
-    index: tuple[int, ...],
-    read: dict[str, NDArray[Any]],
+    scene: NativeScene, region: Region, index: tuple[int, ...], read: dict[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Bring one date of each band into memory, unless it was `read` before, and cut it to the region, as a view."""
-    for (band,), (rows, _), (cols, _) in zip(spec.groups, axes[0].cuts, axes[1].cuts, strict=True):
+    down, across = region.axes
+    for (band,), (rows, _), (cols, _) in zip(region.spec.groups, down.cuts, across.cuts, strict=True):
         if band not in read:
             read[band] = numba_ready(np.asarray(scene[band].variable[index].values))
         yield band, read[band][rows.slice, cols.slice]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import math
 import operator
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,12 +127,17 @@ def one_date(band: xr.DataArray) -> da.Array:
 
 def aligned(sr: xr.Dataset, restored: Mapping[str, xr.DataArray], ds: xr.Dataset) -> xr.Dataset:
     """Give the result one chunking: dask-backed variables that are passed through get that of the restored bands."""
+    import dask
+
     model = next(iter(restored.values()))
     sizes = dict(zip(model.dims, model.chunks or (), strict=True))
+    # dask would import distributed, for half a second, to ask it whether there is a cluster
+    alone = {} if "distributed" in sys.modules else {"array.rechunk.method": "tasks"}
     for name, variable in sr.data_vars.items():
         if variable.chunks is None:
             continue
-        sr[name] = variable.chunk({dim: size for dim, size in sizes.items() if dim in variable.dims})
+        with dask.config.set(alone):
+            sr[name] = variable.chunk({dim: size for dim, size in sizes.items() if dim in variable.dims})
         if name not in ds or sr[name].chunks != ds[name].chunks:  # those of a file would contradict
             sr[name].encoding = {k: v for k, v in variable.encoding.items() if k not in STORED}
     return sr

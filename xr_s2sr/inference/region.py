@@ -265,60 +265,78 @@ def open_runner(run: ModelRun, options: RunOptions, weights: bytes | None = None
     return runner(run.model, options.device, weights, uncertainty=errors)
 
 
-def restore_region(
-    spec: RegionSpec,
-    axes: tuple[RegionAxis, RegionAxis],
-    index: tuple[int, ...],
-    images: Iterable[tuple[str, NDArray[Any]]],
-    outputs: Mapping[Output, NDArray[Any]],
-    runner: Runner,
-    undeclared: Undeclared,
-    tick: Callable[[], None] = lambda: None,
-    largest: int | None = None,
-) -> None:
-    """Run the network over one rectangle at one date.
+@dataclass(frozen=True)
+class Region:
+    """A rectangle that one model restores, at any date.
 
-    Parameters
+    Attributes
     ----------
     spec : RegionSpec
     axes : (RegionAxis, RegionAxis)
         Rows and columns.
-    index : tuple of int
-        Along the leading dimensions.
-    images : iterable of (str, ndarray)
-        Each band's pixels (y, x) inside of the cuts of `axes`.
-    outputs : mapping of Output to ndarray
-        Arrays (y, x) of the size that `axes` cover, by the outputs of the run, filled in place.
     runner : Runner
-    undeclared : Undeclared
-        Gathers fill values that nothing declares.
-    tick : callable
-        Called after each window.
-    largest : int, optional
-        See :meth:`RegionSpec.plan`.
+    largest : int or None
+        Pixels of the largest window, see :meth:`RegionSpec.plan`: asked once, as what memory is free changes.
     """
-    rows, cols = axes
-    cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
-    places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
-    arrays = {band: numba_ready(image) for band, image in images}
-    alone = spec.alone is not None and all(
-        len(axis.covered) > len(span) - 2 * CELL for axis, span in zip(axes, spec.alone, strict=True)
-    )
-    undeclared.mask(arrays, places, spec.bands, index, alone=alone)
-    pixels = {
-        band: BandPixels(array, places[band], own.factor, own.at(index), own.mtf)
-        for band, array in arrays.items()
-        for own in [spec.bands[band]]
-    }
-    for band, own in pixels.items():
-        undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
-    clean = frozenset(band for band, own in pixels.items() if own.all_valid())
-    area, run = (rows.covered, cols.covered), spec.run
-    guide = None
-    if run.guide is not None:
-        helper = open_runner(run.guide, spec.options)
-        guide = RegionJob(run.guide.model.card, helper, pixels, {}, area, clean, run.guide.uncertainty, run.guide.adapt)
-    job = RegionJob(run.model.card, runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
-    largest = spec.largest(runner) if largest is None else largest
-    plan = spec.plan((rows.size, cols.size), fill_reach(job), largest, (rows.beyond, cols.beyond))
-    execute(job, plan, spec.options.threads or 1, tick)
+
+    spec: RegionSpec
+    axes: tuple[RegionAxis, RegionAxis]
+    runner: Runner
+    largest: int | None
+
+    @classmethod
+    def opened(cls, spec: RegionSpec, axes: tuple[RegionAxis, RegionAxis], weights: bytes | None = None) -> Region:
+        """Open the model of a region."""
+        runner = open_runner(spec.run, spec.options, weights)
+        return cls(spec, axes, runner, spec.largest(runner))
+
+    def plan(self, reach: int = FILL_REACH) -> Plan:
+        """Lay windows over the region; their number does not depend on `reach`."""
+        rows, cols = self.axes
+        return self.spec.plan((rows.size, cols.size), reach, self.largest, (rows.beyond, cols.beyond))
+
+    def restore(
+        self,
+        index: tuple[int, ...],
+        images: Iterable[tuple[str, NDArray[Any]]],
+        outputs: Mapping[Output, NDArray[Any]],
+        undeclared: Undeclared,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run the network over one date.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Along the leading dimensions.
+        images : iterable of (str, ndarray)
+            Each band's pixels (y, x) inside of the cuts of the axes.
+        outputs : mapping of Output to ndarray
+            Arrays (y, x) of the size that the axes cover, by the outputs of the run, filled in place.
+        undeclared : Undeclared
+            Gathers fill values that nothing declares.
+        tick : callable
+            Called after each window.
+        """
+        spec, run, (rows, cols) = self.spec, self.spec.run, self.axes
+        cuts = zip(spec.groups, rows.cuts, cols.cuts, strict=True)
+        places = {band: (row, col) for bands, (_, row), (_, col) in cuts for band in bands}
+        arrays = {band: numba_ready(image) for band, image in images}
+        alone = spec.alone is not None and all(
+            len(axis.covered) > len(span) - 2 * CELL for axis, span in zip(self.axes, spec.alone, strict=True)
+        )
+        undeclared.mask(arrays, places, spec.bands, index, alone=alone)
+        pixels = {
+            band: BandPixels(array, places[band], own.factor, own.at(index), own.mtf)
+            for band, array in arrays.items()
+            for own in [spec.bands[band]]
+        }
+        for band, own in pixels.items():
+            undeclared.look(own.array, own.radiometry, spec.bands[band].name, index)
+        clean = frozenset(band for band, own in pixels.items() if own.all_valid())
+        area, guide = (rows.covered, cols.covered), None
+        if run.guide is not None:
+            other, own_run = run.guide, open_runner(run.guide, spec.options)
+            guide = RegionJob(other.model.card, own_run, pixels, {}, area, clean, other.uncertainty, other.adapt)
+        job = RegionJob(run.model.card, self.runner, pixels, outputs, area, clean, run.uncertainty, run.adapt, guide)
+        execute(job, self.plan(fill_reach(job)), spec.options.threads or 1, tick)

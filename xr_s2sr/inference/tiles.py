@@ -199,8 +199,9 @@ class RegionJob:
         near = pixels.within(before_network)
         inputs = {name: _stacked(near, bands) for name, bands in self.card.inputs.items()}
         if self.card.regressed:
-            planes = regressed(pixels, self.card.regressed)
-            inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(before_network, pixels.extent)])
+            before = around(before_network, reach_of(self.card.regressed, self._mtf), pixels.extent)
+            planes = regressed(pixels.within(before), self.card.regressed)
+            inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(before_network, before)])
         restored = self._run(inputs, before_network)[:, *inside(before_step, before_network)]
         if self.adapt:
             restored = self._adapted(pixels, np.ascontiguousarray(restored), before_step)

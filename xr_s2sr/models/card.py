@@ -20,7 +20,7 @@ CARD_KEY = "xr_s2sr"
 
 #: Outputs of a model file: the restored bands, and their standard errors where the card says so.
 RESTORED, STANDARD_ERROR = "sr", "uncertainty"
-#: Input that holds some 20 m bands as local regression on the 10 m bands restores them.
+#: Input that holds some coarse bands as local regression on the 10 m bands restores them.
 REGRESSED = "regressed"
 
 #: Of a halo in 10 m pixels: a whole tile of Sentinel-2.
@@ -47,8 +47,8 @@ class ModelCard:
     optional : tuple of str
         Ids of input bands that may be missing: the network was trained to take planes of 0 in their place.
     regressed : tuple of str
-        Ids of 20 m input bands whose :ref:`local regression <adaptive>` on the 10 m bands is an input as well, called
-        ``regressed``, on the 10 m grid; 0 where a band is missing.
+        Ids of input bands of 20 m or 60 m whose :ref:`local regression <adaptive>` on the 10 m bands is an input as
+        well, called ``regressed``, on the 10 m grid; 0 where a band is missing.
     uncertainty : bool
         True if the file has a second output ``uncertainty``, of the shape of ``sr``: one standard error of each pixel
         in the unit of the network, positive and finite.
@@ -91,11 +91,11 @@ class ModelCard:
         foreign = sorted(set(self.optional) - set(self.bands))
         if foreign:
             raise ModelError(f"the card of {self.name!r} calls {foreign} optional, which are not among its inputs")
-        unseen = [band for band in self.regressed if band not in self.bands or BANDS[band].gsd != 20]
+        unseen = [band for band in self.regressed if band not in self.bands or BANDS[band].is_fine]
         if unseen or (self.regressed and REGRESSED in self.inputs):
             raise ModelError(
-                f"the card of {self.name!r} has the regressed bands {self.regressed}; expected 20 m bands among its "
-                f"inputs, none of which is called {REGRESSED!r}"
+                f"the card of {self.name!r} has the regressed bands {self.regressed}; expected bands of 20 m or 60 m "
+                f"among its inputs, none of which is called {REGRESSED!r}"
             )
         if not _is_count(self.multiple) or self.multiple < 1 or 6 % self.multiple:
             raise ModelError(f"the card of {self.name!r} asks for a multiple of {self.multiple}; expected 1, 2, 3 or 6")
