@@ -10,7 +10,7 @@ against another, in turn, and the median of the ratios. On a quiet machine only.
     bare      ONNX Runtime alone on the very windows that upsample() ran, on as many threads
     floor     the operations of these windows' convolutions, at the rate that one large convolution reaches
     keras     the network and the patches of DSen2 in Keras, random weights (needs tensorflow)
-    s2super   s2super's "fast" method (needs s2super)
+    s2super   the network of s2super on B11, once (needs s2super and tf_keras: pip install --no-deps s2super==1.2.30)
     warp      cubic interpolation by rasterio's warp
 
 and, in processes of their own, what a first call takes on top of a second one.
@@ -71,8 +71,8 @@ class Windows:
                     pass
 
     def giga_operations(self, counted: dict[int, float]) -> float:
-        """`counted` has those of each pixel by the number of inputs of the model: 2 or 3."""
-        return sum(counted[len(inputs)] * inputs["b10"][0].size for _, inputs in self.seen) / 1e9
+        """`counted` has those of each pixel by the GSD of the bands that a model restores."""
+        return sum(counted[60 if "b60" in inputs else 20] * inputs["b10"][0].size for _, inputs in self.seen) / 1e9
 
 
 def operations_per_pixel(name: str) -> float:
@@ -158,7 +158,7 @@ def others(size: int, repeat: int, skip: list[str]) -> Iterator[dict[str, Any]]:
     ways: list[tuple[str, str, Callable[[], Callable[[], object]], str]] = [
         ("keras", "20m", lambda: dsen2(20, ds), "tensorflow"),
         ("keras", "60m", lambda: dsen2(60, ds), "tensorflow"),
-        ("s2super", "20m", lambda: s2super(ds), "s2super"),
+        ("s2super", "B11", lambda: s2super(ds), "s2super"),
         ("warp", "both", lambda: warp(ds, JOBS["both"], 2), "rasterio"),
     ]
     for name, job, make, needs in ways:
@@ -213,10 +213,10 @@ def main() -> int:
     parser.add_argument("--skip", nargs="*", default=[], choices=("floor", "keras", "s2super", "warp", "first"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    counted = {2: 0.0, 3: 0.0}
+    counted = {20: 0.0, 60: 0.0}
     rate = 0.0
     if "floor" not in arguments.skip and find_spec("onnx"):
-        counted = {2: operations_per_pixel(models.DEFAULTS[20]), 3: operations_per_pixel(models.DEFAULTS[60])}
+        counted = {gsd: operations_per_pixel(name) for gsd, name in models.DEFAULTS.items()}
         rate = peak()()
     chosen = cases(arguments.sizes, arguments.jobs, arguments.threads)
     lines = [measure(case, arguments.repeat, counted, rate) for case in chosen]
@@ -227,7 +227,7 @@ def main() -> int:
     show(firsts)
     about = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
     about |= {"version": xr_s2sr.__version__, "repeat": arguments.repeat, "GFLOP/s a thread": rate}
-    about["operations a pixel"] = {models.DEFAULTS[20]: counted[2], models.DEFAULTS[60]: counted[3]}
+    about["operations a pixel"] = {models.DEFAULTS[gsd]: number for gsd, number in counted.items()}
     print(about)
     if arguments.json:
         arguments.json.write_text(

@@ -68,7 +68,7 @@ def adapted(
     pixels : WindowPixels
         Of the 10 m bands and the targets. Of a target that is not among them, the result stays.
     restored : ndarray of float32, shape (planes, y, x)
-        By the targets; what follows them is left as it is.
+        By the targets, overwritten; what follows them is left as it is.
     targets : sequence of str
     learned : bool
         False where interpolation takes the place of the network: it has no detail to be a guide.
@@ -79,7 +79,7 @@ def adapted(
     -------
     ndarray of float32, shape (planes, y, x)
     """
-    guides, seen, out = _fine(pixels), list(pixels.fine), restored.copy()
+    guides, seen = _fine(pixels), list(pixels.fine)
     for factor in sorted({BANDS[target].factor for target in targets}):
         if factor > 2 and middle:
             guides += middle
@@ -87,11 +87,11 @@ def adapted(
         step = _regression(pixels, factor, guides, seen)
         for k, target in enumerate(targets):
             if BANDS[target].factor == factor and target in pixels.images:
-                out[k] = step.restore(_coarse(pixels, target, restored[k] if learned else None))
+                restored[k] = step.restore(_coarse(pixels, target, restored[k] if learned else None))
                 if factor == 2 and not middle:
-                    guides.append(guide_of(out[k], EFFECTIVE_MTF[target]))
+                    guides.append(guide_of(restored[k], EFFECTIVE_MTF[target]))
                     seen.append(target)
-    return out
+    return restored
 
 
 def _fine(pixels: WindowPixels) -> list[Guide]:

@@ -196,25 +196,32 @@ class RegionJob:
             result, before_step, before_network = (
                 around(write, look, pixels.extent) for look in (0, step, step + halo)
             )
-        near = pixels.within(before_network)
-        inputs = {name: _stacked(near, bands) for name, bands in self.card.inputs.items()}
-        if self.card.regressed:
-            before = around(before_network, reach_of(self.card.regressed, self._mtf), pixels.extent)
-            planes = regressed(pixels.within(before), self.card.regressed)
-            inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(before_network, before)])
-        restored = self._run(inputs, before_network)[:, *inside(before_step, before_network)]
+        restored = self._run(self._inputs(pixels, before_network), before_network)
+        restored = np.ascontiguousarray(restored[:, *inside(before_step, before_network)])
         if self.adapt:
-            restored = self._adapted(pixels, np.ascontiguousarray(restored), before_step)
+            restored = self._adapted(pixels, restored, before_step)
         return restored[:, *inside(result, before_step)], result
 
+    def _inputs(self, pixels: WindowPixels, extent: Extent) -> dict[str, Float32]:
+        """Return what the network takes over a rectangle."""
+        near = pixels.within(extent)
+        inputs = {name: _stacked(near, bands) for name, bands in self.card.inputs.items()}
+        if self.card.regressed:
+            before = around(extent, reach_of(self.card.regressed, self._mtf), pixels.extent)
+            planes = regressed(pixels.within(before), self.card.regressed)
+            inputs[REGRESSED] = np.ascontiguousarray(planes[:, *inside(extent, before)])
+        return inputs
+
     def _adapted(self, pixels: WindowPixels, restored: Float32, extent: Extent) -> Float32:
-        """Follow the network by the adaptive step; the guide's planes follow if they are wanted."""
+        """Follow the network by the adaptive step, in place; the guide's planes follow if they are wanted."""
         learned, near = not isinstance(self.runner, BicubicRunner), pixels.within(extent)
         if self.guide is None:
             return adapted(near, restored, self.card.targets, learned=learned)
         scale = self.guide.card.scale
         guides, covered = self.guide._restored(pixels.in_unit(scale), extent)
-        guides = guides[:, *inside(extent, covered)] * np.float32(scale / self.card.scale)
+        guides = guides[:, *inside(extent, covered)]
+        if scale != self.card.scale:
+            guides = guides * np.float32(scale / self.card.scale)
         middle = [
             guide_of(image, EFFECTIVE_MTF[band])
             for band, image in zip(self.guide.card.targets, guides, strict=False)
