@@ -249,8 +249,8 @@ def test_blended_windows_keep_the_usual_tile() -> None:
     ("threads", "free", "expected"),
     [
         (1, 64 * 10**9, 1536**2),
-        (1, 2_000_000_000, 1_250_000),  # a quarter of it, 400 bytes for each pixel
-        (4, 2_000_000_000, 312_500),
+        (1, 2_000_000_000, 1_111_111),  # a quarter of it, 450 bytes for each pixel
+        (4, 2_000_000_000, 277_777),
         (2, None, 816**2),
     ],
 )
@@ -262,8 +262,8 @@ def test_the_largest_window(monkeypatch: pytest.MonkeyPatch, threads: int, free:
 @pytest.mark.parametrize(
     ("processors", "free", "expected"),
     [
-        (2, 64 * 10**9, 1032**2),  # a tile of 960 pixels: blocks wait beside it
-        (4, 6_400_000_000, 1_000_000),  # a quarter, for as many tasks as processors
+        (2, 64 * 10**9, 1992**2),  # a tile of 1920 pixels
+        (4, 7_200_000_000, 1_000_000),  # a quarter, for as many tasks as processors
         (64, 2_000_000_000, 792**2),  # the usual window in any case
         (2, None, 792**2),
     ],
@@ -275,7 +275,7 @@ def test_the_largest_window_of_a_task(
     from xr_s2sr.planning import ModelRun
 
     monkeypatch.setattr(memory, "available_memory", lambda: free)
-    monkeypatch.setattr(region, "processors", lambda: processors)
+    monkeypatch.setattr(memory, "processors", lambda: processors)
     options = RunOptions(None, None, "cpu", None)
     spec = region.RegionSpec(ModelRun(models.load("s2sr-20m"), RED_EDGE), {}, (), options)
     assert spec.plan((6, 6)).margin == 36
@@ -288,12 +288,23 @@ def test_standard_errors_count_in_the_largest_window(monkeypatch: pytest.MonkeyP
     from xr_s2sr.planning import ModelRun
 
     monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000_000)
-    assert memory.largest_window(48, 1, errors=6) == 500_000_000 // 472
+    assert memory.largest_window(48, 1, errors=6) == 500_000_000 // 522
     options, model = RunOptions(None, None, "cpu", 2), models.load("s2sr-20m")
-    for uncertainty, needed in ((None, 400), ("float32", 472)):
+    for uncertainty, needed in ((None, 450), ("float32", 522)):
         # the model computes all of its bands, whichever are wanted
         spec = region.RegionSpec(ModelRun(model, ("B05",), uncertainty=uncertainty), {}, (), options)
         assert spec.largest(None) == 250_000_000 // needed
+
+
+def test_a_worker_of_dask_keeps_to_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3.2 GB for two threads: a third of what each one has, 450 bytes for each pixel."""
+    monkeypatch.setattr(memory, "available_memory", lambda: 640 * 10**9)
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    assert memory.worker_limit() is None
+    how = {"n_workers": 1, "threads_per_worker": 2, "memory_limit": 3_200_000_000, "dashboard_address": None}
+    with distributed.LocalCluster(processes=False, **how) as cluster, distributed.Client(cluster) as client:
+        assert client.submit(memory.worker_limit).result() == 1_600_000_000
+        assert client.submit(memory.largest_of_task, 36).result() == 1_600_000_000 // 3 // 450
 
 
 @pytest.fixture

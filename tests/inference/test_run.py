@@ -178,6 +178,34 @@ def test_a_network_sees_regressions(scene: xr.Dataset, tmp_path: Path, adapt: bo
     np.testing.assert_allclose(got[60][inner, inner], expected[inner, inner], atol=1e-6 if not adapt else 1e-4)
 
 
+@pytest.mark.parametrize("bands", [("B01", "B09"), ("B11", "B09")])
+def test_regressions_of_60_m_bands(scene: xr.Dataset, tmp_path: Path, bands: tuple[str, ...]) -> None:
+    """Each at its own pixel size, on an image padded by numpy."""
+    import onnxruntime as ort
+
+    card = replace(CARD_60, regressed=bands, adapt=False)
+    path, pad = save(tmp_path / "toy.onnx", card), 180
+    ds = without_gaps(crop(scene, 60, 66))
+    feed = {}
+    for name, ids in card.inputs.items():
+        factor = BANDS[ids[0]].factor
+        stack = np.stack([ds[band].values for band in ids]) / np.float32(card.scale)
+        feed[name] = np.pad(stack, ((0, 0), *[(pad // factor, pad // factor)] * 2), mode="symmetric")[np.newaxis]
+    guides = [guide_of(image, NOMINAL_MTF[band]) for image, band in zip(feed["b10"][0], BY_GSD[10], strict=True)]
+    found = []
+    for band in bands:
+        own = BANDS[band]
+        image = np.ascontiguousarray(feed[f"b{own.gsd}"][0, BY_GSD[own.gsd].index(band)])
+        given = CoarseBand(image, EFFECTIVE_MTF[band], psf_variance(EFFECTIVE_MTF[band]))
+        found.append(Regression(own.factor, card.scale, guides).restore(given))
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    restored = session.run(["sr"], feed | {"regressed": np.stack(found)[np.newaxis]})[0][0] * card.scale
+    got = {t: xr_s2sr.upsample(ds, ["B01", "B09"], model=path, tile=t, device="cpu") for t in (12, 60)}
+    for band, image in zip(card.targets, restored, strict=True):
+        np.testing.assert_array_equal(got[12][band], got[60][band])
+        np.testing.assert_allclose(got[60][band], image[pad:-pad, pad:-pad], atol=1e-6)
+
+
 @pytest.mark.parametrize("margin", [24, 120])
 def test_the_step_behind_a_network_of_unknown_halo(scene: xr.Dataset, smooth: list[Path], margin: int) -> None:
     """What guides the 60 m bands covers what the network does, however far a window reads."""

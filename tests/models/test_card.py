@@ -79,7 +79,10 @@ def test_card_tells_its_bands() -> None:
         ({"name": "a\ud800"}, r"has the name 'a\\ud800'; expected a text"),
         ({"scores": [1, 2]}, r"of 'toy-20m' has the scores \[1, 2\]; expected them by name"),
         ({"scores": None}, "has the scores None"),
-        ({"regressed": ("B02",)}, r"has the regressed bands \('B02',\); expected bands of 20 m or 60 m among its inputs"),
+        (
+            {"regressed": ("B02",)},
+            r"has the regressed bands \('B02',\); expected bands of 20 m or 60 m among",
+        ),
         ({"regressed": ("B01",)}, "has the regressed bands"),
     ],
 )

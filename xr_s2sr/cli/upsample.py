@@ -19,8 +19,8 @@ from xr_s2sr.io.scheduling import computing
 from xr_s2sr.io.write import form_of, save
 from xr_s2sr.targets import check_apart, check_target
 
-#: Side of a chunk, in 10 m pixels: about 100 MB of input, and as much of output, for each thread.
-CHUNK = 1830
+#: Side of a chunk, in 10 m pixels: one window for each thread, which takes a GB.
+CHUNK = 1200
 
 
 def add_parser(commands: options.Commands) -> None:

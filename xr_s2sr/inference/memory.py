@@ -6,22 +6,25 @@ Linux tells, also within containers; elsewhere all processors and the usual wind
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from xr_s2sr.planning import TILE
 from xr_s2sr.spans import ceil_to_cell
 
-#: Bytes that a packaged network needs for each 10 m pixel of a window on a CPU: about four of its feature maps, its
-#: inputs and its output.
-BYTES_PER_PIXEL = 400
+#: Bytes that a packaged model needs for each 10 m pixel of a window on a CPU, as measured: about four feature maps of
+#: the network, and what the adaptive step holds.
+BYTES_PER_PIXEL = 450
 #: Further bytes for each of these and each band whose standard error is wanted: the errors, and a copy of both outputs.
 BYTES_PER_ERROR = 12
 #: Part of the free memory that the windows under way may take.
 SHARE = 4
 #: Largest side of a tile that is chosen: from here on, more memory would save little of the margin.
 LARGEST_SIDE = 1440
-#: The same in a task of dask, beside which blocks wait for others.
-LARGEST_OF_TASK = 960
+#: The same in a task of dask: a chunk of the usual size is one window, where memory allows.
+LARGEST_OF_TASK = 1920
+#: Part of what a worker of dask may take, by its own limit, that windows may: beside them, blocks wait for others.
+SHARE_OF_WORKER = 3
 
 MEMINFO = Path("/proc/meminfo")
 #: The control groups of this process, and where they are.
@@ -80,7 +83,7 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def largest_window(margin: int, threads: int, errors: int = 0, side: int = LARGEST_SIDE) -> int:
+def largest_window(margin: int, threads: int, errors: int = 0) -> int:
     """Return the pixels of the largest window, its margin included, of which each thread may have one at once.
 
     For packaged networks, whose need is known.
@@ -90,14 +93,40 @@ def largest_window(margin: int, threads: int, errors: int = 0, side: int = LARGE
     margin, threads : int
     errors : int
         Number of bands whose standard errors the network gives besides.
-    side : int
-        Largest side of a tile.
     """
-    most = (ceil_to_cell(side) + 2 * margin) ** 2
     free = available_memory()
     if free is None:
         return usual_window(margin)
-    return min(most, free // SHARE // threads // (BYTES_PER_PIXEL + BYTES_PER_ERROR * errors))
+    return _window(LARGEST_SIDE, margin, free // SHARE // threads, errors)
+
+
+def largest_of_task(margin: int, errors: int = 0) -> int:
+    """Return the pixels of the largest window in a task of dask, see :func:`largest_window`.
+
+    As many tasks are expected to run at once as there are processors. Where memory is too short for that, they have
+    windows of the usual size all the same.
+    """
+    usual, free, limit = usual_window(margin), available_memory(), worker_limit()
+    shares = [] if free is None else [free // SHARE // processors()]
+    shares += [] if limit is None else [limit // SHARE_OF_WORKER]
+    return max(usual, _window(LARGEST_OF_TASK, margin, min(shares), errors)) if shares else usual
+
+
+def worker_limit() -> int | None:
+    """Return the bytes that a thread of this dask worker may take by the worker's limit; None without one."""
+    distributed = sys.modules.get("distributed")  # in a worker, it is there
+    try:
+        worker = distributed and distributed.get_worker()
+    except ValueError:  # not in a task
+        return None
+    limit = worker and worker.memory_manager.memory_limit
+    return limit // worker.state.nthreads if limit else None
+
+
+def _window(side: int, margin: int, share: int, errors: int) -> int:
+    """Return the pixels of the largest window that a share of memory holds, its tile of `side` pixels at most."""
+    most = (ceil_to_cell(side) + 2 * margin) ** 2
+    return min(most, share // (BYTES_PER_PIXEL + BYTES_PER_ERROR * errors))
 
 
 def usual_window(margin: int) -> int:

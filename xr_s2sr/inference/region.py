@@ -20,7 +20,7 @@ from xr_s2sr.inference.bicubic import BicubicRunner
 from xr_s2sr.inference.blending import execute
 from xr_s2sr.inference.cuda import CudaRunner
 from xr_s2sr.inference.engine import Runner, runner
-from xr_s2sr.inference.memory import LARGEST_OF_TASK, largest_window, processors, usual_window
+from xr_s2sr.inference.memory import largest_of_task, largest_window, usual_window
 from xr_s2sr.inference.tiles import FILL_REACH, BandPixels, RegionJob, fill_reach
 from xr_s2sr.inference.windows import Outer, Plan, balanced_plan, make_plan
 from xr_s2sr.models import is_packaged
@@ -131,8 +131,7 @@ class RegionSpec:
     def largest(self, runner: Runner) -> int | None:
         """Return the pixels of the largest window that the memory of the runner's device holds, where that is known.
 
-        Without a number of threads, as many tasks are expected to run at once as there are processors; where memory
-        is too short for that, they have windows of the usual size all the same.
+        Without a number of threads, the region is a task of dask.
         """
         if isinstance(runner, CudaRunner):
             return runner.largest
@@ -143,7 +142,7 @@ class RegionSpec:
             return None
         if self.options.threads:
             return largest_window(margin, self.options.threads, errors)
-        return max(usual_window(margin), largest_window(margin, processors(), errors, LARGEST_OF_TASK))
+        return largest_of_task(margin, errors)
 
 
 @dataclass(frozen=True)
