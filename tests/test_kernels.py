@@ -52,7 +52,7 @@ def twin_gather(
 def check_gather(source: NDArray[np.generic], row: int, col: int, shape: tuple[int, int], validity: Validity) -> None:
     gain, bias = 0.37, -0.21
     image, codes = np.full(shape, np.nan, np.float32), np.full(shape, 9, np.uint8)
-    bad = kernels.gather(source, row, col, gain, bias, validity, image, codes)
+    bad = kernels.gather(source, (row, col), (gain, bias), validity, image, codes)
     expected, expected_codes = twin_gather(source, row, col, shape, gain, bias, validity)
     np.testing.assert_array_equal(codes, expected_codes)
     np.testing.assert_array_equal(image, expected)
@@ -105,7 +105,7 @@ def test_nodata_that_float32_cannot_hold(dtype: str, nodata: float) -> None:
     with np.errstate(over="ignore"):
         check_gather(source, 0, 0, (2, 2), validity)
     image, codes = np.empty((2, 2), np.float32), np.empty((2, 2), np.uint8)
-    assert kernels.gather(source, 0, 0, 1.0, 0.0, validity, image, codes) == 1
+    assert kernels.gather(source, (0, 0), (1.0, 0.0), validity, image, codes) == 1
     assert codes.tolist() == [[VALID, INVALID], [VALID, VALID]]
     assert any_invalid(source, validity)
     assert not any_invalid(source[1:], validity)
@@ -237,7 +237,7 @@ def test_finish_integer(dtype: str, low: int, high: int, nodata: int, mark: int)
     codes = rng.choice(np.array([VALID, VALID, INVALID, SATURATED], np.uint8), image.shape)
     codes[:2] = VALID
     out = np.full(image.shape, 7, dtype)
-    kernels.finish_integer(image, 1.0, 0.0, low, high, codes, nodata, mark, out)
+    kernels.finish_integer(image, (1.0, 0.0), (low, high), codes, (nodata, mark), out)
     expected = np.clip(np.rint(image.astype(np.float64)), low, high).astype(dtype)
     expected[codes == INVALID] = nodata
     expected[codes == SATURATED] = mark
@@ -249,7 +249,7 @@ def test_finish_integer(dtype: str, low: int, high: int, nodata: int, mark: int)
 def test_finish_integer_scales() -> None:
     image = np.array([[0.1, 0.2, 5.0]], np.float32)
     out = np.empty((1, 3), np.uint16)
-    kernels.finish_integer(image, 2000.0, 1000.0, 1.0, 65534.0, np.zeros((1, 3), np.uint8), 0, 65535, out)
+    kernels.finish_integer(image, (2000.0, 1000.0), (1.0, 65534.0), np.zeros((1, 3), np.uint8), (0, 65535), out)
     assert out.tolist() == [[1200, 1400, 11000]]
 
 
@@ -258,7 +258,7 @@ def test_finish_float(dtype: str) -> None:
     image = np.array([[0.1, -0.2, 7.0], [0.5, 0.6, 0.7]], np.float32)
     codes = np.array([[VALID, VALID, VALID], [INVALID, SATURATED, VALID]], np.uint8)
     out = np.empty((2, 3), dtype)
-    kernels.finish_float(image, 0.2, 0.05, codes, math.nan, math.inf, out)
+    kernels.finish_float(image, (0.2, 0.05), codes, (math.nan, math.inf), out)
     expected = (image.astype(np.float64) * 0.2 + 0.05).astype(dtype)
     expected[1, :2] = math.nan, math.inf
     np.testing.assert_array_equal(out, expected)

@@ -87,19 +87,17 @@ def mirror(i: int, n: int) -> int:  # pragma: no cover
 
 
 @jit
-def gather(
-    source: Any, row: int, col: int, gain: float, bias: float, validity: Any, out: Any, codes: Any
-) -> int:  # pragma: no cover
+def gather(source: Any, corner: Any, unit: Any, validity: Any, out: Any, codes: Any) -> int:  # pragma: no cover
     """Read one band's window: pad symmetrically, scale to float32, tell invalid pixels.
 
     Parameters
     ----------
     source : array, shape (y, x)
         Any real dtype.
-    row, col : int
-        The window's upper left corner in the source; may be negative.
-    gain, bias : float
-        out = source * gain + bias.
+    corner : (int, int)
+        Row and column of the window's upper left pixel in the source; may be negative.
+    unit : (float, float)
+        Gain and bias: out = source * gain + bias.
     validity : (float, float, float, float)
         See :class:`xr_s2sr.scene.validity.Validity`.
     out : float32 array, shape (h, w)
@@ -113,7 +111,8 @@ def gather(
     """
     rows, cols = source.shape
     h, w = out.shape
-    gain32, bias32, bounds = np.float32(gain), np.float32(bias), rounded(validity)
+    row, col = corner
+    gain32, bias32, bounds = np.float32(unit[0]), np.float32(unit[1]), rounded(validity)
     bad = 0
     inner_start = min(max(0, -col), w)
     inner_stop = max(inner_start, min(w, cols - col))
@@ -262,42 +261,44 @@ def put_marks(codes: Any, nodata: Any, mark: Any, out: Any) -> None:  # pragma: 
 
 
 @jit
-def finish_integer(
-    image: Any, gain: float, bias: float, low: float, high: float, codes: Any, nodata: int, mark: int, out: Any
-) -> None:  # pragma: no cover
-    """Scale, round half to even, clip to [low, high] and write as integers; invalid pixels become marks.
+def finish_integer(image: Any, unit: Any, bounds: Any, codes: Any, marks: Any, out: Any) -> None:  # pragma: no cover
+    """Scale, round half to even, clip and write as integers; invalid pixels become marks.
 
     Parameters
     ----------
     image : float32 array, shape (h, w)
-    gain, bias : float
-        value = image * gain + bias.
-    low, high : float
+    unit : (float, float)
+        Gain and bias: value = image * gain + bias.
+    bounds : (float, float)
         Smallest and largest valid value.
     codes : uint8 array, shape (h, w)
-    nodata, mark : int
+    marks : (int, int)
         Written where INVALID and where SATURATED.
     out : integer array, shape (h, w)
     """
-    gain32, bias32, low32, high32 = np.float32(gain), np.float32(bias), np.float32(low), np.float32(high)
+    gain32, bias32, low32, high32 = (
+        np.float32(unit[0]),
+        np.float32(unit[1]),
+        np.float32(bounds[0]),
+        np.float32(bounds[1]),
+    )
     for i in range(out.shape[0]):
         source, target, code = image[i], out[i], codes[i]
         for j in range(out.shape[1]):
             value = np.rint(source[j] * gain32 + bias32)
             target[j] = min(max(value, low32), high32)
-        put_marks(code, nodata, mark, target)
+        put_marks(code, marks[0], marks[1], target)
 
 
 @jit
-def finish_float(
-    image: Any, gain: float, bias: float, codes: Any, nodata: float, mark: float, out: Any
-) -> None:  # pragma: no cover
+def finish_float(image: Any, unit: Any, codes: Any, marks: Any, out: Any) -> None:  # pragma: no cover
     """As :func:`finish_integer` for floats: scale and write, no rounding, no clipping."""
+    gain, bias = unit
     for i in range(out.shape[0]):
         source, target, code = image[i], out[i], codes[i]
         for j in range(out.shape[1]):
             target[j] = source[j] * gain + bias
-        put_marks(code, nodata, mark, target)
+        put_marks(code, marks[0], marks[1], target)
 
 
 @jit

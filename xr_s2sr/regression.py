@@ -318,13 +318,13 @@ def solve(
     misfit : float32 array, shape (h, w)
         Mean square, in the window, of what the regression leaves of the band; 0 where nothing counts.
     """
-    pairs = count * (count + 1) // 2
+    last = count * (count + 1) // 2 + count
     h, w = misfit.shape
     ridge32, floor32, mean, least = np.float32(ridge), np.float32(floor), np.float32(1 / count), np.float32(1e-3)
     added, kept, other_share = np.empty(w, np.float32), np.float32(1 - without), np.float32(without)
-    fewer = np.empty((count - 1, w), np.float32)
+    fewer = np.empty((count - 1, 1, w), np.float32)
     for i in range(h):
-        number = sums[pairs + count + 1, i]
+        number = sums[last + 1, i]
         added[:] = 0
         for k in range(count):
             diagonal = sums[k * (k + 1) // 2 + k, i]
@@ -332,54 +332,15 @@ def solve(
                 added[x] += diagonal[x]
         for x in range(w):
             added[x] = ridge32 * mean * added[x] + floor32 * max(number[x], least)
-        for k in range(count):
-            diagonal = sums[k * (k + 1) // 2 + k, i]
-            for x in range(w):
-                diagonal[x] += added[x]
-        # L D L' in place, and the forward substitution with it
-        for k in range(count):
-            pivot = sums[k * (k + 1) // 2 + k, i]
-            for m in range(k):
-                low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
-                for x in range(w):
-                    pivot[x] -= low[x] * low[x] * scale[x]
-            right = weights[k, i]
-            right[:] = sums[pairs + k, i]
-            for m in range(k):
-                low, solved = sums[k * (k + 1) // 2 + m, i], weights[m, i]
-                for x in range(w):
-                    right[x] -= low[x] * solved[x]
-            for row in range(k + 1, count):
-                entry = sums[row * (row + 1) // 2 + k, i]
-                for m in range(k):
-                    one, other = sums[row * (row + 1) // 2 + m, i], sums[k * (k + 1) // 2 + m, i]
-                    scale = sums[m * (m + 1) // 2 + m, i]
-                    for x in range(w):
-                        entry[x] -= one[x] * other[x] * scale[x]
-                for x in range(w):
-                    entry[x] /= pivot[x]
+        factorise(sums, i, count, added, weights)
         if without > 0:
-            for k in range(count - 2, -1, -1):
-                solved, right, pivot = fewer[k], weights[k, i], sums[k * (k + 1) // 2 + k, i]
-                for x in range(w):
-                    solved[x] = right[x] / pivot[x]
-                for row in range(k + 1, count - 1):
-                    entry, later = sums[row * (row + 1) // 2 + k, i], fewer[row]
-                    for x in range(w):
-                        solved[x] -= entry[x] * later[x]
-        for k in range(count - 1, -1, -1):
-            solved, pivot = weights[k, i], sums[k * (k + 1) // 2 + k, i]
-            for x in range(w):
-                solved[x] /= pivot[x]
-            for row in range(k + 1, count):
-                entry, later = sums[row * (row + 1) // 2 + k, i], weights[row, i]
-                for x in range(w):
-                    solved[x] -= entry[x] * later[x]
+            substitute(sums, i, count - 1, weights, fewer, 0)
+        substitute(sums, i, count, weights, weights, i)
         # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
         left = misfit[i]
-        left[:] = sums[pairs + count, i]
+        left[:] = sums[last, i]
         for k in range(count):
-            solved, right = weights[k, i], sums[pairs + k, i]
+            solved, right = weights[k, i], sums[last - count + k, i]
             for x in range(w):
                 left[x] -= solved[x] * (right[x] + added[x] * solved[x])
         for x in range(w):
@@ -390,9 +351,81 @@ def solve(
                 for x in range(w):
                     solved[x] *= kept
                 if k < count - 1:
-                    alone = fewer[k]
+                    alone = fewer[k, 0]
                     for x in range(w):
                         solved[x] += other_share * alone[x]
+
+
+@jit
+def factorise(sums: Any, i: int, count: int, added: Any, right_sides: Any) -> None:  # pragma: no cover
+    """Factorise one row of normal equations into L D L', in place, and substitute forwards.
+
+    Parameters
+    ----------
+    sums : float32 array, shape (K (K + 1) / 2 + K + 2, h, w)
+    i : int
+        The row.
+    count : int
+        K.
+    added : float32 array, shape (w,)
+        To the diagonals.
+    right_sides : float32 array, shape (K, h, w)
+        Filled with what is to be substituted backwards.
+    """
+    pairs, w = count * (count + 1) // 2, added.shape[0]
+    for k in range(count):
+        diagonal = sums[k * (k + 1) // 2 + k, i]
+        for x in range(w):
+            diagonal[x] += added[x]
+    for k in range(count):
+        pivot = sums[k * (k + 1) // 2 + k, i]
+        for m in range(k):
+            low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
+            for x in range(w):
+                pivot[x] -= low[x] * low[x] * scale[x]
+        right = right_sides[k, i]
+        right[:] = sums[pairs + k, i]
+        for m in range(k):
+            low, solved = sums[k * (k + 1) // 2 + m, i], right_sides[m, i]
+            for x in range(w):
+                right[x] -= low[x] * solved[x]
+        for row in range(k + 1, count):
+            entry = sums[row * (row + 1) // 2 + k, i]
+            for m in range(k):
+                one, other = sums[row * (row + 1) // 2 + m, i], sums[k * (k + 1) // 2 + m, i]
+                scale = sums[m * (m + 1) // 2 + m, i]
+                for x in range(w):
+                    entry[x] -= one[x] * other[x] * scale[x]
+            for x in range(w):
+                entry[x] /= pivot[x]
+
+
+@jit
+def substitute(sums: Any, i: int, count: int, right_sides: Any, out: Any, j: int) -> None:  # pragma: no cover
+    """Substitute backwards in one row of equations, for the first guides.
+
+    Parameters
+    ----------
+    sums, right_sides : float32 arrays
+        Of :func:`factorise`.
+    i : int
+        The row.
+    count : int
+        Number of guides.
+    out : float32 array, shape (K, rows, w)
+        The solution; may be `right_sides`.
+    j : int
+        Row of `out`.
+    """
+    w = out.shape[2]
+    for k in range(count - 1, -1, -1):
+        right, solved, pivot = right_sides[k, i], out[k, j], sums[k * (k + 1) // 2 + k, i]
+        for x in range(w):
+            solved[x] = right[x] / pivot[x]
+        for row in range(k + 1, count):
+            entry, later = sums[row * (row + 1) // 2 + k, i], out[row, j]
+            for x in range(w):
+                solved[x] -= entry[x] * later[x]
 
 
 @jit

@@ -25,7 +25,7 @@ MARKS = (0.0, 1.0, 65535.0, -9999.0, -9999.9, -32768.0, -3.4e38, 1e20, 1e300, -1
 
 def codes_of_numba(image: np.ndarray, validity: Validity) -> np.ndarray:
     codes = np.empty(image.shape, np.uint8)
-    kernels.gather(image, 0, 0, 1.0, 0.0, validity, np.empty(image.shape, np.float32), codes)
+    kernels.gather(image, (0, 0), (1.0, 0.0), validity, np.empty(image.shape, np.float32), codes)
     return codes
 
 

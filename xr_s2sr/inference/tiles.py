@@ -62,8 +62,8 @@ class BandPixels:
     def gather(self, rows: Span, cols: Span, scale: float, out: Float32, codes: Codes) -> int:
         """Read a window given in 10 m pixels of the domain; return the number of invalid pixels."""
         r, f = self.radiometry, self.factor
-        row, col = rows.start // f - self.start[0], cols.start // f - self.start[1]
-        return int(kernels.gather(self.array, row, col, r.scale / scale, r.offset / scale, r.validity, out, codes))
+        corner = rows.start // f - self.start[0], cols.start // f - self.start[1]
+        return int(kernels.gather(self.array, corner, (r.scale / scale, r.offset / scale), r.validity, out, codes))
 
     def inside(self, extent: Extent) -> Extent:
         """Return which rows and columns of a rectangle, given in 10 m pixels, are here and need no mirroring."""
@@ -312,15 +312,14 @@ def _stacked(pixels: WindowPixels, bands: Sequence[str]) -> Float32:
 
 def write(image: Float32, codes: Codes, radiometry: Radiometry, scale: float, out: NDArray[Any]) -> None:
     """Bring network output into a variable's own unit and dtype."""
-    gain, bias = scale / radiometry.scale, -radiometry.offset / radiometry.scale
+    unit = scale / radiometry.scale, -radiometry.offset / radiometry.scale
     if radiometry.integer:
-        low, high = radiometry.bounds()
         # without a saturation value, a saturated integer cannot occur
         mark = int(radiometry.top) if math.isfinite(radiometry.top) else 0
         nodata = int(radiometry.blank) if math.isfinite(radiometry.blank) else 0
-        kernels.finish_integer(image, gain, bias, low, high, codes, nodata, mark, out)
+        kernels.finish_integer(image, unit, radiometry.bounds(), codes, (nodata, mark), out)
     else:
-        kernels.finish_float(image, gain, bias, codes, radiometry.blank, math.inf, out)
+        kernels.finish_float(image, unit, codes, (radiometry.blank, math.inf), out)
 
 
 def fill_reach(job: RegionJob) -> int:
