@@ -110,8 +110,9 @@ def upsample(
     model : str, path, Model or sequence of them, optional
         A packaged name, an ONNX file with a model card, or "bicubic". Bands that it does not restore go to the
         packaged models ("bicubic": are interpolated).
-    device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where it works.
+    device : {"auto", "cpu", "cuda"} or str
+        "auto" takes CUDA where it works. Or the name of an execution provider that the installed ONNX Runtime has,
+        such as "CoreMLExecutionProvider", "OpenVINOExecutionProvider" or "DmlExecutionProvider".
     threads : int, optional
         Windows under way at once; by default one for each processor of this process. For dask arrays: in each task,
         by default 1, since dask runs tasks in parallel.
@@ -255,7 +256,7 @@ def run_options(
     return RunOptions(
         tile=arguments.tile(tile),
         margin=None if margin is None else arguments.count("margin", margin, least=0),
-        device=arguments.choice("device", device, DEVICES),
+        device=arguments.device(device, DEVICES),
         threads=None if threads is None else arguments.count("threads", threads),
         adapt=arguments.choice("adapt", adapt, (None, False, True)),
     )

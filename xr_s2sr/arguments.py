@@ -28,6 +28,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
+#: How the names of execution providers of ONNX Runtime end.
+PROVIDER = "ExecutionProvider"
+
+
 def choice(name: str, value: object, options: Iterable[T]) -> T:
     """Check that a value is one of a few, and return that one: 20 for 20.0."""
     known = list(options)
@@ -37,6 +41,16 @@ def choice(name: str, value: object, options: Iterable[T]) -> T:
             return option
     listed = ", ".join(repr(option) for option in known)
     raise InputError(f"{name}={shown(value)} is unknown; choose one of {listed}")
+
+
+def device(value: object, known: Iterable[str]) -> str:
+    """Check a device: one that is known, or the name of an execution provider of ONNX Runtime, which it may have."""
+    if isinstance(value, str) and value.endswith(PROVIDER):
+        return value
+    try:
+        return choice("device", value, known)
+    except InputError as refused:
+        raise InputError(f"{refused}, or an execution provider of ONNX Runtime, such as 'CoreML{PROVIDER}'") from None
 
 
 def tile(value: object) -> int | None:

@@ -16,8 +16,9 @@ from xr_s2sr.scene.result import ErrorForm, whole_pixels
 from xr_s2sr.scene.scene import NativeScene
 from xr_s2sr.spans import CELL, Extent, Span
 
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+#: Where networks run; or the name of an execution provider of ONNX Runtime.
+Device: TypeAlias = Literal["auto", "cpu", "cuda"] | str
+DEVICES = ("auto", "cpu", "cuda")
 #: The models that a user asks for, "bicubic" by its name; None for the packaged ones.
 Given: TypeAlias = list[Model | str] | None
 

@@ -7,10 +7,12 @@ import logging
 from typing import Any
 
 import pytest
+import xarray as xr
 from fake_runtime import CPU, CUDA, Install
 
+import xr_s2sr
 from xr_s2sr import models
-from xr_s2sr.errors import EngineError
+from xr_s2sr.errors import EngineError, InputError
 from xr_s2sr.inference import engine
 
 NO_GPU = engine.driver_devices() == 0
@@ -60,6 +62,33 @@ def test_cuda_not_built_in(install: Install, toy: models.Model) -> None:
     with pytest.raises(EngineError, match=r"built without CUDA \(pip install onnxruntime-gpu\)"):
         engine.runner(toy, "cuda")
     assert engine.runner(toy, "auto").device == "cpu"
+
+
+def test_an_execution_provider_by_its_name(install: Install, toy: models.Model) -> None:
+    fake = install("OtherExecutionProvider", CPU)
+    runner = engine.runner(toy, "OtherExecutionProvider")
+    assert isinstance(runner, engine.OrtRunner)
+    assert fake.sessions[0].providers == ["OtherExecutionProvider", CPU]
+    assert engine.runner(toy, CPU) is not runner
+    assert fake.sessions[1].providers == [CPU]
+
+
+def test_an_execution_provider_that_is_not_there_or_falls_back(install: Install, toy: models.Model) -> None:
+    install("OtherExecutionProvider", CPU, broken=("OtherExecutionProvider",))
+    with pytest.raises(
+        EngineError, match=r'"CoreMLExecutionProvider" was asked for, but .* has OtherExecutionProvider, C'
+    ):
+        engine.runner(toy, "CoreMLExecutionProvider")
+    with pytest.raises(EngineError, match=r'fell back to CPUExecutionProvider. Use device="cpu"'):
+        engine.runner(toy, "OtherExecutionProvider")
+
+
+def test_upsample_takes_a_provider() -> None:
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(60)
+    by_name = ds.s2sr.upsample(["B05"], device=CPU)
+    xr.testing.assert_identical(by_name, ds.s2sr.upsample(["B05"], device="cpu"))
+    with pytest.raises(InputError, match="choose one of 'auto', 'cpu', 'cuda', or an execution provider of ONNX"):
+        ds.s2sr.upsample(["B05"], device="CoreML")
 
 
 class FakeDriver:

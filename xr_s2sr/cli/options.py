@@ -32,7 +32,9 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Declare the device of the network."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", default="auto", help="auto (the default), cpu, cuda, or an execution provider of ONNX Runtime"
+    )
 
 
 def add_restoring(parser: argparse.ArgumentParser, bands: str) -> None:

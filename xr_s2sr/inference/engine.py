@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from xr_s2sr.arguments import PROVIDER
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
@@ -45,7 +46,7 @@ class Runner(Protocol):
 
 
 class OrtRunner:
-    """A model in an ONNX Runtime session on the CPU."""
+    """A model in an ONNX Runtime session that takes and gives arrays in the CPU's memory."""
 
     device = "cpu"
 
@@ -110,8 +111,8 @@ def runner(
     Parameters
     ----------
     model : Model
-    device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where it works, else the CPU.
+    device : {"auto", "cpu", "cuda"} or str
+        "auto" takes CUDA where it works, else the CPU; any other name is that of an execution provider.
     weights : bytes, optional
         The model's file, for a process that may not see it.
     uncertainty : bool
@@ -120,7 +121,7 @@ def runner(
     Raises
     ------
     EngineError
-        If "cuda" was asked for and is not active, or ONNX Runtime is missing or broken.
+        If "cuda" or an execution provider was asked for and is not active, or ONNX Runtime is missing or broken.
     ModelError
         If ONNX Runtime cannot load the file, or the file does not match its card.
     """
@@ -169,30 +170,45 @@ def _open(model: Model, device: str, weights: bytes | None, uncertainty: bool) -
     options.enable_mem_pattern = False
     if device == "cpu" and _share_arena() == os.getpid():
         options.add_session_config_entry("session.use_env_allocators", "1")
-    providers: list[Any] = ["CPUExecutionProvider"]
+    providers = _providers(ort, device)
     if device == "cuda":
-        problem = cuda_problem()
-        if problem:
-            raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
-        providers.insert(0, ("CUDAExecutionProvider", cuda.provider_options()))
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:  # onnxruntime's exceptions share no base but Exception
         raise ModelError(f"ONNX Runtime cannot load {model.path}: {error}") from error
     active = session.get_providers()[0]
-    if device == "cuda" and active != "CUDAExecutionProvider":
+    if active != ("CUDAExecutionProvider" if device == "cuda" else providers[0]):
+        fix = 'its CUDA libraries could not be loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
         raise EngineError(
-            f'device="cuda" was asked for, but ONNX Runtime fell back to {active}: its CUDA libraries could not be '
-            'loaded. Install them: pip install "xr_s2sr[cuda13]"; or use device="cpu"'
+            f'device="{device}" was asked for, but ONNX Runtime fell back to {active}'
+            + (f": {fix}" if device == "cuda" else '. Use device="cpu"')
         )
     check_ports(session, model, outputs)
     probe(session, model, device, outputs)
-    if device == "cpu":
+    if device != "cuda":
         return OrtRunner(session, outputs)
     if left := cuda.cpu_nodes(session):
         log.warning("%s: %d nodes run on the CPU and not on the GPU: %s", model, len(left), ", ".join(left))
     return cuda.CudaRunner(ort, session, model.card, cudart.load(), outputs=outputs)
+
+
+def _providers(ort: Any, device: str) -> list[Any]:
+    """Return the execution providers of a session, the one that is wanted first."""
+    if device == "cuda":
+        problem = cuda_problem()
+        if problem:
+            raise EngineError(f'device="cuda" was asked for, but {problem}. Use device="cpu", or device="auto"')
+        return [("CUDAExecutionProvider", cuda.provider_options()), "CPUExecutionProvider"]
+    if device in ("cpu", "CPUExecutionProvider"):
+        return ["CPUExecutionProvider"]
+    known = ort.get_available_providers()
+    if device not in known:
+        raise EngineError(
+            f'device="{device}" was asked for, but this ONNX Runtime has {", ".join(known)}. Install a build of ONNX '
+            'Runtime that has it, such as onnxruntime-openvino, or use device="cpu"'
+        )
+    return [device, "CPUExecutionProvider"]
 
 
 @lru_cache(maxsize=1)

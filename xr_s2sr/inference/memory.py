@@ -115,11 +115,13 @@ def largest_of_task(margin: int, errors: int = 0) -> int:
 def worker_limit() -> int | None:
     """Return the bytes that a thread of this dask worker may take by the worker's limit; None without one."""
     distributed = sys.modules.get("distributed")  # in a worker, it is there
+    if distributed is None:
+        return None
     try:
-        worker = distributed and distributed.get_worker()
+        worker = distributed.get_worker()
     except ValueError:  # not in a task
         return None
-    limit = worker and worker.memory_manager.memory_limit
+    limit: int | None = worker.memory_manager.memory_limit
     return limit // worker.state.nthreads if limit else None
 
 
