@@ -14,6 +14,7 @@ from xr_s2sr.bands import resolve
 from xr_s2sr.errors import InputError
 from xr_s2sr.io.open_any import inputs, open_any
 from xr_s2sr.io.subset import by_blocks, subset
+from xr_s2sr.planning import DEVICES
 from xr_s2sr.scene.radiometry import UNITS
 
 #: What ``add_subparsers`` returns; each command adds its parser to it.
@@ -33,8 +34,16 @@ def add_scene(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Declare the device of the network."""
     parser.add_argument(
-        "--device", default="auto", help="auto (the default), cpu, cuda, or an execution provider of ONNX Runtime"
+        "--device", type=device, default="auto", help="auto, cpu, cuda, or an execution provider of ONNX Runtime"
     )
+
+
+def device(text: str) -> str:
+    """Read a device; other text is wrong usage."""
+    try:
+        return arguments.device(text, DEVICES)
+    except InputError as refused:
+        raise argparse.ArgumentTypeError(str(refused)) from refused
 
 
 def add_restoring(parser: argparse.ArgumentParser, bands: str) -> None:

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr.arguments import PROVIDER
 from xr_s2sr.errors import EngineError, ModelError
 from xr_s2sr.inference import cuda, cudart
 from xr_s2sr.inference.cuda import CudaRunner
