@@ -358,19 +358,9 @@ def solve(
 
 @jit
 def factorise(sums: Any, i: int, count: int, added: Any, right_sides: Any) -> None:  # pragma: no cover
-    """Factorise one row of normal equations into L D L', in place, and substitute forwards.
+    """Factorise row i of normal equations into L D L', in place, and substitute forwards, into `right_sides`.
 
-    Parameters
-    ----------
-    sums : float32 array, shape (K (K + 1) / 2 + K + 2, h, w)
-    i : int
-        The row.
-    count : int
-        K.
-    added : float32 array, shape (w,)
-        To the diagonals.
-    right_sides : float32 array, shape (K, h, w)
-        Filled with what is to be substituted backwards.
+    See :func:`solve`, whose weights these become; `added` (w,) is added to the diagonals.
     """
     pairs, w = count * (count + 1) // 2, added.shape[0]
     for k in range(count):
@@ -402,20 +392,9 @@ def factorise(sums: Any, i: int, count: int, added: Any, right_sides: Any) -> No
 
 @jit
 def substitute(sums: Any, i: int, count: int, right_sides: Any, out: Any, j: int) -> None:  # pragma: no cover
-    """Substitute backwards in one row of equations, for the first guides.
+    """Substitute backwards in row i of what :func:`factorise` gives, for the first `count` guides, into row j of `out`.
 
-    Parameters
-    ----------
-    sums, right_sides : float32 arrays
-        Of :func:`factorise`.
-    i : int
-        The row.
-    count : int
-        Number of guides.
-    out : float32 array, shape (K, rows, w)
-        The solution; may be `right_sides`.
-    j : int
-        Row of `out`.
+    The solution may take the place of `right_sides`.
     """
     w = out.shape[2]
     for k in range(count - 1, -1, -1):

@@ -26,7 +26,7 @@ def test_rate_rises_and_falls() -> None:
 def test_the_papers_rate() -> None:
     assert loop.Recipe.default(20, "dsen2").rate == 1e-4
     assert loop.Recipe.default(60, "vdsen2", rate=3e-4).rate == 3e-4
-    assert loop.Recipe.default(60).depth == 3
+    assert loop.Recipe.default(60).depth == 4
     assert loop.Recipe.default(20) == loop.Recipe()
 
 

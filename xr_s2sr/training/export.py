@@ -16,7 +16,7 @@ from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import REGRESSED, RESTORED, ModelCard
 from xr_s2sr.models.onnx_graph import Conv, Graph
 from xr_s2sr.runtime import import_onnxruntime
-from xr_s2sr.training.networks import NETWORKS, CoarseNet, DSen2, Net60, Network
+from xr_s2sr.training.networks import NETWORKS, REGRESSED_PLANES, CoarseNet, DSen2, Net20, Net60, Network
 
 INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
@@ -72,12 +72,14 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
 
     x = g.add("Add", [conv("b10", net.guide, stride=2, padding=2), conv("b20", net.coarse)])
     last = net.inputs[-1]
-    targets = len(BY_GSD[net.gsd])
-    plain = g.bilinear(last, targets, net.skip_factor)
-    detail = g.add("Sub", [REGRESSED, g.add("Gather", [plain, g.constant(np.array(net.planes))], axis=1)])
-    x = g.add("Add", [x, conv(detail, net.regressed, stride=2, padding=2)])
-    skip = g.add("Add", [plain, conv(detail, net.share)])
-    if isinstance(net, Net60):
+    targets = len(BY_GSD[INPUT_GSD[last]])
+    skip = g.bilinear(last, targets, net.skip_factor)
+    if isinstance(net, Net20):
+        planes = g.constant(np.array(REGRESSED_PLANES))
+        detail = g.add("Sub", [REGRESSED, g.add("Gather", [skip, planes], axis=1)])
+        x = g.add("Add", [x, conv(detail, net.regressed, stride=2, padding=2)])
+        skip = g.add("Add", [skip, conv(detail, net.share)])
+    else:
         x = g.add("Add", [x, conv(g.bilinear("b60", 2, 3), net.coarsest)])
     for block in net.blocks:
         inner = g.add("Relu", [conv(x, block.first)])
@@ -103,14 +105,14 @@ def start_from(net: Network, init: str | Path) -> None:
         )
         if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
             net.teach_proxy()  # a checkpoint from when they had none of their own
-        # nor had networks the regression as an input
+        # nor had networks for 20 m bands the regression as an input
         if any(not name.startswith(("proxy", "regressed", "share")) for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
         return
     model = registry.load(init)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     layers = _layers(net)
-    if isinstance(net, CoarseNet) and len(convs) > 2 and convs[2].weight.shape[1:] != (2, 6, 6):
+    if isinstance(net, Net20) and len(convs) > 2 and convs[2].weight.shape[1:] != (2, 6, 6):
         # a file from before there was a regression among the inputs
         layers = [layer for layer in layers if layer not in (net.regressed, net.share)]
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
@@ -141,7 +143,7 @@ def trained(name: str | Path) -> Network:
     model = registry.load(name)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     gsd = 60 if "b60" in model.card.inputs else 20
-    before = 4 if gsd == 20 else 5
+    before = 4 if gsd == 20 else 3
     if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
         raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")
     net = NETWORKS[gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)
@@ -154,9 +156,8 @@ def _layers(net: Network) -> list[nn.Conv2d]:
     if isinstance(net, DSen2):
         return net.layers
     assert isinstance(net, CoarseNet)
-    first: list[Any] = [net.guide, net.coarse, net.regressed, net.share]
-    if isinstance(net, Net60):
-        first.append(net.coarsest)
+    own = [net.regressed, net.share] if isinstance(net, Net20) else [net.coarsest]
+    first = [net.guide, net.coarse, *own]
     return [*first, *(conv for block in net.blocks for conv in (block.first, block.second)), net.tail]
 
 

@@ -51,7 +51,7 @@ def error_of_a_batch(
         return mean_error(inner(net(*inputs), border), inner(taught, border), present)
     proxy = kind is Kind.PROXY
     inputs, truth, present = patches.batch(number, size, proxy)
-    restored = inner(net(*inputs, **({"proxy": True} if proxy else {})), border)
+    restored = inner(net(*inputs, *[True] * proxy), border)
     loss = mean_error(restored, inner(truth, border), present)
     if not teachers or proxy:
         return loss

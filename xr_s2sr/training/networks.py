@@ -19,6 +19,9 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.models import back_projection
 from xr_s2sr.training.regressed import REGRESSED_BANDS, regressed
 
+#: Places of the bands with a regression among the 20 m bands.
+REGRESSED_PLANES = [BY_GSD[20].index(band) for band in REGRESSED_BANDS]
+
 
 def bilinear_phases(bands: int, factor: int) -> Tensor:
     """Weights (bands * factor**2, bands, 3, 3) that make ``pixel_shuffle(conv(x))`` a bilinear upsampling."""
@@ -103,49 +106,31 @@ class BackProjection(nn.Module):
 
 
 class CoarseNet(Network):
-    """Shared entry, trunk and exit of both networks of ours.
-
-    What local regression makes of some targets is an input and, by a share, a skip: the network learns what that lacks.
-    It is worked out where it is not given.
+    """Shared trunk of both networks of ours.
 
     Parameters
     ----------
-    gsd : {20, 60}
-        Of the targets.
+    targets : int
+        Number of output bands.
+    scale : int
+        Output pixels per pixel of the grid that the trunk works on (the 20 m grid).
     width, depth : int
         Channels, and residual blocks.
     """
 
     skip: Tensor
     back: BackProjection | None
-    #: Output pixels per pixel of the grid that the trunk works on, that of 20 m.
-    scale = 2
 
-    def __init__(self, gsd: int, width: int, depth: int) -> None:
+    def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
         super().__init__()
-        self.width, self.depth, self.gsd = width, depth, gsd
-        self.skip_factor, self.regressed_bands = gsd // 10, REGRESSED_BANDS[gsd]
-        self.planes = [BY_GSD[gsd].index(band) for band in self.regressed_bands]
-        targets, scale = len(BY_GSD[gsd]), self.scale
+        self.width, self.depth, self.scale = width, depth, scale
         self.back = None
-        self.register_buffer("skip", bilinear_phases(targets, self.skip_factor))
         self.guide = nn.Conv2d(4, width, 6, stride=2, padding=2)
         self.coarse = nn.Conv2d(6, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.tail = nn.Conv2d(width, targets * scale * scale, 3, padding=1)
-        self.regressed = nn.Conv2d(len(self.planes), width, 6, stride=2, padding=2, bias=False)
-        self.share = nn.Conv2d(len(self.planes), targets, 1, bias=False)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
-            # it begins as a network without a regression, and so can go on from one
-            self.regressed.weight.zero_()
-            self.share.weight.zero_()
-
-    def entered(self, b10: Tensor, b20: Tensor, targets: Tensor, found: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what enters the trunk of the 10 m bands, the 20 m bands and the regression, and the skip."""
-        plain = upsample(targets, self.skip, self.skip_factor)
-        detail = (regressed(b10, targets, self.gsd) if found is None else found) - plain[:, self.planes]
-        return self.guide(b10) + self.coarse(b20) + self.regressed(detail), plain + self.share(detail)
 
     def trunk(self, x: Tensor, tail: nn.Conv2d) -> Tensor:
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.bf16_blocks):
@@ -155,17 +140,32 @@ class CoarseNet(Network):
 
 
 class Net20(CoarseNet):
-    """20 m bands to 10 m: b10 (N, 4, 2h, 2w) and b20 (N, 6, h, w) give (N, 6, 2h, 2w)."""
+    """20 m bands to 10 m: b10 (N, 4, 2h, 2w) and b20 (N, 6, h, w) give (N, 6, 2h, 2w).
+
+    What local regression makes of B11 and B12, (N, 2, 2h, 2w), is an input and, by a share, a skip: the network learns
+    what that lacks. It is worked out where it is not given.
+    """
 
     inputs = ("b10", "b20")
+    skip_factor = 2
+    regressed_bands = REGRESSED_BANDS
 
-    def __init__(self, width: int = 32, depth: int = 4) -> None:
-        super().__init__(20, width, depth)
+    def __init__(self, width: int = 64, depth: int = 8) -> None:
+        super().__init__(6, 2, width, depth)
+        self.register_buffer("skip", bilinear_phases(6, 2))
+        self.regressed = nn.Conv2d(2, width, 6, stride=2, padding=2, bias=False)
+        self.share = nn.Conv2d(2, 6, 1, bias=False)
+        # it begins as a network without, and so can go on from one
+        nn.init.zeros_(self.regressed.weight)
+        nn.init.zeros_(self.share.weight)
 
     def forward(self, b10: Tensor, b20: Tensor, found: Tensor | None = None) -> Tensor:
-        x, skip = self.entered(b10, b20, b20, found)
+        plain = upsample(b20, self.skip, 2)
+        detail = (regressed(b10, b20) if found is None else found) - plain[:, REGRESSED_PLANES]
+        x = self.guide(b10) + self.coarse(b20) + self.regressed(detail)
         # no back-projection: it would give the noise back that the network has taken out
-        return self.trunk(x, self.tail) + skip
+        restored: Tensor = self.trunk(x, self.tail) + plain + self.share(detail)
+        return restored
 
 
 class Net60(CoarseNet):
@@ -174,10 +174,12 @@ class Net60(CoarseNet):
     lift: Tensor
 
     inputs = ("b10", "b20", "b60")
+    skip_factor = 6
 
-    def __init__(self, width: int = 24, depth: int = 3) -> None:
-        super().__init__(60, width, depth)
+    def __init__(self, width: int = 48, depth: int = 4) -> None:
+        super().__init__(2, 2, width, depth)
         self.coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
+        self.register_buffer("skip", bilinear_phases(2, 6))
         self.register_buffer("lift", bilinear_phases(2, 3))
         self.back = BackProjection(2, 6)
         # B01 and B09 lie apart from all other bands: those that play them enter and leave by layers of their own
@@ -190,12 +192,10 @@ class Net60(CoarseNet):
         self.proxy_coarsest.load_state_dict(self.coarsest.state_dict())
         self.proxy_tail.load_state_dict(self.tail.state_dict())
 
-    def forward(
-        self, b10: Tensor, b20: Tensor, b60: Tensor, found: Tensor | None = None, proxy: bool = False
-    ) -> Tensor:
+    def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, proxy: bool = False) -> Tensor:
         coarsest, tail = (self.proxy_coarsest, self.proxy_tail) if proxy else (self.coarsest, self.tail)
-        x, skip = self.entered(b10, b20, b60, found)
-        z = self.trunk(x + coarsest(upsample(b60, self.lift, 3)), tail) + skip
+        x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
+        z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
         return z if self.back is None else self.back(z, b60)
 
 
@@ -276,7 +276,7 @@ NETWORKS: dict[int, type[Net20] | type[Net60]] = {20: Net20, 60: Net60}
 
 #: Width and depth of each architecture, by the GSD of the bands that it restores.
 ARCHITECTURES: dict[str, dict[int, tuple[int, int]]] = {
-    "coarse": {20: (32, 4), 60: (24, 3)},
+    "coarse": {20: (32, 4), 60: (48, 4)},
     "dsen2": {20: (128, 6), 60: (128, 6)},
     "vdsen2": {20: (256, 32), 60: (256, 32)},
 }

@@ -65,9 +65,9 @@ class Recipe:
         if gsd == 60:
             base |= {
                 "steps": 20000,
-                "size": (8, 12),
-                "late_size": (8, 12),
-                "batch": (10, 5),
+                "size": (5, 9),
+                "late_size": (5, 9),
+                "batch": (24, 8),
                 "border": 12,
                 "proxy": 0.6,
                 "augmentation": Augmentation(shifted=0.8, dropped=0.25),
