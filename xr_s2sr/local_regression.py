@@ -10,8 +10,10 @@ again is given back (Irani and Peleg 1991, CVGIP 53).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +121,20 @@ def reach(factor: int, mtfs: Sequence[float]) -> int:
     return factor * (2 + smoothed + seen + 2 + window + max(smoothed + seen, SPREAD))
 
 
+class Scratch:
+    """Memory that is filled anew by every band: to get it from the system each time costs more than to fill it."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, Float32] = {}
+
+    def array(self, name: str, *shape: int) -> Float32:
+        """Return an array in the memory of that name, which grows; what it held before is lost."""
+        size = math.prod(shape)
+        if name not in self._flat or self._flat[name].size < size:
+            self._flat[name] = np.empty(2 * size if name in self._flat else size, np.float32)
+        return self._flat[name][:size].reshape(shape)
+
+
 @dataclass
 class Regression:
     """Local regressions of bands of one GSD in one window.
@@ -138,7 +154,9 @@ class Regression:
     scale: float
     guides: Sequence[Guide]
     valid: NDArray[np.bool_] | None = None
-    _seen: dict[tuple[int, float], tuple[Float32, Float32]] = field(default_factory=dict)
+    _seen: dict[tuple[int, float], Float32] = field(default_factory=dict)
+    _spare: list[Float32] = field(default_factory=list)
+    _scratch: Scratch = field(default_factory=lambda: Scratch())
 
     def restore(self, band: CoarseBand) -> Float32:
         """Return a band on the 10 m grid.
@@ -175,15 +193,17 @@ class Regression:
         guides = self._all(band)
         count = len(guides)
         floor, cell = NOISE_POWER[self.factor] / self._unit, CELL[self.factor]
-        y, passed = np.empty_like(band.image), np.empty((count, *band.image.shape), np.float32)
+        scratch, shape = self._scratch, band.image.shape
+        y, passed = scratch.array("band", *shape), scratch.array("guides", count, *shape)
         regression.high_pass(band.image, SMOOTHING, mask, y)
-        cells = y.shape[0] // cell, y.shape[1] // cell
-        sums = np.empty((count * (count + 1) // 2 + count + 2, *cells), np.float32)
-        averaged, window = np.empty_like(sums), triangle_taps(WINDOW[cell])
-        without = 0.0 if band.restored is None else WITHOUT_NETWORK[self.factor]
+        cells = shape[0] // cell, shape[1] // cell
+        products = count * (count + 1) // 2 + count + 2, *cells
+        sums, averaged = scratch.array("sums", *products), scratch.array("averaged", *products)
+        window, without = triangle_taps(WINDOW[cell]), 0.0 if band.restored is None else WITHOUT_NETWORK[self.factor]
+        blurs = [self.factor**2 * psf_variance(min(relative * band.mtf, 0.99)) for relative in TRIALS[self.factor]]
+        self._spare += [self._seen.pop(key) for key in [*self._seen] if key[1] not in blurs]
         trials = []
-        for relative in TRIALS[self.factor]:
-            variance = self.factor**2 * psf_variance(min(relative * band.mtf, 0.99))
+        for variance in blurs:
             seen = self._regressors(guides, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
             for one, smoothed in zip(sums, averaged, strict=True):
@@ -205,24 +225,23 @@ class Regression:
             np.negative(weights, out=weights)
             for weight, image in zip(weights, trial.seen, strict=True):
                 regression.add_detail(weight, image, taps, cell, rest)
-        out = self._interpolated(rest)
+        out = self._interpolated(rest, np.empty([n * self.factor for n in rest.shape], np.float32))
         side = self.factor * cell
         for weight, guide in zip(mean, self._all(band), strict=True):
             regression.add_detail(weight, guide.image, linear_taps(side), side, out)
         # what it lacks to be the band again, seen with the blurs as far as each is trusted
-        lacking, seen = band.image.copy(), np.empty_like(rest)
+        lacking, seen = band.image.copy(), self._scratch.array("seen", *rest.shape)
         for share, trial in zip(shares, trials, strict=True):
             regression.observe(out, observation_taps(self.factor, trial.variance - band.blur), self.factor, seen)
             regression.add_detail(-share, seen, taps, cell, lacking)
-        power = np.empty_like(lacking)
+        power = seen
         regression.smooth(np.square(lacking), SMOOTHING, power)
         lacking *= mask * (power / (power + np.float32(HALF_GIVEN[self.factor] / self._unit)))
-        out += self._interpolated(lacking)
+        out += self._interpolated(lacking, self._scratch.array("fine", *out.shape))
         return out
 
-    def _interpolated(self, image: Float32) -> Float32:
-        """Interpolate a coarse image on the 10 m grid."""
-        out = np.empty([n * self.factor for n in image.shape], np.float32)
+    def _interpolated(self, image: Float32, out: Float32) -> Float32:
+        """Interpolate a coarse image on the 10 m grid, into `out`."""
         kernels.bicubic(image, cubic_taps(self.factor), self.factor, out)
         return out
 
@@ -240,14 +259,20 @@ class Regression:
             seen.append(image)
         return seen
 
-    def _shared(self, k: int, variance: float) -> tuple[Float32, Float32]:
+    def _shared(self, k: int, variance: float) -> Float32:
         """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
         key = k, variance
         if key not in self._seen:
-            seen, passed = np.empty((2, *(n // self.factor for n in self.guides[k].image.shape)), np.float32)
-            self._observe(self.guides[k], variance, np.ones_like(seen), seen, passed)
-            self._seen[key] = seen, passed
+            both = self._spare.pop() if self._spare else np.empty((2, *self._everywhere.shape), np.float32)
+            seen, passed = both
+            self._observe(self.guides[k], variance, self._everywhere, seen, passed)
+            self._seen[key] = both
         return self._seen[key]
+
+    @cached_property
+    def _everywhere(self) -> Float32:
+        """A mask by which every coarse pixel counts."""
+        return np.ones([n // self.factor for n in self.guides[0].image.shape], np.float32)
 
     def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
         """Put a guide as a sensor of this blur sees it into `seen`, and its high-pass into `passed`."""

@@ -9,8 +9,10 @@
 Pixels are synthetic: uint16, four bands at 10 m, six at 20 m, two at 60 m, and all twelve come out. Each run has a
 process of its own: "eager" is `upsample` of what is in memory; "memory" reads, restores and writes all at once, "zarr"
 lazily by threads, "cluster" by a LocalCluster of as many workers of one thread, whose start is not counted (and whose
-memory is not seen). "added" is the peak over what the process held before (for "eager", the input in memory), and
-"/ output" compares it, less 500 MiB, with the size of the restored bands.
+memory is not seen), "kept" by one whose workers keep the memory that they have let go of, as processes do by themselves
+(dask.config's "distributed.nanny.pre-spawn-environ" without MALLOC_TRIM_THRESHOLD_). "added" is the peak over what the
+process held before (for "eager", the input in memory), and "/ output" compares it, less 500 MiB, with the size of the
+restored bands.
 """
 
 from __future__ import annotations
@@ -88,9 +90,12 @@ def run(way: str, source: Path, threads: int, model: str | None, chunks: int | N
     else:
         ds = xr.open_zarr(source, consolidated=False)
         with contextlib.ExitStack() as stack:
-            if way == "cluster":
+            if way in ("cluster", "kept"):
                 from distributed import Client, LocalCluster
 
+                nanny = "distributed.nanny.pre-spawn-environ"
+                kept = {key: value for key, value in dask.config.get(nanny).items() if "MALLOC" not in key}
+                stack.enter_context(dask.config.set({nanny: kept} if way == "kept" else {}))
                 cluster = LocalCluster(n_workers=threads, threads_per_worker=1, dashboard_address=None)
                 stack.enter_context(Client(stack.enter_context(cluster)))
             else:
@@ -114,7 +119,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2748, 10980], help="pixels of 10 m along a side")
     parser.add_argument(
-        "--ways", nargs="+", choices=("zarr", "cog", "eager", "memory", "cluster"), default=["zarr", "eager"]
+        "--ways", nargs="+", choices=("zarr", "cog", "eager", "memory", "cluster", "kept"), default=["zarr", "eager"]
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--chunks", type=int)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xr_s2sr import regression
 from xr_s2sr.inference.window_pixels import WindowPixels
 from xr_s2sr.interpolation import linear_taps, triangle_taps
-from xr_s2sr.local_regression import counted
+from xr_s2sr.local_regression import Scratch, counted
 from xr_s2sr.psf import observation_taps, psf_variance
 from xr_s2sr.regression import SMOOTHING
 from xr_s2sr.spans import CELL, ceil_to_cell
@@ -61,16 +61,19 @@ def registered(pixels: WindowPixels) -> WindowPixels:
     for factor in (2, 6):
         bands = pixels.coarse(factor)
         if bands:
-            guides = _guides(pixels, factor)
+            guides, scratch = _guides(pixels, factor), Scratch()
             for band in bands:
                 mask = counted(pixels.valid_blocks([*pixels.fine, band], factor), images[band].shape)
-                field = shifts(images[band], guides, mask * _not_mirrored(pixels, band), factor, pixels.scale)
+                mask *= _not_mirrored(pixels, band)
+                field = shifts(images[band], guides, mask, factor, pixels.scale, scratch)
                 if field.any():
                     images[band] = _moved(images[band], field, factor)
     return replace(pixels, images=images)
 
 
-def shifts(image: Float32, guides: Float32, mask: Float32, factor: int, scale: float) -> Float32:
+def shifts(
+    image: Float32, guides: Float32, mask: Float32, factor: int, scale: float, scratch: Scratch | None = None
+) -> Float32:
     """Return by how much a band is off in every cell of 60 m.
 
     Parameters
@@ -84,27 +87,32 @@ def shifts(image: Float32, guides: Float32, mask: Float32, factor: int, scale: f
     factor : int
         Coarse pixel over 10 m.
     scale : float
+    scratch : Scratch, optional
+        Of other bands of this pixel size.
 
     Returns
     -------
     ndarray of float32, shape (2, y / cell, x / cell)
         Down and to the right, in pixels of the band.
     """
-    count, cell = len(guides), CELL // factor
-    regressors, band, slope = np.empty((count + 2, *image.shape), np.float32), *np.empty((2, *image.shape), np.float32)
+    count, cell, scratch = len(guides), CELL // factor, scratch or Scratch()
+    regressors = scratch.array("regressors", count + 2, *image.shape)
+    band, slope = scratch.array("band and slope", 2, *image.shape)
     np.multiply(guides, mask, out=regressors[:count])
     regression.high_pass(image, SMOOTHING, mask, band)
     for axis in (0, 1):
         regression.derivative(image, axis, DERIVATIVE, slope)
         regression.high_pass(slope, SMOOTHING, mask, regressors[count + axis])
     cells = image.shape[0] // cell, image.shape[1] // cell
-    sums = np.empty(((count + 3) * (count + 4) // 2 + 1, *cells), np.float32)
+    sums = scratch.array("sums", (count + 3) * (count + 4) // 2 + 1, *cells)
     regression.moments(band, regressors, mask, cell, sums)
     unit = (1e4 * scale) ** 2
     equations = np.empty((5, *cells), np.float32)
-    regression.unexplained(_averaged(sums, LOCAL), count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
+    averaged = _averaged(sums, LOCAL, scratch.array("averaged", *sums.shape))
+    regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
     field = np.empty((2, *cells), np.float32)
-    regression.displacements(_averaged(equations, WIDE), SHORTEST_SHIFT / factor, LONGEST_SHIFT, field)
+    averaged = _averaged(equations, WIDE, np.empty_like(equations))
+    regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT, field)
     return field
 
 
@@ -128,9 +136,9 @@ def _not_mirrored(pixels: WindowPixels, band: str) -> Float32:
     return mask
 
 
-def _averaged(planes: Float32, radius: int) -> Float32:
-    """Average planes over a window whose weights fall linearly along both axes."""
-    out, taps = np.empty_like(planes), triangle_taps(radius)
+def _averaged(planes: Float32, radius: int, out: Float32) -> Float32:
+    """Average planes over a window whose weights fall linearly along both axes, into `out`."""
+    taps = triangle_taps(radius)
     for plane, smoothed in zip(planes, out, strict=True):
         regression.smooth(plane, taps, smoothed)
     return out

@@ -42,7 +42,7 @@ ASIDE = {"tiled": True, "blockxsize": 256, "blockysize": 256, "interleave": "ban
 CACHE = 256 * 2**20
 
 #: Bytes of pixels that may be kept in memory until GDAL makes COGs of them.
-IN_MEMORY = 2**30
+IN_MEMORY = 2**29
 
 #: Compressions of GDAL's COG driver that give back the same numbers.
 LOSSLESS = ("deflate", "zstd", "lzw", "lzma", "lerc", "lerc_deflate", "lerc_zstd", "packbits", "none")
