@@ -12,8 +12,8 @@ from pathlib import Path
 from xr_s2sr.planning import TILE
 from xr_s2sr.spans import ceil_to_cell
 
-#: Bytes that a packaged model needs for each 10 m pixel of a window on a CPU: 330 to 410 as measured, about four feature
-#: maps of the network and what the adaptive step holds, and some more.
+#: Bytes that a packaged model needs for each 10 m pixel of a window on a CPU: as measured, 330 to 410, for about four
+#: feature maps of the network and what the adaptive step holds; and some more.
 BYTES_PER_PIXEL = 450
 #: Further bytes for each of these and each band whose standard error is wanted: the errors, and a copy of both outputs.
 BYTES_PER_ERROR = 12
