@@ -156,7 +156,7 @@ class Regression:
     valid: NDArray[np.bool_] | None = None
     _seen: dict[tuple[int, float], Float32] = field(default_factory=dict)
     _spare: list[Float32] = field(default_factory=list)
-    _scratch: Scratch = field(default_factory=lambda: Scratch())
+    _scratch: Scratch = field(default_factory=Scratch)
 
     def restore(self, band: CoarseBand) -> Float32:
         """Return a band on the 10 m grid.

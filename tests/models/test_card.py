@@ -81,7 +81,7 @@ def test_card_tells_its_bands() -> None:
         ({"scores": None}, "has the scores None"),
         (
             {"regressed": ("B02",)},
-            r"has the regressed bands \('B02',\); expected bands of 20 m or 60 m among",
+            r"has the regressed bands \('B02',\); expected bands of 20 m or 60 m among its inputs",
         ),
         ({"regressed": ("B01",)}, "has the regressed bands"),
     ],
