@@ -154,8 +154,8 @@ class Regression:
     scale: float
     guides: Sequence[Guide]
     valid: NDArray[np.bool_] | None = None
-    _seen: dict[tuple[int, float], Float32] = field(default_factory=dict)
-    _spare: list[Float32] = field(default_factory=list)
+    # the blur that a guide was seen with in a trial: bands of one blur share what is in that memory
+    _seen: dict[tuple[int, int], float] = field(default_factory=dict)
     _scratch: Scratch = field(default_factory=Scratch)
 
     def restore(self, band: CoarseBand) -> Float32:
@@ -201,10 +201,9 @@ class Regression:
         sums, averaged = scratch.array("sums", *products), scratch.array("averaged", *products)
         window, without = triangle_taps(WINDOW[cell]), 0.0 if band.restored is None else WITHOUT_NETWORK[self.factor]
         blurs = [self.factor**2 * psf_variance(min(relative * band.mtf, 0.99)) for relative in TRIALS[self.factor]]
-        self._spare += [self._seen.pop(key) for key in [*self._seen] if key[1] not in blurs]
         trials = []
-        for variance in blurs:
-            seen = self._regressors(guides, variance, mask, passed)
+        for trial, variance in enumerate(blurs):
+            seen = self._regressors(guides, trial, variance, mask, passed)
             regression.moments(y, passed, mask, cell, sums)
             for one, smoothed in zip(sums, averaged, strict=True):
                 regression.smooth(one, window, smoothed)
@@ -245,12 +244,14 @@ class Regression:
         kernels.bicubic(image, cubic_taps(self.factor), self.factor, out)
         return out
 
-    def _regressors(self, guides: Sequence[Guide], variance: float, mask: Float32, passed: Float32) -> list[Float32]:
+    def _regressors(
+        self, guides: Sequence[Guide], trial: int, variance: float, mask: Float32, passed: Float32
+    ) -> list[Float32]:
         """Return the guides as a sensor of this blur sees them; high-passes go to `passed`."""
         shared = len(self.guides)
         seen = []
         for k in range(shared):
-            image, high = self._shared(k, variance)
+            image, high = self._shared(k, trial, variance)
             np.multiply(high, mask, out=passed[k])
             seen.append(image)
         for guide, high in zip(guides[shared:], passed[shared:], strict=True):
@@ -259,15 +260,13 @@ class Regression:
             seen.append(image)
         return seen
 
-    def _shared(self, k: int, variance: float) -> Float32:
+    def _shared(self, k: int, trial: int, variance: float) -> Float32:
         """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
-        key = k, variance
-        if key not in self._seen:
-            both = self._spare.pop() if self._spare else np.empty((2, *self._everywhere.shape), np.float32)
-            seen, passed = both
+        seen, passed = both = self._scratch.array(f"guide {k} of trial {trial}", 2, *self._everywhere.shape)
+        if self._seen.get((k, trial)) != variance:
             self._observe(self.guides[k], variance, self._everywhere, seen, passed)
-            self._seen[key] = both
-        return self._seen[key]
+            self._seen[k, trial] = variance
+        return both
 
     @cached_property
     def _everywhere(self) -> Float32:
