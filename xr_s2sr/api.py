@@ -13,13 +13,13 @@ import xarray as xr
 from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, Output
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
-from xr_s2sr.layouts.band_names import described
 from xr_s2sr.layouts.datatree import into_tree
 from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, Device, RunOptions, given_models, merged, prepare, with_uncertainty
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.fill_values import warn_of_fill_values
+from xr_s2sr.scene.names import read_names
 from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
 from xr_s2sr.scene.pixels import mean_of_output
 from xr_s2sr.scene.radiometry import Units
@@ -34,7 +34,7 @@ from xr_s2sr.scene.result import (
     restored_variable,
     result_grid,
 )
-from xr_s2sr.scene.scene import NativeScene, find_bands, raise_first
+from xr_s2sr.scene.scene import NativeScene, raise_first
 from xr_s2sr.spans import ceil_to_cell
 
 #: Pixel sizes of a result, in metres.
@@ -299,7 +299,7 @@ def validate(ds: Scene, *, units: Units | None = None, offset: float | xr.DataAr
         size = f"{rows} x {cols} pixels of {plan.scene.grid.gsd:.0f} m"
         outcome = f"upsample() would restore {', '.join(plan.wanted)} on {size}"
         notes += plan.left_out
-        if names := unknown_bands(scene.ds, scene.ancillary):
+        if names := unknown_bands(scene.ds, scene.names.ancillary):
             notes.append(f"no names of bands, so not restored: {', '.join(names)}; if they are: {renaming(names)}")
         if left_out := off_grid(plan.scene):
             notes.append(f'not on the 10 m grid, left out unless keep="all": {", ".join(left_out)}')
@@ -317,10 +317,10 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     BandError
         If two variables are the same band.
     """
-    names = find_bands(with_band_names(ds))
+    names = read_names(with_band_names(ds))
     if names.bands:
         raise_first(names.problems)
-    own = {band: str(name) for name, band in described(ds).items()} if isinstance(ds, xr.Dataset) else {}
+    own = {band: str(name) for name, band in read_names(ds).renamed.items()} if isinstance(ds, xr.Dataset) else {}
     return {band: own.get(name, name) for band, name in names.variables.items()}
 
 

@@ -17,13 +17,13 @@ from xr_s2sr.layouts import replicated
 from xr_s2sr.layouts.normalize import to_native
 from xr_s2sr.layouts.replicated import NativeGrids, outer_edge
 from xr_s2sr.scene.grid import Axis
-from xr_s2sr.scene.scene import find_bands
+from xr_s2sr.scene.names import read_names
 
 CUBIC = {"model": "bicubic"}
 
 
 def native_grids(ds: xr.Dataset) -> NativeGrids:
-    return replicated.native_grids(ds, find_bands(ds).bands)
+    return replicated.native_grids(ds, read_names(ds).bands)
 
 
 def cell_starts(n: int, factor: int, first: int) -> list[int]:

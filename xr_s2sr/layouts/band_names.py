@@ -1,71 +1,18 @@
-"""Bands by name: of variables, of positions along a dimension, by label or by description; and their own metadata."""
+"""Bands stacked along a dimension: found by label or description, taken apart, stacked again, with their metadata."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, by_convention, resolve, said_gsd, uncertainty_of
-from xr_s2sr.errors import BandError, GridError, RadiometryError
-from xr_s2sr.scene.grid import DEGRADED_BY, loading, read_axis, spatial_dims
+from xr_s2sr.bands import BANDS, by_convention, resolve, uncertainty_of
+from xr_s2sr.errors import BandError, RadiometryError
+from xr_s2sr.scene.grid import read_axis
+from xr_s2sr.scene.names import BAND
 from xr_s2sr.scene.result import GRID_ATTRS
-from xr_s2sr.scene.scene import BAND, conventional
-
-#: What rioxarray (band_as_variable=True) and GDAL call variables whose band a description tells.
-_NUMBERED = re.compile(r"band_?\d+", re.IGNORECASE)
-
-
-def described(ds: xr.Dataset) -> dict[Hashable, str]:
-    """Return new names for variables whose band follows from more than their name.
-
-    Those are such as "band_1" whose ``long_name`` or ``description`` is a band's, and names that mean another band in
-    the convention of those beside them.
-
-    Raises
-    ------
-    BandError
-        If two are the same band, or nothing tells which convention is meant.
-    """
-    told = conventional(ds)
-    new_names: dict[Hashable, str] = {name: band for name, band in told.items() if resolve(name) != band}
-    for name, variable in ds.data_vars.items():
-        if _NUMBERED.fullmatch(str(name)):
-            band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
-            if band is not None:
-                new_names[name] = band
-    for name, band in new_names.items():
-        twin = band if band in ds else next((other for other, known in new_names.items() if known == band), name)
-        if twin != name:
-            raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
-    return new_names
-
-
-def check_versions(ds: xr.Dataset) -> None:
-    """Refuse versions of a band that products hold at other pixel sizes, such as B01_20m, loaded at another size again.
-
-    Raises
-    ------
-    GridError
-    """
-    for name, da in ds.data_vars.items():
-        band, said = resolve(name), said_gsd(name)
-        if band is None or said in (None, BANDS[band].gsd) or DEGRADED_BY in da.attrs or "s2sr_model" in da.attrs:
-            continue
-        try:
-            spacing = round(abs(read_axis(da, spatial_dims(da)[1], float(BANDS[band].gsd)).step))
-        except GridError:
-            continue  # read_scene says so
-        if spacing != said:
-            gsd = BANDS[band].gsd
-            raise GridError(
-                f"{name!r} is the {said} m version of {band} by its name, which was resampled from {gsd} m, but lies "
-                f"on {spacing} m pixels; expected the native one. Load that: {loading(gsd, str(name))}. If only "
-                f'the name is wrong: ds = ds.rename({{{name!r}: "{band}"}})'
-            )
 
 
 def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:

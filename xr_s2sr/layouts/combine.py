@@ -12,10 +12,11 @@ import xarray as xr
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, RadiometryError
-from xr_s2sr.layouts.band_names import band_labels, described, split
+from xr_s2sr.layouts.band_names import band_labels, split
 from xr_s2sr.scene.corners import placed
 from xr_s2sr.scene.crs import crs_of_bands, mapped_crs, mappings, with_mapping, write_crs
 from xr_s2sr.scene.grid import TOLERANCE, loading, read_axis, spatial_dims
+from xr_s2sr.scene.names import read_names
 from xr_s2sr.scene.offsets import BASELINE_KEYS
 
 
@@ -86,7 +87,7 @@ def parts(scene: xr.Dataset | xr.DataArray) -> list[Part]:
             f"expected a Dataset or a DataArray, not a {type(scene).__name__}: xr_s2sr.combine(ds10, ds20, ds60). "
             "Files are opened by xr_s2sr.open(path)"
         )
-    scene = placed(with_mapping(scene.rename(described(scene))))
+    scene = placed(with_mapping(scene.rename(read_names(scene).renamed)))
     bands = {name: band for name in scene.data_vars if (band := resolve(name))}
     groups: dict[tuple[Hashable, ...], list[Hashable]] = {}
     for name, da in scene.data_vars.items():

@@ -15,9 +15,9 @@ from xr_s2sr.bands import BANDS, uncertainty_of
 from xr_s2sr.errors import warn
 from xr_s2sr.scene.crs import mirror_transform
 from xr_s2sr.scene.grid import Axis, read_axis
+from xr_s2sr.scene.names import BAND, Names
 from xr_s2sr.scene.pixels import any_of_four
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
-from xr_s2sr.scene.scene import BAND
 from xr_s2sr.scene.validity import Validity, invalid
 
 ROWS = re.compile(r"(y|lat|latitude|northing)(_.*)?", re.IGNORECASE)
@@ -32,8 +32,8 @@ class GivenForm:
     ----------
     scene : Dataset
         As it was given, but north up, rows and columns last, and bands under names that are theirs.
-    bands : mapping of hashable to str
-        Ids by the names of its variables.
+    names : Names
+        What its variables are, and were called.
     gaps : collection of str
         Copies of larger pixels that may be masked within these.
     corners : bool
@@ -42,30 +42,24 @@ class GivenForm:
         Dims that ran the other way.
     transposed : mapping of hashable to tuple of hashable
         Dims of the bands that had rows and columns elsewhere.
-    renamed : mapping of hashable to str
-        Names in `scene` by those that were given.
-    told : mapping of hashable to str
-        Bands by given names that mean others elsewhere.
     """
 
     scene: xr.Dataset
-    bands: Mapping[Hashable, str]
+    names: Names
     gaps: Collection[str]
     corners: bool
     turned: Collection[Hashable]
     transposed: Mapping[Hashable, tuple[Hashable, ...]]
-    renamed: Mapping[Hashable, str]
-    told: Mapping[Hashable, str]
 
     def __call__(self, result: xr.Dataset) -> xr.Dataset:
         """Return a result in the form of the scene."""
-        result = turned_back(self._in_given_dims(self._masked(result)), self.turned, self.bands)
+        result = turned_back(self._in_given_dims(self._masked(result)), self.turned, self.names.bands)
         for name, dims in self.transposed.items():
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
-        result = _renamed(result, {band: name for name, band in self.renamed.items() if band in result})
-        told = {name: band for name, band in self.told.items() if name in result}
+        result = _renamed(result, {band: name for name, band in self.names.renamed.items() if band in result})
+        told = {name: band for name, band in self.names.by_neighbours.items() if name in result}
         return result.assign({name: result[name].assign_attrs({BAND: band}) for name, band in told.items()})
 
     def _masked(self, result: xr.Dataset) -> xr.Dataset:
@@ -85,10 +79,10 @@ class GivenForm:
 
     def _in_given_dims(self, result: xr.Dataset) -> xr.Dataset:
         """Name the dims of a result as the scene does: those of decimated bands, which it has not, as its 10 m ones."""
-        rows, cols = next(result[name] for name in self.bands if name in result).dims[-2:]
+        rows, cols = next(result[name] for name in self.names.bands if name in result).dims[-2:]
         if rows in self.scene.dims:
             return result
-        fine = next(self.scene[name] for name, band in self.bands.items() if BANDS[band].is_fine)
+        fine = next(self.scene[name] for name, band in self.names.bands.items() if BANDS[band].is_fine)
         names = dict(zip((rows, cols), fine.dims[-2:], strict=True))
         out = result.rename(names)
         for dim, sign in zip(names.values(), (1, -1), strict=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from typing import Any, TypeAlias
@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import xarray as xr
 
 from xr_s2sr.arguments import shown
-from xr_s2sr.bands import BANDS, resolve
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, S2SRError
-from xr_s2sr.layouts.band_names import band_labels, check_versions, described, labelled, split, stack, told_apart
+from xr_s2sr.layouts.band_names import band_labels, labelled, split, stack, told_apart
 from xr_s2sr.layouts.combine import by_band
 from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node, unflattened
 from xr_s2sr.layouts.given_form import COLS, ROWS, GivenForm, put_back, reverse
@@ -25,7 +25,8 @@ from xr_s2sr.layouts.replicated import native_grids
 from xr_s2sr.scene.corners import are_corners, placed
 from xr_s2sr.scene.crs import with_mapping
 from xr_s2sr.scene.grid import read_axis, spatial_dims
-from xr_s2sr.scene.scene import Names, NativeScene, conventional, find_bands, read_scene
+from xr_s2sr.scene.names import Names, check_versions, read_names
+from xr_s2sr.scene.scene import NativeScene, read_scene
 
 #: A scene as users hold it.
 Scene: TypeAlias = xr.Dataset | xr.DataArray | xr.DataTree
@@ -52,8 +53,6 @@ class NativeForm:
         Rows and columns whose coordinates are upper left corners of pixels; None where they are centres.
     names : Names
         What the variables of `ds` are.
-    asked : mapping of str to str
-        Ids of bands whose names, in lower case, mean them in this scene only.
     """
 
     ds: xr.Dataset
@@ -63,7 +62,6 @@ class NativeForm:
     stacked: bool = False
     turned: frozenset[Hashable] = frozenset()
     corners: tuple[Hashable, Hashable] | None = None
-    asked: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, units: Any = None, offset: Any = None) -> NativeScene:
         """Read grids, CRS and units of the bands, after checking the arguments that say what the values are."""
@@ -71,9 +69,10 @@ class NativeForm:
 
     def ids(self, bands: Any) -> Any:
         """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
+        explained = {str(name).lower(): band for name, band in self.names.explained.items()}
         if isinstance(bands, str):
-            return self.asked.get(bands.strip().lower(), bands)
-        if not self.asked or bands is None or not isinstance(bands, Iterable):
+            return explained.get(bands.strip().lower(), bands)
+        if not explained or bands is None or not isinstance(bands, Iterable):
             return bands
         return [self.ids(band) if isinstance(band, str) else band for band in bands]
 
@@ -126,7 +125,7 @@ def with_band_names(scene: Scene) -> xr.Dataset:
     if isinstance(scene, xr.DataArray):
         return split(scene, *labelled(scene))
     tree = unflattened(scene)
-    return scene.rename(described(scene)) if tree is None else read_tree(tree)[0]
+    return scene.rename(read_names(scene).renamed) if tree is None else read_tree(tree)[0]
 
 
 def restored_bands(result: Scene) -> xr.Dataset:
@@ -151,7 +150,7 @@ def restored_bands(result: Scene) -> xr.Dataset:
 def bands_of_result(result: Scene) -> dict[str, xr.DataArray]:
     """Return the bands of a scene or of a result by id, wherever their pixels lie, north up."""
     ds = with_band_names(result)
-    names = find_bands(ds)
+    names = read_names(ds)
     upright, _ = north_up(ds, names.bands)
     return {band: upright[name] for band, name in names.variables.items()}
 
@@ -171,24 +170,21 @@ def from_array(da: xr.DataArray) -> NativeForm:
 def from_dataset(ds: xr.Dataset) -> NativeForm:
     """Bring variables by band, or one variable with bands stacked along a dimension, to native form."""
     ds = placed(with_mapping(ds))
-    new = described(ds)
-    if not new and not any(resolve(name) for name in ds.data_vars):
+    names = read_names(ds)
+    if not names.bands:
         stacked = {name: da for name, da in ds.data_vars.items() if band_labels(da) is not None}
         if len(stacked) == 1:
             [(name, da)] = stacked.items()
             inner = from_array(da)
             whole = partial(put_back, ds, name, inner.restore_form)
             return replace(inner, ds=inner.ds.assign_attrs(ds.attrs), restore_form=whole)
-    told = conventional(ds)
     notes = [
-        f"{name!r} is {band}, by {'the names beside it' if name in told else 'its description'}"
-        for name, band in {**new, **told}.items()
+        f"{name!r} is {band}, by {'the names beside it' if name in names.by_neighbours else 'its description'}"
+        for name, band in names.explained.items()
     ]
     check_versions(ds)
-    named = ds.rename(new)
-    names = find_bands(named)
     bands = names.bands
-    last, transposed = _rows_and_columns_last(told_apart(named, bands), bands)
+    last, transposed = _rows_and_columns_last(told_apart(ds.rename(names.renamed), bands), bands)
     upright, turned = north_up(last, bands)
     if turned:
         listed = ", ".join(repr(dim) for dim in sorted(map(str, turned)))
@@ -198,11 +194,10 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
     if corners is not None:
         notes.append("coordinates are upper left corners of pixels, and stay so; the GeoTransform says where they lie")
 
-    back = GivenForm(upright, bands, decimated.gaps, corners is not None, turned, transposed, new, told)
+    back = GivenForm(upright, names, decimated.gaps, corners is not None, turned, transposed)
     # dims of native pixels run as those of the copies that they were taken from
     dims = [(upright[name].dims[-2:], own.dims[-2:]) for name, own in decimated.ds.data_vars.items() if own.ndim >= 2]
     both = {new for pair in dims for old, new in zip(*pair, strict=True) if old in turned}
-    asked = {str(name).lower(): band for name, band in {**new, **told}.items()}
     return NativeForm(
         decimated.ds,
         back,
@@ -210,7 +205,6 @@ def from_dataset(ds: xr.Dataset) -> NativeForm:
         (*notes, *decimated.notes),
         turned=turned | both,
         corners=corners,
-        asked=asked,
     )
 
 

@@ -26,7 +26,7 @@ from xr_s2sr.spans import Span
 def off_grid(scene: NativeScene, grids: Iterable[xr.DataArray] = ()) -> list[str]:
     """Return the names of the ancillary variables that lie neither on the 10 m grid nor on those of other variables."""
     known = [{*da.dims} for da in (scene.fine, *grids)]
-    return [str(name) for name in scene.ancillary if not any({*scene.ds[name].dims} <= dims for dims in known)]
+    return [str(name) for name in scene.names.ancillary if not any({*scene.ds[name].dims} <= dims for dims in known)]
 
 
 #: Parts of the names of bands, between other words; RED_EDGE tells its number.
@@ -172,7 +172,7 @@ def warn_of_result(scene: NativeScene, result: xr.Dataset, *, everything: bool, 
     """
     if everything and (uncovered := [name for name in off_grid(scene) if name not in result]):
         warn(f"left out, as they do not cover the result: {', '.join(uncovered)}. Load them over the same area")
-    if names := unknown_bands(scene.ds, [name for name in result.data_vars if name in scene.ancillary]):
+    if names := unknown_bands(scene.ds, [name for name in result.data_vars if name in scene.names.ancillary]):
         line = 'da = da.assign_coords(band=["B02", "B03", ...])' if stacked else renaming(names)
         warn(
             f"passed through as they are, not restored, as their names are not those of bands: {', '.join(names)}. "

@@ -249,7 +249,7 @@ def dataset(
     ds, fine = scene.ds, {*scene.fine.dims}
     variables: dict[Hashable, xr.DataArray] = {}
     for name, variable in ds.data_vars.items():
-        band, extra = by_name.get(str(name)), name in scene.ancillary
+        band, extra = by_name.get(str(name)), name in scene.names.ancillary
         asked = wanted is None or band in wanted or (extra and keep == "all")
         if band in restored:
             variables[name] = restored[band]

@@ -12,10 +12,11 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, EFFECTIVE_MTF, by_convention, resolve, resolve_requested, said_gsd
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, EFFECTIVE_MTF, resolve_requested
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, RadiometryError, S2SRError
 from xr_s2sr.scene.crs import check_tile, crs_of_bands
 from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
+from xr_s2sr.scene.names import Names, read_names
 from xr_s2sr.scene.offsets import DateOffsets, offset_argument, radiometric_state
 from xr_s2sr.scene.radiometry import Radiometry, Units, units_argument
 from xr_s2sr.spans import Extent, Span
@@ -23,8 +24,6 @@ from xr_s2sr.spans import Extent, Span
 #: A grid, and the start of its first pixel on the 10 m grid.
 Place: TypeAlias = tuple[Grid, tuple[int, int]]
 
-#: Attribute, or coordinate along the bands, of a result that says which band is meant where its name does not.
-BAND = "s2sr_band"
 #: Attribute of a simulated band: its MTF at the Nyquist frequency of its own, larger pixels.
 MTF_ATTR = "s2sr_mtf"
 
@@ -89,30 +88,6 @@ class SceneBand:
 
 
 @dataclass(frozen=True)
-class Names:
-    """Bands and other variables of a Dataset, by their names.
-
-    Attributes
-    ----------
-    bands : mapping of str to str
-        Variable name to band id, in the order of the Dataset.
-    ancillary : tuple of hashable
-        Those that are not bands.
-    problems : tuple of S2SRError
-    """
-
-    bands: Mapping[Hashable, str]
-    ancillary: tuple[Hashable, ...] = ()
-    problems: tuple[S2SRError, ...] = ()
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Band id to variable name, in the order of wavelength."""
-        named = {band: str(name) for name, band in self.bands.items()}
-        return {band: named[band] for band in BANDS if band in named}
-
-
-@dataclass(frozen=True)
 class NativeScene:
     """A scene in native form, of which no variable's name is read again.
 
@@ -120,10 +95,8 @@ class NativeScene:
     ----------
     ds : Dataset
         One variable a band, each resolution on dims of its own, and whatever else the scene holds.
-    variables : mapping of str to str
-        Band id to variable name, in the order of wavelength.
-    ancillary : tuple of hashable
-        Names of the variables that are not bands.
+    names : Names
+        What its variables are.
     bands : mapping of str to SceneBand
         The bands without a problem.
     reference : str or None
@@ -136,8 +109,7 @@ class NativeScene:
     """
 
     ds: xr.Dataset
-    variables: Mapping[str, str] = field(default_factory=dict)
-    ancillary: tuple[Hashable, ...] = ()
+    names: Names = field(default_factory=Names)
     bands: Mapping[str, SceneBand] = field(default_factory=dict)
     reference: str | None = None
     crs: str | None = None
@@ -147,6 +119,11 @@ class NativeScene:
     def __getitem__(self, band: str) -> xr.DataArray:
         """Return the variable of a band."""
         return self.ds[self.variables[band]]
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Band id to variable name, in the order of wavelength."""
+        return self.names.variables
 
     @property
     def fine(self) -> xr.DataArray:
@@ -177,11 +154,10 @@ class NativeScene:
 
         Where there are problems, it is read again, as one that bands share is told of the first of them.
         """
+        names = self.names.only(bands)
         if self.problems or self.reference not in bands:
-            others = [name for band, name in self.variables.items() if band not in bands]
-            return replace(read_scene(self.ds.drop_vars(others), *self.said), ds=self.ds, ancillary=self.ancillary)
-        variables = {band: name for band, name in self.variables.items() if band in bands}
-        return replace(self, variables=variables, bands={band: self.bands[band] for band in variables})
+            return read_scene(self.ds, *self.said, names)
+        return replace(self, names=names, bands={band: self.bands[band] for band in names.variables})
 
     def with_mtf(self, mtf: object) -> NativeScene:
         """Return the scene with the MTFs of bands that the user gives, by any alias.
@@ -266,52 +242,6 @@ def _collected(problems: list[S2SRError]) -> Iterator[None]:
         problems.append(problem)
 
 
-def conventional(ds: xr.Dataset) -> dict[Hashable, str]:
-    """Return the bands of variables whose names mean another band elsewhere; of results, as `upsample` wrote it down.
-
-    Raises
-    ------
-    BandError
-        If nothing tells which convention is meant.
-    """
-    known: dict[Hashable, str] = {
-        name: da.attrs[BAND] for name, da in ds.data_vars.items() if da.attrs.get(BAND) in BANDS
-    }
-    return known | dict(by_convention(name for name in ds.data_vars if name not in known).items())
-
-
-def find_bands(ds: xr.Dataset) -> Names:
-    """Resolve the names of all data variables."""
-    variables: dict[str, str] = {}
-    told: dict[Hashable, str] = {}
-    problems: list[S2SRError] = []
-    with _collected(problems):
-        told = conventional(ds)
-    for name in ds.data_vars:
-        band = told.get(name) or resolve(name)
-        if band is None:
-            continue
-        if band in variables:
-            other = variables[band]
-            # of B01_20m and B01_60m, one is native
-            less = other if said_gsd(other) not in (None, BANDS[band].gsd) else name
-            problems.append(
-                BandError(f"both {other!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({less!r})")
-            )
-        else:
-            variables[band] = str(name)
-    if not variables:
-        names = ", ".join(repr(name) for name in list(ds.data_vars)[:6]) or "none"
-        first = next((name for name in ds.data_vars if not isinstance(name, str)), "my_red")
-        fix = f'ds = ds.rename({{{first!r}: "B04", ...}})'
-        if isinstance(ds.attrs.get("long_name"), tuple | list):  # of an array whose bands were numbered
-            fix = "they are named by the array: ds = xr_s2sr.combine(da), in the place of da.to_dataset"
-        problems.append(BandError(f"no Sentinel-2 band among the variables ({names}). Name them by band: {fix}"))
-    bands: dict[Hashable, str] = {name: band for band, name in variables.items()}
-    others = tuple(name for name in ds.data_vars if resolve(name) is None and name not in bands)
-    return Names(bands, others, tuple(problems))
-
-
 def read_scene(ds: xr.Dataset, units: Any = None, offset: Any = None, names: Names | None = None) -> NativeScene:
     """Look at names, coordinates and metadata of a Dataset in native form.
 
@@ -324,10 +254,12 @@ def read_scene(ds: xr.Dataset, units: Any = None, offset: Any = None, names: Nam
         Where they are known already.
     """
     said = units_argument(units), offset_argument(offset)
-    names = find_bands(ds) if names is None else names
-    variables, problems = names.variables, [*names.problems]
+    if names is None:
+        names = read_names(ds)
+        ds = ds.rename(names.renamed)
+    variables, problems = names.variables, list[S2SRError](names.problems)
     crs = crs_of_bands(ds, [variables[band] for band in sorted(variables, key=lambda band: BANDS[band].gsd)])
-    scene = NativeScene(ds, variables, names.ancillary, crs=None if crs is None else crs.to_string(), said=said)
+    scene = NativeScene(ds, names, crs=None if crs is None else crs.to_string(), said=said)
     reference, places = _place_of_fine(scene, problems)
     bands: dict[str, SceneBand] = {}
     if reference is not None:
