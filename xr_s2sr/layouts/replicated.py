@@ -41,17 +41,20 @@ class Group:
         Of the bands; and over the finer grid's pixel size.
     grid : Grid
         The finer one.
-    names : list of str
-        Variables that are copies; one whose pixels deny it is taken out.
+    copies : dict of str to Validity
+        Variables that are copies, with the bounds of their valid pixels; one whose pixels deny it is taken out.
     lazy : bool
         Whether pixels were left unread.
+    phase : (int or None, int or None)
+        That pixels show, by axis.
     """
 
     gsd: int
     factor: int
     grid: Grid
-    names: list[str] = field(default_factory=list)
+    copies: dict[str, Validity] = field(default_factory=dict)
     lazy: bool = False
+    phase: Phase = (None, None)
 
     @property
     def dims(self) -> Dims:
@@ -86,16 +89,15 @@ def native_grids(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> NativeGrids:
         If a dask array's cells cannot be placed without its pixels.
     """
     groups = _groups(ds, bands)
-    if not groups:
-        return NativeGrids(ds, (), ())
-    phases = [_phase_of_pixels(ds, group) for group in groups]
+    for group in groups:
+        group.phase = _phase_of_pixels(ds, group)
     out = ds
     gaps: list[str] = []
     notes: list[str] = []
-    for group, measured in zip(groups, phases, strict=True):
-        if not group.names:
+    for group in groups:
+        if not group.copies:
             continue
-        phase, assumed = _settled(ds, group, measured, list(zip(groups, phases, strict=True)))
+        phase, assumed = _settled(ds, group, groups)
         out, masked, done = _on_native_grid(out, group, phase)
         gaps += masked
         if done:
@@ -120,7 +122,7 @@ def _groups(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> list[Group]:
             known = groups.get(((rows, cols), gsd))
             grid = known.grid if known else Grid(read_axis(da, rows), read_axis(da, cols))
             pitch = gsd * degraded_by(da)
-            validity_in_any_unit(da)
+            validity = validity_in_any_unit(da)
         except S2SRError:
             continue  # read_scene says so
         factor = round(pitch / grid.gsd)
@@ -128,7 +130,7 @@ def _groups(ds: xr.Dataset, bands: Mapping[Hashable, str]) -> list[Group]:
         if factor not in (2, 3, 6) or not square or abs(grid.gsd * factor - pitch) > TOLERANCE * pitch:
             continue
         group = groups.setdefault(((rows, cols), gsd), Group(gsd, factor, grid))
-        group.names.append(str(name))
+        group.copies[str(name)] = validity
         group.lazy |= da.chunks is not None
     return sorted(groups.values(), key=lambda group: -group.gsd)
 
@@ -138,35 +140,34 @@ def _phase_of_pixels(ds: xr.Dataset, group: Group) -> Phase:
     from xr_s2sr.kernels import cell_edges  # brings numba
 
     seen: list[tuple[set[int], set[int]]] = []
-    for name in list(group.names):
+    for name, validity in list(group.copies.items()):
         da = ds[name]
         if da.chunks is not None:
             continue
         marks = tuple(np.zeros(size, bool) for size in group.grid.shape)
-        validity = validity_in_any_unit(da)
         pixels = numba_ready(da.values)
         for index in np.ndindex(pixels.shape[:-2]):
             cell_edges(pixels[index], validity, *marks)
         rows, cols = ({int(at) % group.factor for at in np.flatnonzero(mark)} for mark in marks)
         if len(rows) > 1 or len(cols) > 1:
-            group.names.remove(name)
+            del group.copies[name]
         else:
             seen.append((rows, cols))
     phase = []
     for axis in (0, 1):
         starts = {at for pair in seen for at in pair[axis]}
         if len(starts) > 1:  # each might be a copy, but not of one grid
-            group.names = [name for name in group.names if ds[name].chunks is not None]
+            group.copies = {name: own for name, own in group.copies.items() if ds[name].chunks is not None}
         phase.append(starts.pop() if len(starts) == 1 else None)
     return phase[0], phase[1]
 
 
-def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[Group, Phase]]) -> tuple[Corner, str]:
+def _settled(ds: xr.Dataset, group: Group, groups: Sequence[Group]) -> tuple[Corner, str]:
     """Return the phase, and what was assumed for it where the pixels of this group do not tell."""
     settled: list[int] = []
     assumed: list[str] = []
-    for axis, own in enumerate(measured):
-        known = [(other.factor, phase[axis]) for other, phase in others if other.dims == group.dims]
+    for axis, own in enumerate(group.phase):
+        known = [(other.factor, other.phase[axis]) for other in groups if other.dims == group.dims]
         coarser = [at for factor, at in known if at is not None and factor > group.factor]
         finer = [(factor, at) for factor, at in known if at is not None and factor < group.factor]
         if own is None:
@@ -183,7 +184,8 @@ def _settled(ds: xr.Dataset, group: Group, measured: Phase, others: list[tuple[G
 
 def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
     """Return the phase along one axis by the tiling grid of Sentinel-2."""
-    crs = read_crs(ds[group.names[0]]) or read_crs(ds)
+    first = next(iter(group.copies))
+    crs = read_crs(ds[first]) or read_crs(ds)
     origin = tile_origin(crs)
     line = (group.grid.y, group.grid.x)[axis]
     if origin is not None:
@@ -198,7 +200,7 @@ def _on_tile(ds: xr.Dataset, group: Group, axis: int) -> tuple[int, str]:
         else:
             fix = "Let the pixels tell: ds = ds.load()"
         raise GridError(
-            f"{group.names[0]!r} is a {group.gsd} m band on {group.grid.gsd:g} m pixels, in a dask array, and nothing "
+            f"{first!r} is a {group.gsd} m band on {group.grid.gsd:g} m pixels, in a dask array, and nothing "
             f"tells where its native pixels start (CRS: {crs or 'none found'}); expected the tile's own grid, in its "
             f"UTM zone. {fix}"
         )
@@ -214,17 +216,15 @@ def _on_native_grid(ds: xr.Dataset, group: Group, phase: Corner) -> tuple[xr.Dat
         for dim, centres, axis in zip(_free(ds, group, (y, x)), (y, x), (group.grid.y, group.grid.x), strict=True)
     }
     out, gaps, done = {}, [], []
-    for name in group.names:
+    for name, validity in group.copies.items():
         da = ds[name]
         if da.chunks is None:
-            data, differing, masked = _native_pixels(
-                da.values, group.factor, (row, col), (len(y), len(x)), validity_in_any_unit(da)
-            )
+            data, differing, masked = _native_pixels(da.values, group.factor, (row, col), (len(y), len(x)), validity)
             if differing:
                 continue
             gaps += [name] if masked else []
         else:
-            data = decimated(da, group.gsd, group.factor, (row, col))
+            data = decimated(da, group, (row, col), validity)
             gaps.append(name)  # nobody knows before they are computed
         own = {key: coord for key, coord in da.coords.items() if not {*group.dims} & {*coord.dims}}
         attrs = {key: value for key, value in da.attrs.items() if key not in GRID_ATTRS}
@@ -263,19 +263,12 @@ def _free(ds: xr.Dataset, group: Group, centres: tuple[NDArray[Any], NDArray[Any
     return names
 
 
-def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) -> Any:
+def decimated(da: xr.DataArray, group: Group, corner: Corner, validity: Validity) -> Any:
     """Return the native pixels of a replicated band as a dask array; computing a block that is not replicated raises.
 
-    Parameters
-    ----------
-    da : DataArray
-    gsd : int
-        The band's own.
-    factor : int
-        Pixels along the side of a cell.
-    corner : (int, int)
-        Row and column at which the first cell starts: 0 or less.
+    `corner` is the row and column at which the first cell starts: 0 or less.
     """
+    factor = group.factor
     edges = [_cell_edges(sizes, factor, start) for sizes, start in zip(da.data.chunks[-2:], corner, strict=True)]
     whole = da.data.rechunk({da.ndim - 2 + axis: _sizes(along) for axis, along in enumerate(edges)})
     cells = [
@@ -285,10 +278,10 @@ def decimated(da: xr.DataArray, gsd: int, factor: int, corner: tuple[int, int]) 
     return whole.map_blocks(
         _decimated,
         band=str(da.name),
-        gsd=gsd,
+        gsd=group.gsd,
         factor=factor,
         corner=corner,
-        validity=validity_in_any_unit(da),
+        validity=validity,
         chunks=(*whole.chunks[:-2], *cells),
         dtype=da.dtype,
         meta=np.empty((0,) * da.ndim, da.dtype),

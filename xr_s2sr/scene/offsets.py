@@ -54,14 +54,14 @@ def radiometric_state(
     DateOffsets or None
         Where they do.
     """
+    one = None if isinstance(offset, xr.DataArray) else offset
+    radiometry = resolve_radiometry(da, units, one)
+    dated: tuple[DateOffsets | float, Origin] | None = None
     if isinstance(offset, xr.DataArray):
-        radiometry = resolve_radiometry(da, units)
-        dated: tuple[DateOffsets | float, Origin] | None = by_date(da, radiometry, offset), Origin(By.USER, " by date")
-    else:
-        radiometry = resolve_radiometry(da, units, offset)
-        if offset is None:
-            _check_one_offset(da, radiometry)
-        dated = None if offset is not None else by_baseline(da, radiometry)
+        dated = by_date(da, radiometry, offset), Origin(By.USER, " by date")
+    elif one is None:
+        _check_one_offset(da, radiometry)
+        dated = by_baseline(da, radiometry)
     if dated is None:
         return radiometry, None
     offsets, origin = dated
