@@ -20,8 +20,10 @@ def jit(function: F) -> F:
     """Compile a function without the GIL; cached on disk if numba finds a folder that it can write to.
 
     Not parallel: windows are spread over Python threads, and numba's own threads inside of those can abort a process.
+    Divisions as numpy's: a check for 0 would keep them from becoming vector instructions. Nor do loops assign one slice
+    to another, whose shapes numba would compare: to compile the sentence of that error takes seconds.
     """
-    compiled: Any = numba.njit(nogil=True)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # "no locator available": a read-only installation
         compiled.enable_caching()
     return compiled  # type: ignore[no-any-return]
@@ -29,6 +31,8 @@ def jit(function: F) -> F:
 
 #: Codes of a pixel. SATURATED is invalid for a network but keeps its mark in the result.
 VALID, INVALID, SATURATED = 0, 1, 2
+#: In :func:`fill`, of a pixel that is about to be filled.
+QUEUED = 3
 
 
 @jit
@@ -151,45 +155,52 @@ def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma
     ----------
     image : float32 array, shape (h, w)
     codes : uint8 array, shape (h, w)
-        Not changed.
+        Overwritten.
     """
     h, w = image.shape
-    known = codes == VALID
-    unknown = known.size - known.sum()
-    queued = np.zeros((h, w), np.bool_)
+    unknown = 0
+    for i in range(h):
+        for j in range(w):
+            unknown += codes[i, j] != VALID
     now, later = np.empty((unknown, 2), np.int32), np.empty((unknown, 2), np.int32)
     count = 0
     for i in range(h):
         for j in range(w):
-            if not known[i, j] and known[max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].any():
-                now[count] = i, j
-                queued[i, j] = True
-                count += 1
+            if codes[i, j] != VALID:
+                touching = False
+                for y in range(max(0, i - 1), min(h, i + 2)):
+                    for x in range(max(0, j - 1), min(w, j + 2)):
+                        touching |= codes[y, x] == VALID
+                if touching:
+                    now[count, 0], now[count, 1] = i, j
+                    count += 1
+    for k in range(count):
+        codes[now[k, 0], now[k, 1]] = QUEUED
     for _ in range(reach):
         for k in range(count):
-            i, j = now[k]
+            i, j = now[k, 0], now[k, 1]
             total, neighbours = np.float32(0), 0
             for y in range(max(0, i - 1), min(h, i + 2)):
                 for x in range(max(0, j - 1), min(w, j + 2)):
-                    if known[y, x]:
+                    if codes[y, x] == VALID:
                         total += image[y, x]
                         neighbours += 1
             image[i, j] = total / np.float32(neighbours)
         # only what touches a pixel of this round can be reached by the next
         following = 0
         for k in range(count):
-            i, j = now[k]
-            known[i, j] = True
+            i, j = now[k, 0], now[k, 1]
+            codes[i, j] = VALID
             for y in range(max(0, i - 1), min(h, i + 2)):
                 for x in range(max(0, j - 1), min(w, j + 2)):
-                    if not known[y, x] and not queued[y, x]:
-                        later[following] = y, x
-                        queued[y, x] = True
+                    if codes[y, x] != VALID and codes[y, x] != QUEUED:
+                        later[following, 0], later[following, 1] = y, x
+                        codes[y, x] = QUEUED
                         following += 1
         now, later, count = later, now, following
     for i in range(h):
         for j in range(w):
-            if not known[i, j]:
+            if codes[i, j] != VALID:
                 image[i, j] = np.float32(constant)
 
 

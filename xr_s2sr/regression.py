@@ -95,21 +95,11 @@ def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
                 target[x] += weight * (left[x] + right[x])
 
 
-@jit
-def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:  # pragma: no cover
-    """Subtract a smoothed image, and put 0 where the mask is 0.
-
-    Parameters
-    ----------
-    image, mask, out : float32 arrays, shape (h, w)
-    taps : float32 array, shape (2 n + 1,)
-        Weights of the smoothing along both axes.
-    """
+def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:
+    """Subtract a smoothed image, and put 0 where the mask is 0; see :func:`smooth`."""
     smooth(image, taps, out)
-    for i in range(image.shape[0]):
-        source, target, kept = image[i], out[i], mask[i]
-        for x in range(image.shape[1]):
-            target[x] = (source[x] - target[x]) * kept[x]
+    np.subtract(image, out, out=out)
+    np.multiply(out, mask, out=out)
 
 
 @jit
@@ -337,8 +327,9 @@ def solve(
             substitute(sums, i, count - 1, weights, fewer, 0)
         substitute(sums, i, count, weights, weights, i)
         # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
-        left = misfit[i]
-        left[:] = sums[last, i]
+        left, power = misfit[i], sums[last, i]
+        for x in range(w):
+            left[x] = power[x]
         for k in range(count):
             solved, right = weights[k, i], sums[last - count + k, i]
             for x in range(w):
@@ -373,8 +364,9 @@ def factorise(sums: Any, i: int, count: int, added: Any, right_sides: Any) -> No
             low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
             for x in range(w):
                 pivot[x] -= low[x] * low[x] * scale[x]
-        right = right_sides[k, i]
-        right[:] = sums[pairs + k, i]
+        right, given = right_sides[k, i], sums[pairs + k, i]
+        for x in range(w):
+            right[x] = given[x]
         for m in range(k):
             low, solved = sums[k * (k + 1) // 2 + m, i], right_sides[m, i]
             for x in range(w):

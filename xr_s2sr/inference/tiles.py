@@ -163,9 +163,9 @@ class RegionJob:
             image = np.empty([len(span) // pixels.factor for span in extent], np.float32)
             codes = np.empty(image.shape, np.uint8)
             if pixels.gather(*extent, self.card.scale, image, codes):
+                invalid[band] = codes != VALID
                 reach = max(1, FILL_REACH // pixels.factor)
                 kernels.fill(image, codes, reach, FILL_REFLECTANCE / self.card.scale)
-                invalid[band] = codes != VALID
             images[band], own[band] = image, pixels.inside(extent)
         return WindowPixels(images, invalid, self._mtf, self.card.scale, extent, own)
 
