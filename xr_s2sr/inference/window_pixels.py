@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xr_s2sr.bands import BANDS, BY_GSD
+from xr_s2sr.scene.pixels import any_of_blocks
 from xr_s2sr.spans import Extent, inside
 
 Mask = NDArray[np.bool_]
@@ -87,14 +88,3 @@ class WindowPixels:
             blocks = self._blocks[band, factor]
             invalid = blocks if invalid is None else invalid | blocks
         return None if invalid is None else ~invalid
-
-
-def any_of_blocks(mask: Mask, side: int) -> Mask:
-    """Return which square blocks of pixels, of a mask of whole blocks, hold a pixel that is set."""
-    rows = mask[::side].copy()
-    for k in range(1, side):
-        rows |= mask[k::side]
-    out = rows[:, ::side].copy()
-    for k in range(1, side):
-        out |= rows[:, k::side]
-    return out

@@ -16,7 +16,7 @@ from xr_s2sr.errors import warn
 from xr_s2sr.scene.crs import mirror_transform
 from xr_s2sr.scene.grid import Axis, read_axis
 from xr_s2sr.scene.names import BAND, Names
-from xr_s2sr.scene.pixels import any_of_four
+from xr_s2sr.scene.pixels import any_of_blocks
 from xr_s2sr.scene.radiometry import resolve_radiometry, validity_in_any_unit
 from xr_s2sr.scene.validity import Validity, invalid
 
@@ -173,7 +173,7 @@ def _masked_before(given: xr.DataArray, out: xr.DataArray, validity: Validity) -
 
 
 def _any_invalid(pixels: NDArray[np.generic], validity: Validity) -> NDArray[np.bool_]:
-    return any_of_four(invalid(pixels, validity))
+    return any_of_blocks(invalid(pixels, validity), 2)
 
 
 def _pixels_below(near: Axis, far: Axis, parts: int) -> tuple[slice | NDArray[np.intp], NDArray[np.bool_]]:

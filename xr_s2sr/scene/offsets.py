@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from xr_s2sr import arguments
 from xr_s2sr.errors import RadiometryError
 from xr_s2sr.scene.radiometry import UNITS, By, Origin, Radiometry, Units, resolve_radiometry
 
@@ -198,8 +199,6 @@ def _offset(baseline: Any) -> float | None:
 
 def offset_argument(value: object) -> float | xr.DataArray | None:
     """Return `offset` as one number, or finite numbers along one dimension; refuse anything else."""
-    from xr_s2sr import arguments
-
     if isinstance(value, xr.DataArray) and value.ndim == 1 and value.dtype.kind in "iuf":
         if not np.isfinite(value.values).all():
             raise RadiometryError(f"offset holds {value.values.tolist()}; expected finite numbers, one a date")

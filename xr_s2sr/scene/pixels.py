@@ -142,9 +142,14 @@ def mean_of_band(pixels: Any, band: SceneBand) -> Any:
     return joined.data.astype(band.radiometry.dtype, copy=False)  # concat would not keep a foreign byte order
 
 
-def any_of_four(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return True where any of each 2 x 2 pixels is, of shape (..., 2 rows, 2 cols)."""
-    out: NDArray[np.bool_] = np.logical_or.reduce(_quarters(mask))
+def any_of_blocks(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Return which square blocks of pixels hold one that is set, of a mask (..., y, x) of whole blocks."""
+    rows = mask[..., ::side, :].copy()
+    for k in range(1, side):
+        rows |= mask[..., k::side, :]
+    out = rows[..., ::side].copy()
+    for k in range(1, side):
+        out |= rows[..., k::side]
     return out
 
 
@@ -156,8 +161,9 @@ def _halves(sizes: Iterable[int]) -> tuple[int, ...]:
 
 def _means(pixels: NDArray[Any], validity: Validity, radiometry: Radiometry) -> NDArray[Any]:
     good, saturated = classify(pixels, validity)
-    sums = sum(_quarters(np.where(good, pixels, 0).astype(np.float64)))
-    gone, mark = any_of_four(~(good | saturated)), any_of_four(saturated)
+    counted = np.where(good, pixels, 0).astype(np.float64)
+    sums = sum(counted[..., row::2, col::2] for row in (0, 1) for col in (0, 1))
+    gone, mark = any_of_blocks(~(good | saturated), 2), any_of_blocks(saturated, 2)
     top, blank = math.inf, radiometry.blank
     means = np.asarray(sums / 4)
     if radiometry.integer:
@@ -165,8 +171,3 @@ def _means(pixels: NDArray[Any], validity: Validity, radiometry: Radiometry) -> 
         means[means == radiometry.nodata] += 1 if radiometry.nodata <= 0 else -1
         top, blank = (value if math.isfinite(value) else 0 for value in (radiometry.top, blank))
     return np.where(gone, blank, np.where(mark, top, means)).astype(radiometry.dtype)
-
-
-def _quarters(pixels: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the four pixels of each 2 x 2, as arrays."""
-    return [pixels[..., row::2, col::2] for row in (0, 1) for col in (0, 1)]
