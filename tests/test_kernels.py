@@ -169,29 +169,12 @@ def test_fill_looks_no_farther_than_its_reach(case: tuple[int, int, int, int, fl
     assert image[i, j] == other[i, j]
 
 
-def test_accumulate() -> None:
-    rng = np.random.default_rng(2)
-    window, out = rng.normal(0, 1, (2, 7, 9)).astype(np.float32)
-    rows, cols = rng.random(7, np.float32), rng.random(9, np.float32)
-    expected = out + window * (rows[:, None] * cols)
-    kernels.accumulate(window, rows, cols, out)
-    np.testing.assert_array_equal(out, expected)
-
-
 def twin_merge(guides: tuple[int, ...], own: int) -> int:
     if INVALID in (*guides, own):
         return INVALID
     if own == SATURATED:
         return SATURATED
     return INVALID if SATURATED in guides else VALID
-
-
-def test_the_worse_of_two_codes() -> None:
-    pairs = np.array([*itertools.product((VALID, SATURATED, INVALID), repeat=2)], np.uint8)  # from good to bad
-    one, other = pairs.T[:, None].copy()
-    kernels.worsen(one, other)
-    rank = [VALID, SATURATED, INVALID].index
-    assert one[0].tolist() == [max(pair, key=rank) for pair in pairs.tolist()]
 
 
 @pytest.mark.parametrize("bands", [0, 1, 2, 3])

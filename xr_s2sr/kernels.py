@@ -29,8 +29,8 @@ def jit(function: F) -> F:
     return compiled  # type: ignore[no-any-return]
 
 
-#: Codes of a pixel. SATURATED is invalid for a network but keeps its mark in the result.
-VALID, INVALID, SATURATED = 0, 1, 2
+#: Codes of a pixel, from good to bad. SATURATED is invalid for a network but keeps its mark in the result.
+VALID, SATURATED, INVALID = 0, 1, 2
 #: In :func:`fill`, of a pixel that is about to be filled.
 QUEUED = 3
 
@@ -205,21 +205,6 @@ def fill(image: Any, codes: Any, reach: int, constant: float) -> None:  # pragma
 
 
 @jit
-def accumulate(window: Any, row_weight: Any, col_weight: Any, out: Any) -> None:  # pragma: no cover
-    """Add a window to the sum, weighted: out += window * row_weight[:, None] * col_weight.
-
-    Parameters
-    ----------
-    window, out : float32 arrays, shape (h, w)
-    row_weight, col_weight : float32 arrays, shapes (h,) and (w,)
-    """
-    for i in range(window.shape[0]):
-        source, target, weight = window[i], out[i], row_weight[i]
-        for j in range(window.shape[1]):
-            target[j] += source[j] * (weight * col_weight[j])
-
-
-@jit
 def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any) -> None:  # pragma: no cover
     """Codes of a result: invalid where its own native pixel or the guide is.
 
@@ -244,21 +229,6 @@ def merge_codes(guide: Any, own: Any, factor: int, row: int, col: int, out: Any)
                 worst = guide[k, i, j]
                 if worst == INVALID or (worst == SATURATED and target[j] == VALID):
                     target[j] = INVALID
-
-
-@jit
-def worsen(worst: Any, codes: Any) -> None:  # pragma: no cover
-    """Put codes in the place of better ones: INVALID is worse than SATURATED.
-
-    Parameters
-    ----------
-    worst, codes : uint8 array, shape (y, x)
-    """
-    for i in range(worst.shape[0]):
-        target, own = worst[i], codes[i]
-        for j in range(target.shape[0]):
-            if own[j] == INVALID or (own[j] == SATURATED and target[j] == VALID):
-                target[j] = own[j]
 
 
 @jit

@@ -175,8 +175,7 @@ def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float
             out[4, i, j] = trust * left[size - 1, guides + 1]
 
 
-@jit
-def displacements(equations: Any, least: float, most: float, out: Any) -> None:  # pragma: no cover
+def displacements(equations: Any, least: float, most: float) -> Any:
     """Solve the equations of shifts.
 
     Parameters
@@ -185,23 +184,21 @@ def displacements(equations: Any, least: float, most: float, out: Any) -> None: 
         Of :func:`unexplained`, averaged over windows.
     least, most : float
         Shorter shifts are 0, longer ones are cut to `most`; between them they shrink, so that nothing jumps.
-    out : float32 array, shape (2, h, w)
+
+    Returns
+    -------
+    float32 array, shape (2, h, w)
         Down and to the right: where in the band what belongs to a pixel is found.
     """
-    _, h, w = out.shape
-    for i in range(h):
-        for j in range(w):
-            one, both, other = equations[0, i, j], equations[1, i, j], equations[2, i, j]
-            ridge = 1e-3 * (one + other) + 1e-9
-            one, other = one + ridge, other + ridge
-            determinant = one * other - both * both
-            down = -(other * equations[3, i, j] - both * equations[4, i, j]) / determinant
-            right = -(one * equations[4, i, j] - both * equations[3, i, j]) / determinant
-            square = down * down + right * right
-            kept = 0.0
-            if square > least * least:
-                kept = min(1 - least * least / square, most / math.sqrt(square))
-            out[0, i, j], out[1, i, j] = kept * down, kept * right
+    one, both, other, first, second = equations
+    ridge = 1e-3 * (one + other).astype(np.float64) + 1e-9
+    one, other = one + ridge, other + ridge
+    determinant = one * other - both * both
+    down = -(other * first - both * second) / determinant
+    right = -(one * second - both * first) / determinant
+    square = np.maximum(down * down + right * right, least * least)
+    kept = np.minimum(1 - least * least / square, most / np.sqrt(square))
+    return np.stack([kept * down, kept * right]).astype(np.float32)
 
 
 @jit
@@ -285,10 +282,7 @@ def moments(y: Any, guides: Any, mask: Any, cell: int, out: Any) -> None:  # pra
                 target[j] = total
 
 
-@jit
-def solve(
-    sums: Any, count: int, ridge: float, floor: float, without: float, weights: Any, misfit: Any
-) -> None:  # pragma: no cover
+def solve(sums: Any, count: int, ridge: float, floor: float, without: float, weights: Any, misfit: Any) -> None:
     """Solve the normal equations at each place, by Cholesky's factors without roots.
 
     Parameters
@@ -308,95 +302,79 @@ def solve(
     misfit : float32 array, shape (h, w)
         Mean square, in the window, of what the regression leaves of the band; 0 where nothing counts.
     """
-    last = count * (count + 1) // 2 + count
-    h, w = misfit.shape
-    ridge32, floor32, mean, least = np.float32(ridge), np.float32(floor), np.float32(1 / count), np.float32(1e-3)
-    added, kept, other_share = np.empty(w, np.float32), np.float32(1 - without), np.float32(without)
-    fewer = np.empty((count - 1, 1, w), np.float32)
+    pairs, least = count * (count + 1) // 2, np.float32(1e-3)
+    right_sides, power, number = sums[pairs:-2], sums[-2], np.maximum(sums[-1], least)
+    added = np.zeros_like(misfit)
+    for k in range(count):
+        added += sums[k * (k + 1) // 2 + k]
+    added = np.float32(ridge) * np.float32(1 / count) * added + np.float32(floor) * number
+    factorise(sums, count, added, weights)
+    fewer = np.empty_like(weights[:-1] if without > 0 else weights[:0])
+    substitute(sums, len(fewer), weights, fewer)
+    substitute(sums, count, weights, weights)
+    # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
+    misfit[:] = power
+    for solved, right in zip(weights, right_sides, strict=True):
+        misfit -= solved * (right + added * solved)
+    np.maximum(misfit / number, 0, out=misfit)
+    if without > 0:
+        weights *= np.float32(1 - without)
+        weights[:-1] += np.float32(without) * fewer
+
+
+@jit
+def factorise(sums: Any, count: int, added: Any, right_sides: Any) -> None:  # pragma: no cover
+    """Factorise normal equations into L D L', in place, and substitute forwards, into `right_sides`.
+
+    See :func:`solve`, whose weights these become; `added` (h, w) is added to the diagonals.
+    """
+    pairs, (h, w) = count * (count + 1) // 2, added.shape
     for i in range(h):
-        number = sums[last + 1, i]
-        added[:] = 0
+        more = added[i]
         for k in range(count):
             diagonal = sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
-                added[x] += diagonal[x]
-        for x in range(w):
-            added[x] = ridge32 * mean * added[x] + floor32 * max(number[x], least)
-        factorise(sums, i, count, added, weights)
-        if without > 0:
-            substitute(sums, i, count - 1, weights, fewer, 0)
-        substitute(sums, i, count, weights, weights, i)
-        # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
-        left, power = misfit[i], sums[last, i]
-        for x in range(w):
-            left[x] = power[x]
+                diagonal[x] += more[x]
         for k in range(count):
-            solved, right = weights[k, i], sums[last - count + k, i]
-            for x in range(w):
-                left[x] -= solved[x] * (right[x] + added[x] * solved[x])
-        for x in range(w):
-            left[x] = max(left[x] / max(number[x], least), np.float32(0))
-        if without > 0:
-            for k in range(count):
-                solved = weights[k, i]
-                for x in range(w):
-                    solved[x] *= kept
-                if k < count - 1:
-                    alone = fewer[k, 0]
-                    for x in range(w):
-                        solved[x] += other_share * alone[x]
-
-
-@jit
-def factorise(sums: Any, i: int, count: int, added: Any, right_sides: Any) -> None:  # pragma: no cover
-    """Factorise row i of normal equations into L D L', in place, and substitute forwards, into `right_sides`.
-
-    See :func:`solve`, whose weights these become; `added` (w,) is added to the diagonals.
-    """
-    pairs, w = count * (count + 1) // 2, added.shape[0]
-    for k in range(count):
-        diagonal = sums[k * (k + 1) // 2 + k, i]
-        for x in range(w):
-            diagonal[x] += added[x]
-    for k in range(count):
-        pivot = sums[k * (k + 1) // 2 + k, i]
-        for m in range(k):
-            low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
-            for x in range(w):
-                pivot[x] -= low[x] * low[x] * scale[x]
-        right, given = right_sides[k, i], sums[pairs + k, i]
-        for x in range(w):
-            right[x] = given[x]
-        for m in range(k):
-            low, solved = sums[k * (k + 1) // 2 + m, i], right_sides[m, i]
-            for x in range(w):
-                right[x] -= low[x] * solved[x]
-        for row in range(k + 1, count):
-            entry = sums[row * (row + 1) // 2 + k, i]
+            pivot = sums[k * (k + 1) // 2 + k, i]
             for m in range(k):
-                one, other = sums[row * (row + 1) // 2 + m, i], sums[k * (k + 1) // 2 + m, i]
-                scale = sums[m * (m + 1) // 2 + m, i]
+                low, scale = sums[k * (k + 1) // 2 + m, i], sums[m * (m + 1) // 2 + m, i]
                 for x in range(w):
-                    entry[x] -= one[x] * other[x] * scale[x]
+                    pivot[x] -= low[x] * low[x] * scale[x]
+            right, given = right_sides[k, i], sums[pairs + k, i]
             for x in range(w):
-                entry[x] /= pivot[x]
+                right[x] = given[x]
+            for m in range(k):
+                low, solved = sums[k * (k + 1) // 2 + m, i], right_sides[m, i]
+                for x in range(w):
+                    right[x] -= low[x] * solved[x]
+            for row in range(k + 1, count):
+                entry = sums[row * (row + 1) // 2 + k, i]
+                for m in range(k):
+                    one, other = sums[row * (row + 1) // 2 + m, i], sums[k * (k + 1) // 2 + m, i]
+                    scale = sums[m * (m + 1) // 2 + m, i]
+                    for x in range(w):
+                        entry[x] -= one[x] * other[x] * scale[x]
+                for x in range(w):
+                    entry[x] /= pivot[x]
 
 
 @jit
-def substitute(sums: Any, i: int, count: int, right_sides: Any, out: Any, j: int) -> None:  # pragma: no cover
-    """Substitute backwards in row i of what :func:`factorise` gives, for the first `count` guides, into row j of `out`.
+def substitute(sums: Any, count: int, right_sides: Any, out: Any) -> None:  # pragma: no cover
+    """Substitute backwards in what :func:`factorise` gives, for the first `count` guides, into `out`.
 
     The solution may take the place of `right_sides`.
     """
-    w = out.shape[2]
-    for k in range(count - 1, -1, -1):
-        right, solved, pivot = right_sides[k, i], out[k, j], sums[k * (k + 1) // 2 + k, i]
-        for x in range(w):
-            solved[x] = right[x] / pivot[x]
-        for row in range(k + 1, count):
-            entry, later = sums[row * (row + 1) // 2 + k, i], out[row, j]
+    _, h, w = out.shape
+    for i in range(h):
+        for k in range(count - 1, -1, -1):
+            right, solved, pivot = right_sides[k, i], out[k, i], sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
-                solved[x] -= entry[x] * later[x]
+                solved[x] = right[x] / pivot[x]
+            for row in range(k + 1, count):
+                entry, later = sums[row * (row + 1) // 2 + k, i], out[row, i]
+                for x in range(w):
+                    solved[x] -= entry[x] * later[x]
 
 
 @jit

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xr_s2sr import kernels
 from xr_s2sr.inference.cuda import DeviceMemoryError
 from xr_s2sr.inference.tiles import Codes, RegionJob
 from xr_s2sr.inference.windows import Plan, Window
@@ -110,7 +109,7 @@ def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, 
         if found is not None:
             restored, extent = found
             for image, out in zip(restored[:, *inside(keep, extent)], total, strict=True):
-                kernels.accumulate(image, ramps[0], ramps[1], out[at[0], at[1]])
+                out[at[0], at[1]] += image * (ramps[0][:, np.newaxis] * ramps[1])
         tick()
     job.finish(total, Span(top, rows.stop), cols)
 

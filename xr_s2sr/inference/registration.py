@@ -110,9 +110,8 @@ def shifts(
     equations = np.empty((5, *cells), np.float32)
     averaged = _averaged(sums, LOCAL, scratch.array("averaged", *sums.shape))
     regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
-    field = np.empty((2, *cells), np.float32)
     averaged = _averaged(equations, WIDE, np.empty_like(equations))
-    regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT, field)
+    field: Float32 = regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT)
     return field
 
 

@@ -275,7 +275,7 @@ class RegionJob:
         for band in sorted(fine - self.clean):
             if self.pixels[band].gather(rows, cols, 1.0, scratch, codes if merged else worst):
                 if merged:
-                    kernels.worsen(worst, codes)
+                    np.maximum(worst, codes, out=worst)
                 merged = 1
                 if (worst == INVALID).all():  # nothing is worse
                     break
