@@ -16,6 +16,8 @@ from xr_s2sr.kernels import jit
 
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
+#: Rows of cells at once, whose numbers stay in the processor's cache.
+STRIP = 16
 
 
 @jit
@@ -129,9 +131,8 @@ def derivative(image: Any, axis: int, taps: Any, out: Any) -> None:  # pragma: n
                     target[x] += weight * (row[min(x + k, w - 1)] - row[max(x - k, 0)])
 
 
-@jit
-def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float, out: Any) -> None:  # pragma: no cover
-    """Take out of a band and of its two slopes what guides explain of them; give the equations of a shift that is left.
+def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float) -> Any:
+    """Take out of a band and of its two slopes what guides explain; return the equations of a shift that is left.
 
     Parameters
     ----------
@@ -145,34 +146,31 @@ def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float
         ... and this power for each pixel that counts.
     noise : float
         Power that is added to what the guides leave of the band, by which the equations are divided.
-    out : float32 array, shape (5, h, w)
+
+    Returns
+    -------
+    float32 array, shape (5, h, w)
         Products of the slopes (0 0, 1 0, 1 1), and of both with the band.
     """
-    _, h, w = out.shape
+    if sums.shape[1] > STRIP:
+        strips = (sums[:, top : top + STRIP] for top in range(0, sums.shape[1], STRIP))
+        return np.concatenate([unexplained(strip, guides, ridge, floor, noise) for strip in strips], axis=1)
     size = guides + 3  # the slopes and the band are what is left in the end
-    left = np.empty((size, size), np.float64)
-    least = 1e-3
-    for i in range(h):
-        for j in range(w):
-            number = max(sums[size * (size + 1) // 2, i, j], least)
-            power = 0.0
-            for row in range(size):
-                for col in range(row + 1):
-                    left[row, col] = sums[row * (row + 1) // 2 + col, i, j]
-                if row < guides:
-                    power += left[row, row]
-            for k in range(guides):
-                pivot = left[k, k] + ridge * power / guides + floor * number
-                for row in range(k + 1, size):
-                    share = left[row, k] / pivot
-                    for col in range(k + 1, row + 1):
-                        left[row, col] -= share * left[col, k]
-            trust = 1 / (max(left[size - 1, size - 1], 0.0) / number + noise)
-            out[0, i, j] = trust * left[guides, guides]
-            out[1, i, j] = trust * left[guides + 1, guides]
-            out[2, i, j] = trust * left[guides + 1, guides + 1]
-            out[3, i, j] = trust * left[size - 1, guides]
-            out[4, i, j] = trust * left[size - 1, guides + 1]
+    first, second, band = range(guides, size)
+    left = {
+        (row, col): sums[row * (row + 1) // 2 + col].astype(np.float64) for row in range(size) for col in range(row + 1)
+    }
+    number = np.maximum(sums[-1].astype(np.float64), 1e-3)
+    power = sum(left[k, k] for k in range(guides))
+    for k in range(guides):
+        pivot = left[k, k] + ridge * power / guides + floor * number
+        for row in range(k + 1, size):
+            share = left[row, k] / pivot
+            for col in range(k + 1, row + 1):
+                left[row, col] -= share * left[col, k]
+    trust = 1 / (np.maximum(left[band, band], 0.0) / number + noise)
+    pairs = (first, first), (second, first), (second, second), (band, first), (band, second)
+    return np.stack([trust * left[pair] for pair in pairs]).astype(np.float32)
 
 
 def displacements(equations: Any, least: float, most: float) -> Any:

@@ -54,8 +54,7 @@ def test_what_guides_leave_of_slopes_and_band() -> None:
     y = RNG.normal(0, 1, (12, 24)).astype(np.float32) * mask
     sums = np.empty(((count + 3) * (count + 4) // 2 + 1, *cells), np.float32)
     regression.moments(y, regressors, mask, 6, sums)
-    got = np.empty((5, *cells), np.float32)
-    regression.unexplained(sums, count, 0.0, 1e-6, 0.5, got)
+    got = regression.unexplained(sums, count, 0.0, 1e-6, 0.5)
     for i, j in np.ndindex(*cells):
         part = slice(6 * i, 6 * i + 6), slice(6 * j, 6 * j + 6)
         x = np.concatenate([regressors[:, *part].reshape(count + 2, -1), y[part].reshape(1, -1)]).astype(float)

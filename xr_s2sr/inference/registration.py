@@ -107,9 +107,8 @@ def shifts(
     sums = scratch.array("sums", (count + 3) * (count + 4) // 2 + 1, *cells)
     regression.moments(band, regressors, mask, cell, sums)
     unit = (1e4 * scale) ** 2
-    equations = np.empty((5, *cells), np.float32)
     averaged = _averaged(sums, LOCAL, scratch.array("averaged", *sums.shape))
-    regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
+    equations = regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit)
     averaged = _averaged(equations, WIDE, np.empty_like(equations))
     field: Float32 = regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT)
     return field
