@@ -129,6 +129,28 @@ def test_digital_earth_australia(scene: xr.Dataset, form: str, lazy: bool) -> No
             np.testing.assert_array_equal(together.s2sr.upsample("B11").B11, expected.B11)
 
 
+def test_what_is_asked_for_means_what_it_means_beside_the_names_of_the_scene(scene: xr.Dataset) -> None:
+    """As after combine(), which names swir_2 by band: B11 beside swir_3."""
+    ds = scene.rename(B12="swir_3")
+    assert list(ds.s2sr.upsample("swir_2", model="bicubic")) == ["B11"]
+    assert list(scene.s2sr.upsample("swir_2", model="bicubic")) == ["B12"]
+    sharper = ds.s2sr.upsample("B11", mtf={"swir_2": 0.4})
+    np.testing.assert_array_equal(sharper.B11, scene.s2sr.upsample("B11", mtf={"B11": 0.4}).B11)
+    assert (sharper.B11 != scene.s2sr.upsample("B11").B11).any()
+
+
+def test_one_band_asked_for_of_a_scene_in_which_another_comes_twice(scene: xr.Dataset) -> None:
+    twice = scene.assign(rededge1=scene.B05)
+    assert list(twice.s2sr.upsample("B11", model="bicubic")) == ["B11"]
+    with pytest.raises(BandError, match=r"both 'B05' and 'rededge1' are band B05. Keep one: ds = ds.drop_vars"):
+        twice.s2sr.upsample("B05", model="bicubic")
+
+
+def test_two_values_for_the_mtf_of_a_band(scene: xr.Dataset) -> None:
+    with pytest.raises(BandError, match=r"mtf has two values for B05, one of them under 'rededge1'; expected one"):
+        scene.s2sr.upsample(["B05", "B11"], mtf={"B05": 0.2, "rededge1": 0.3, "B11": 0.1})
+
+
 @pytest.mark.parametrize("form", ["dataset", "array"])
 @pytest.mark.parametrize("beside", [(), ("swir_1", "swir_3")])
 def test_nothing_tells_the_convention(scene: xr.Dataset, form: str, beside: tuple[str, ...]) -> None:

@@ -14,12 +14,11 @@ from xr_s2sr import arguments, models
 from xr_s2sr.bands import BANDS, CIRRUS, Output
 from xr_s2sr.errors import ArgumentTypeError, S2SRError, warn
 from xr_s2sr.layouts.datatree import into_tree
-from xr_s2sr.layouts.normalize import Scene, to_native, with_band_names
+from xr_s2sr.layouts.normalize import Scene, by_names, to_native
 from xr_s2sr.models import Model
 from xr_s2sr.planning import DEVICES, Device, RunOptions, given_models, merged, prepare, with_uncertainty
 from xr_s2sr.scene.corners import tell_corners
 from xr_s2sr.scene.fill_values import warn_of_fill_values
-from xr_s2sr.scene.names import read_names
 from xr_s2sr.scene.omissions import off_grid, renaming, unknown_bands, warn_of_omissions, warn_of_result
 from xr_s2sr.scene.pixels import mean_of_output
 from xr_s2sr.scene.radiometry import Units
@@ -197,7 +196,6 @@ def upsample(
         raise ArgumentTypeError(f"into=True is for a DataTree, not a {type(ds).__name__}; leave it out")
 
     layout = to_native(ds)
-    bands = layout.ids(bands)
     plan = prepare(layout.read(units, offset), bands, given, resolution, options.adapt)
     scene, covered = plan.scene.with_mtf(mtf), plan.covered
     target = result_grid(scene, covered, resolution)
@@ -317,11 +315,11 @@ def bands_of(ds: Scene) -> Mapping[str, str]:
     BandError
         If two variables are the same band.
     """
-    names = read_names(with_band_names(ds))
+    _, names = by_names(ds)
     if names.bands:
         raise_first(names.problems)
-    own = {band: str(name) for name, band in read_names(ds).renamed.items()} if isinstance(ds, xr.Dataset) else {}
-    return {band: own.get(name, name) for band, name in names.variables.items()}
+    given = {band: str(name) for name, band in names.renamed.items()}
+    return {band: given.get(name, name) for band, name in names.variables.items()}
 
 
 def summary_html(ds: Scene) -> str:

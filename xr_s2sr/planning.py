@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any, Literal, TypeAlias
 
 from xr_s2sr import arguments, models
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Output, resolve_requested
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, Output
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError
 from xr_s2sr.models import Model
 from xr_s2sr.scene import plausibility
@@ -242,7 +242,7 @@ def wanted_bands(scene: NativeScene, bands: Any) -> list[str]:
                 "B05 or B11, or name the variables by band"
             )
         return wanted
-    wanted = resolve_requested(arguments.names("bands", bands))
+    wanted = scene.names.ids(arguments.names("bands", bands))
     absent = [band for band in wanted if band not in scene.variables]
     if absent:
         raise BandError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -37,8 +38,15 @@ def read_tree(tree: xr.DataTree) -> tuple[xr.Dataset, list[str]]:
     return ds, [f"a DataTree: bands from {', '.join(sorted(nodes))}", *notes]
 
 
-def unflattened(ds: xr.Dataset) -> xr.DataTree | None:
-    """Return the tree of a Dataset with names such as "measurements_r10m_b02"; None for another Dataset."""
+def as_tree(scene: Any) -> xr.DataTree | None:
+    """Return a DataTree itself, and that of a Dataset with names such as "measurements_r10m_b02"; else None."""
+    if not isinstance(scene, xr.Dataset):
+        return scene if isinstance(scene, xr.DataTree) else None
+    return _unflattened(scene)
+
+
+def _unflattened(ds: xr.Dataset) -> xr.DataTree | None:
+    """Return the tree of a Dataset that holds its nodes side by side; None for another Dataset."""
     told = {name: found for name in (*ds.variables, *ds.dims) if (found := _FLAT.fullmatch(str(name)))}
     names = [name for name in ds.data_vars if name in told]
     if not any(resolve(told[name]["name"]) for name in names):

@@ -58,9 +58,7 @@ class GivenForm:
             for own in (name, uncertainty_of(name)):
                 if own in result:
                     result[own] = result[own].transpose(*_like(dims, result[own].dims))
-        result = _renamed(result, {band: name for name, band in self.names.renamed.items() if band in result})
-        told = {name: band for name, band in self.names.by_neighbours.items() if name in result}
-        return result.assign({name: result[name].assign_attrs({BAND: band}) for name, band in told.items()})
+        return with_given_names(result, self.names)
 
     def _masked(self, result: xr.Dataset) -> xr.Dataset:
         """Mask again what was masked on 10 m pixels before (a polygon, a cloud mask), within native pixels.
@@ -89,6 +87,13 @@ class GivenForm:
             if self.corners:
                 out = out.assign_coords({dim: out[dim] + sign * abs(read_axis(fine, dim).step) / 2})
         return out
+
+
+def with_given_names(result: xr.Dataset, names: Names) -> xr.Dataset:
+    """Return bands under the names that they were given; where these mean others elsewhere, an attribute says which."""
+    result = _renamed(result, {band: name for name, band in names.renamed.items() if band in result})
+    told = {name: band for name, band in names.by_neighbours.items() if name in result}
+    return result.assign({name: result[name].assign_attrs({BAND: band}) for name, band in told.items()})
 
 
 def turned_back(result: xr.Dataset, turned: Collection[Hashable], bands: Iterable[Hashable]) -> xr.Dataset:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import xarray as xr
 
@@ -19,7 +19,7 @@ from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, S2SRError
 from xr_s2sr.layouts.band_names import band_labels, labelled, split, stack, told_apart
 from xr_s2sr.layouts.combine import by_band
-from xr_s2sr.layouts.datatree import plain_dims, read_tree, restored_node, unflattened
+from xr_s2sr.layouts.datatree import as_tree, plain_dims, read_tree, restored_node
 from xr_s2sr.layouts.given_form import COLS, ROWS, GivenForm, put_back, reverse
 from xr_s2sr.layouts.replicated import native_grids
 from xr_s2sr.scene.corners import are_corners, placed
@@ -67,15 +67,6 @@ class NativeForm:
         """Read grids, CRS and units of the bands, after checking the arguments that say what the values are."""
         return read_scene(self.ds, units, offset, self.names)
 
-    def ids(self, bands: Any) -> Any:
-        """Return the bands that a user asks for, those with names that only this scene explains by their ids."""
-        explained = {str(name).lower(): band for name, band in self.names.explained.items()}
-        if isinstance(bands, str):
-            return explained.get(bands.strip().lower(), bands)
-        if not explained or bands is None or not isinstance(bands, Iterable):
-            return bands
-        return [self.ids(band) if isinstance(band, str) else band for band in bands]
-
 
 def to_native(scene: Any) -> NativeForm:
     """Recognise the form of a scene, and bring it to native form.
@@ -89,8 +80,7 @@ def to_native(scene: Any) -> NativeForm:
     GridError
         If a dask array's native pixels cannot be placed.
     """
-    tree = scene if isinstance(scene, xr.DataTree) else unflattened(scene) if isinstance(scene, xr.Dataset) else None
-    if tree is not None:
+    if (tree := as_tree(scene)) is not None:
         ds, notes = read_tree(tree)
         inner = from_dataset(ds)
         back = inner.restore_form
@@ -118,14 +108,15 @@ def opening(given: Any) -> str:
     return f"Open files first: ds = xr_s2sr.open({path})"
 
 
-def with_band_names(scene: Scene) -> xr.Dataset:
-    """Return one variable a band, wherever its pixels lie: for their names only."""
-    if isinstance(scene, xr.DataTree):
-        return read_tree(scene)[0]
+def by_names(scene: Scene) -> tuple[xr.Dataset, Names]:
+    """Return one variable a band, wherever its pixels lie, under names that are theirs; and these names."""
     if isinstance(scene, xr.DataArray):
-        return split(scene, *labelled(scene))
-    tree = unflattened(scene)
-    return scene.rename(read_names(scene).renamed) if tree is None else read_tree(tree)[0]
+        ds = split(scene, *labelled(scene))
+    else:
+        tree = as_tree(scene)
+        ds = cast(xr.Dataset, scene) if tree is None else read_tree(tree)[0]
+    names = read_names(ds)
+    return ds.rename(names.renamed), names
 
 
 def restored_bands(result: Scene) -> xr.Dataset:
@@ -149,8 +140,7 @@ def restored_bands(result: Scene) -> xr.Dataset:
 
 def bands_of_result(result: Scene) -> dict[str, xr.DataArray]:
     """Return the bands of a scene or of a result by id, wherever their pixels lie, north up."""
-    ds = with_band_names(result)
-    names = read_names(ds)
+    ds, names = by_names(result)
     upright, _ = north_up(ds, names.bands)
     return {band: upright[name] for band, name in names.variables.items()}
 

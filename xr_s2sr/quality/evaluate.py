@@ -129,9 +129,7 @@ def evaluate(
             "uncertainty was asked for, and 'bicubic' alone gives none; expected a network. Leave model out, or "
             "uncertainty"
         )
-    layout = to_native(ds)
-    bands = layout.ids(bands)
-    scene = layout.read(units, offset)
+    scene = to_native(ds).read(units, offset)
     wanted = _scorable(scene, bands, methods)
     groups: list[Group] = []
     problems: dict[int, InputError] = {}

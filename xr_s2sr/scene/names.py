@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, by_convention, resolve, said_gsd
+from xr_s2sr.bands import BANDS, by_convention, resolve, resolve_requested, said_gsd
 from xr_s2sr.errors import BandError, GridError
 from xr_s2sr.scene.grid import DEGRADED_BY, loading, read_axis, spatial_dims
 
@@ -61,10 +62,30 @@ class Names:
         """Bands of variables whose own names do not tell them, by these."""
         return {**self.renamed, **self.by_neighbours}
 
+    def ids(self, asked: Iterable[object]) -> list[str]:
+        """Return the ids of the bands that a user names, as they are meant in this Dataset, without repetition.
+
+        Raises
+        ------
+        BandError
+            For a name that is not a band.
+        """
+        asked = list(asked)
+        meant: dict[str, str] = {}
+        with suppress(BandError):  # what nothing tells is no convention's
+            meant = by_convention([*self.bands, *asked])
+        plain = {_plain(name): band for name, band in (*meant.items(), *self.explained.items())}
+        return resolve_requested(plain.get(_plain(name), name) for name in asked)
+
     def only(self, bands: Collection[str]) -> Names:
         """Return the names without those of other bands."""
         kept = {name: band for name, band in self.bands.items() if band in bands}
         return replace(self, bands=kept, repeated=tuple(one for one in self.repeated if one[0] in bands))
+
+
+def _plain(name: object) -> str:
+    """Return a name as names are compared."""
+    return str(name).strip().lower()
 
 
 def read_names(ds: xr.Dataset) -> Names:

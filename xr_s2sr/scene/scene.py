@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import xarray as xr
 
-from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, EFFECTIVE_MTF, resolve_requested
+from xr_s2sr.bands import BANDS, BY_GSD, CIRRUS, EFFECTIVE_MTF
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError, RadiometryError, S2SRError
 from xr_s2sr.scene.crs import check_tile, crs_of_bands
 from xr_s2sr.scene.grid import Grid, degraded_by, nest, read_grid
@@ -167,7 +167,7 @@ class NativeScene:
         ArgumentTypeError
             If `mtf` is not a mapping.
         BandError
-            If it names what is not a band.
+            If it names what is not a band, or one twice.
         InputError
             If a value is not a number between 0 and 1.
         """
@@ -176,12 +176,16 @@ class NativeScene:
         if not isinstance(mtf, Mapping):
             kind = type(mtf).__name__
             raise ArgumentTypeError(f'mtf={mtf!r} is a {kind}; expected one value a band: mtf={{"B11": 0.2}}')
-        given = dict(zip(resolve_requested(mtf), mtf.values(), strict=False))
-        for band, value in given.items():
+        given: dict[str, float] = {}
+        for name, value in mtf.items():
+            [band] = self.names.ids([name])
+            line = f"mtf={{{band!r}: 0.25}}"
             if not _is_mtf(value):
-                line = f"mtf={{{band!r}: 0.25}}"
                 raise InputError(f"mtf has {value!r} for {band}; expected a number between 0 and 1: {line}")
-        own = {key: replace(self.bands[key], mtf=float(given[key])) for key in self.bands if key in given}
+            if band in given:
+                raise BandError(f"mtf has two values for {band}, one of them under {name!r}; expected one: {line}")
+            given[band] = float(value)
+        own = {key: replace(self.bands[key], mtf=given[key]) for key in self.bands if key in given}
         return replace(self, bands={**self.bands, **own})
 
     def common_extent(self, needed: Collection[str]) -> Extent:
