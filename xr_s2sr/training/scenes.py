@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +39,6 @@ class TrainingScene:
     level: str = ""
     #: The tile or, where that is not known, the place: scenes that share it are much alike.
     place: str = ""
-
-    @cached_property
-    def all_valid(self) -> bool:
-        """True if every pixel is valid."""
-        return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
 
     def crop(self, multiple: int) -> TrainingScene:
         """Return the upper left part whose 10 m size is a multiple of `multiple`."""
