@@ -43,12 +43,11 @@ from xr_s2sr.psf import block_variance, degraded_mtf, psf_variance
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, block_mean, degradation_sigma, degrade, rmse
 from xr_s2sr.training.data import SCALE, Augmentation, Cutter
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
-from xr_s2sr.training.loop import make_optimisers
-from xr_s2sr.training.losses import teacher_mean
+from xr_s2sr.training.loop import teacher_mean
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene, load_scenes
-from xr_s2sr.training.steps import Steps
+from xr_s2sr.training.steps import Steps, make_optimisers
 
 GROUPS = ("fine", "middle", "hidden")
 #: Ways to learn, and the share of patches that are like the sensor's.

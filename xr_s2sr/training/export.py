@@ -100,20 +100,18 @@ def start_from(net: Network, init: str | Path) -> None:
         If they are those of another architecture, width or lesser depth.
     """
     if Path(init).suffix == ".pt":
-        lacking, _ = net.load_state_dict(
-            torch.load(init, weights_only=True, map_location="cpu")["average"], strict=False
-        )
-        if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
-            net.teach_proxy()  # a checkpoint from when they had none of their own
-        # nor had networks for 20 m bands the regression as an input
-        if any(not name.startswith(("proxy", "regressed", "share")) for name in lacking):
+        state = torch.load(init, weights_only=True, map_location="cpu")["average"]
+        saved = {name: weight.shape for name, weight in state.items()}
+        lacking = [name for name, weight in net.state_dict().items() if saved.get(name) != weight.shape]
+        # checkpoints of version 0.2 have no regression as an input
+        if any(not name.startswith(("regressed", "share")) for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
+        net.load_state_dict(state, strict=False)
         return
     model = registry.load(init)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     layers = _layers(net)
-    if isinstance(net, Net20) and len(convs) > 2 and convs[2].weight.shape[1:] != (2, 6, 6):
-        # a file from before there was a regression among the inputs
+    if isinstance(net, Net20) and not model.card.regressed:  # a file of version 0.2
         layers = [layer for layer in layers if layer not in (net.regressed, net.share)]
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
     if isinstance(net, CoarseNet) and blocks > net.depth:
@@ -143,7 +141,7 @@ def trained(name: str | Path) -> Network:
     model = registry.load(name)
     convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
     gsd = 60 if "b60" in model.card.inputs else 20
-    before = 4 if gsd == 20 else 3
+    before = len(model.card.inputs) + 2 * bool(model.card.regressed)  # convolutions before the blocks
     if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
         raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")
     net = NETWORKS[gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)

@@ -23,7 +23,7 @@ from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene, load_scenes, scene_of
-from xr_s2sr.training.uncertainty import HeadRecipe, export_head, train_head, validate_head
+from xr_s2sr.training.uncertainty import export_head, train_head, validate_head
 from xr_s2sr.version import __version__
 
 DEGRADATION = (
@@ -106,13 +106,13 @@ def run_head(arguments: argparse.Namespace) -> int:
             f"--uncertainty trains a small head, on the CPU, and changes nothing of the network, so {', '.join(other)} "
             "cannot be given; expected --steps, --rate or --seed. Leave the others out"
         )
-    recipe, init = HeadRecipe.default(arguments.gsd, **changes), registry.load(arguments.init)
+    recipe, init = Recipe.for_head(arguments.gsd, **changes), registry.load(arguments.init)
     net = trained(arguments.init)
     if init.card.gsd != arguments.gsd:
         raise InputError(f"{init} restores {init.card.gsd} m bands; expected --gsd {init.card.gsd}")
     assert isinstance(net, CoarseNet)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe}", flush=True)
+    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe.steps} steps", flush=True)
     head = train_head(net, recipe, scenes, log=lambda line: print(line, flush=True))
     scores = validate_head(net, head, recipe.gsd, held_out)
     for protocol, own in scores.items():
@@ -200,5 +200,5 @@ def describe(
             dropped=recipe.augmentation.dropped,
         ),
         licence="Apache-2.0",
-        scores={f"RMSE / bicubic, {p}": v for p, v in validate(net, recipe.gsd, held_out).items()} if held_out else {},
+        scores={f"RMSE / bicubic, {p}": v for p, v in validate(net, recipe.gsd, held_out).items()},
     )

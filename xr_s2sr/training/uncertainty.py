@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,7 @@ from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
 from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import random_inputs, weights
-from xr_s2sr.training.loop import simulate
-from xr_s2sr.training.losses import inner
+from xr_s2sr.training.loop import inner, scored
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene
@@ -43,6 +42,11 @@ BOUNDS = (0.5 / SCALE, 10000 / SCALE)
 WITHIN_ONE = 0.6827
 #: Standard error of a head that has learned nothing, in the same unit: 40 DN.
 START = 40 / SCALE
+#: Errors beyond as many standard errors count as that many, in the likelihood and in the calibration: a few pixels
+#: without any trace in the guide would else decide the scale of all.
+TAIL = 5.0
+#: Batches on which the final scales are worked out.
+CALIBRATION = 150
 
 
 class Head(nn.Module):
@@ -81,41 +85,6 @@ class Head(nn.Module):
         return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
 
 
-@dataclass(frozen=True)
-class HeadRecipe:
-    """Everything that decides the training of a head, besides the network and the scenes.
-
-    Attributes
-    ----------
-    gsd, steps, rate, seed : int, int, float, int
-    calibration : int
-        Batches on which the final scales are worked out.
-    tail : float
-        Errors beyond as many standard errors count as that many, in the likelihood and in the calibration: a few
-        pixels without any trace in the guide would else decide the scale of all.
-    augmentation : Augmentation
-    """
-
-    gsd: int = 20
-    steps: int = 2000
-    rate: float = 1e-2
-    seed: int = 0
-    calibration: int = 150
-    tail: float = 5.0
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
-
-    @classmethod
-    def default(cls, gsd: int, **changes: Any) -> HeadRecipe:
-        """The recipe for 20 m or 60 m bands."""
-        own = Augmentation(dropped=0.25) if gsd == 20 else Augmentation(shifted=0.8, dropped=0.25)
-        base: dict[str, Any] = {"gsd": gsd, "augmentation": own}
-        return cls(**(base | changes))
-
-    def patches(self, step: int) -> tuple[int, int, int]:
-        """Number, side and border of the patches of a step: large ones, whose zero padding is not scored."""
-        return Recipe.default(self.gsd, late=1.0).patches(step)
-
-
 class Frozen:
     """A trained network that gives its results along with the features that its last convolution sees."""
 
@@ -136,18 +105,18 @@ class Frozen:
         return restored, self.features
 
 
-def likelihood(error: Tensor, scale: Tensor, present: Tensor, tail: float) -> Tensor:
+def likelihood(error: Tensor, scale: Tensor, present: Tensor) -> Tensor:
     """Negative logarithm of a Gaussian's likelihood, mean over the bands that are there; far errors are cut."""
     square = (error / scale).square()
     # beyond the tail the loss goes on linearly, so that the gradient of the scale stays bounded
-    far = tail * (2 * square.clamp(min=1e-12).sqrt() - tail)
-    loss = (scale.log() + 0.5 * torch.where(square > tail**2, far, square)).mean(dim=(2, 3)) * present
+    far = TAIL * (2 * square.clamp(min=1e-12).sqrt() - TAIL)
+    loss = (scale.log() + 0.5 * torch.where(square > TAIL**2, far, square)).mean(dim=(2, 3)) * present
     return loss.sum() / present.sum()
 
 
 def train_head(
     net: CoarseNet,
-    recipe: HeadRecipe,
+    recipe: Recipe,
     scenes: list[TrainingScene],
     log: Callable[[str], None] = print,
     every: int = 100,
@@ -157,7 +126,7 @@ def train_head(
     Parameters
     ----------
     net : CoarseNet
-    recipe : HeadRecipe
+    recipe : Recipe
     scenes : list of TrainingScene
         To learn from.
     log : callable
@@ -169,18 +138,17 @@ def train_head(
     frozen = Frozen(net)
     head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
-    schedule = Recipe(gsd=recipe.gsd, steps=recipe.steps, rate=recipe.rate, warmup=min(100, recipe.steps // 5))
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 1), recipe.augmentation)
     total, started = 0.0, time.monotonic()
     for step in range(recipe.steps):
-        optimiser.param_groups[0]["lr"] = learning_rate(schedule, step)
+        optimiser.param_groups[0]["lr"] = learning_rate(recipe, step)
         number, size, border = recipe.patches(step)
         inputs, truth, present = patches.batch(number, size)
         restored, features = frozen(inputs, exact=False)
         if step == 0:  # channels of one size learn at one rate
             head.size.copy_(features.square().mean(dim=(0, 2, 3)).sqrt().clamp(min=1e-6))
         error = inner(restored - truth, border)
-        loss = likelihood(error, inner(head(features), border), present, recipe.tail)
+        loss = likelihood(error, inner(head(features), border), present)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -197,7 +165,7 @@ def train_head(
 
 
 @torch.no_grad()
-def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[TrainingScene]) -> None:
+def calibrate(frozen: Frozen, head: Head, recipe: Recipe, scenes: list[TrainingScene]) -> None:
     """Scale each band so that its errors are, over what is predicted, of size one.
 
     On fresh patches of whole scenes as users have them: no band missing, no gain, the degradations and noise levels
@@ -208,12 +176,12 @@ def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Train
     how = Augmentation(gain=0.0, dropped=0.0, shifted=0.0, air=(0.0, 0.0), sensor=0.5)
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 2), how)
     ratios: list[Tensor] = []
-    for step in range(recipe.calibration):
+    for step in range(CALIBRATION):
         number, size, border = recipe.patches(step)
         inputs, truth, _ = patches.batch(number, size)
         restored, features = frozen(inputs)
         ratio = inner(restored - truth, border) / inner(head(features), border)
-        ratios.append(ratio.abs().clamp(max=recipe.tail).transpose(0, 1).flatten(1))
+        ratios.append(ratio.abs().clamp(max=TAIL).transpose(0, 1).flatten(1))
     found = torch.cat(ratios, dim=1).double()
     head.gain *= size_of(found).float()
 
@@ -238,11 +206,7 @@ def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[TrainingSce
     out: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
         errors, scales = [], []
-        for scene in scenes:
-            if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
-                continue
-            degraded, truth = simulate(scene, gsd, protocol)
-            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
+        for inputs, _, truth in scored(scenes, gsd, protocol):
             restored, features = frozen(inputs)
             cut = (..., slice(SCORE_BORDER, -SCORE_BORDER), slice(SCORE_BORDER, -SCORE_BORDER))
             errors.append((restored[0].numpy() * SCALE - truth)[cut].reshape(len(truth), -1))
@@ -263,7 +227,7 @@ def export_head(
     net: CoarseNet,
     head: Head,
     init: Model,
-    recipe: HeadRecipe,
+    recipe: Recipe,
     scores: Mapping[str, Mapping[str, Any]],
     path: Path,
     *,
@@ -276,7 +240,7 @@ def export_head(
     net, head : CoarseNet, Head
     init : Model
         The file of `net`, whose card is extended.
-    recipe : HeadRecipe
+    recipe : Recipe
     scores : mapping
         What :func:`validate_head` gives, for the card.
     path : Path
