@@ -92,7 +92,7 @@ def convert(
         INPUTS[names[-1]],
         scale=0.2,
         halo=fine_halo(radius, (GSD[key] for key in names)),
-        training=training or f"{kind}, weights imported from {path.name} (git blob {git_blob(path)})",
+        training=training or f"{kind}, weights imported from {path.name} (git blob {git_blob(path.read_bytes())})",
         degradation=degradation,
         licence=licence,
     )

@@ -92,10 +92,6 @@ def check_cached(path: Path, name: str) -> None:
         )
 
 
-def git_blob(path: Path) -> str:
+def git_blob(data: bytes) -> str:
     """Return the id under which git knows a file's content."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
