@@ -15,13 +15,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import back_projection
 from xr_s2sr.models.card import CARD_KEY, RESTORED, STANDARD_ERROR, ModelCard
 from xr_s2sr.replacing import write_bytes
 
 OPSET, IR_VERSION = 17, 8
+#: GSD of each input of the networks that are written here.
+INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
 Float32 = NDArray[np.float32]
 #: Looks at a file that was written, and raises if it is not as it should be.
@@ -138,26 +139,22 @@ class Graph:
         """Add every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
         fine = {}
         for name, bands in card.inputs.items():
-            factor = BANDS[bands[0]].gsd // 10
+            factor = INPUT_GSD[name] // 10
             fine[name] = name if factor == 1 else self.bilinear(name, len(bands), factor)
         return fine
 
-    def save(self, result: str, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
-        """Write the file: the nodes up to `result`, which becomes ``sr``, and the card."""
-        last = self.nodes[-1]
-        if list(last.output) != [result]:
-            raise ValueError(f"{result} is not the last node's output, {last.output}")
-        last.output[0] = RESTORED
-        self.write(card, path, check)
+    def save(self, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
+        """Write the file: the nodes, of which the last one gives the last output of the card.
 
-    def write(self, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
-        """Write nodes that end in the outputs of the card; `check` is called before the file is put in place."""
+        `check` is called before the file is put in place.
+        """
 
         def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
 
         inputs = [port(name, len(bands), gsd) for name, (bands, gsd) in card.ports.items()]
         names = (RESTORED, STANDARD_ERROR) if card.uncertainty else (RESTORED,)
+        self.nodes[-1].output[0] = names[-1]
         outputs = [port(name, len(card.targets), 10) for name in names]
         graph = helper.make_graph(self.nodes, card.name, inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -208,11 +205,10 @@ def add_uncertainty(
     x = g.add("Mul", [x, g.constant(gain.reshape(1, -1, 1, 1))])
     low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
     g.add("Clip", [x, low, high])
-    g.nodes[-1].output[0] = STANDARD_ERROR
-    g.write(card, path, check)
+    g.save(card, path, check)
 
 
-def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:
+def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> Graph:
     """Build the network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
 
     Parameters
@@ -223,12 +219,6 @@ def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Grap
         The first convolution, two for each residual block, the last.
     scaling : float
         Of the residual blocks' second convolution.
-
-    Returns
-    -------
-    Graph
-    str
-        Name of the result.
     """
     first, *inner, last = layers
     g = Graph()
@@ -239,20 +229,21 @@ def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Grap
         residual = g.conv(g.add("Relu", [g.conv(x, one)]), two)
         x = g.add("Add", [x, g.add("Mul", [residual, factor])])
     *_, skip = fine.values()
-    return g, g.add("Add", [g.conv(x, last), skip])
+    g.add("Add", [g.conv(x, last), skip])
+    return g
 
 
-def fine_halo(radius: int, gsds: Iterable[int]) -> int:
+def fine_halo(radius: int, inputs: Iterable[str]) -> int:
     """Return the receptive-field radius in 10 m pixels of a network that works on the 10 m grid.
 
     Parameters
     ----------
     radius : int
         Of its convolutions together.
-    gsds : iterable of int
-        Of its inputs.
+    inputs : iterable of str
+        Their names.
     """
-    return max(reach(radius, gsd // 10) for gsd in gsds)
+    return max(reach(radius, INPUT_GSD[name] // 10) for name in inputs)
 
 
 def reach(radius: int, factor: int) -> int:

@@ -58,15 +58,11 @@ PUBLISHED = {
 }
 
 
-def cache_folder() -> Path:
-    """Return the folder of fetched models: ``$XR_S2SR_CACHE``, else ``~/.cache/xr_s2sr``."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
-
-
 def cached(name: str) -> Path:
-    """Return the path of a published model's ONNX file once it has been fetched."""
-    return cache_folder() / f"{name}.onnx"
+    """Return the path of a published model's ONNX file once it has been fetched: see :func:`xr_s2sr.models.fetch`."""
+    given = os.environ.get(CACHE_VARIABLE)
+    folder = Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
+    return folder / f"{name}.onnx"
 
 
 def hash_file(path: Path) -> Path:

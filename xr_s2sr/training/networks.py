@@ -21,7 +21,7 @@ from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF, NOMINAL_MTF
 from xr_s2sr.local_regression import CELL, CoarseBand, Regression, guide_of
 from xr_s2sr.models import back_projection
 from xr_s2sr.psf import psf_variance
-from xr_s2sr.training.data import SCALE
+from xr_s2sr.training.data import GROUPS, SCALE
 
 #: Bands that are far from the 10 m bands in the spectrum. What the scene itself says of them, a network cannot know.
 REGRESSED_BANDS = ("B11", "B12")
@@ -75,15 +75,19 @@ def _whole(image: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
 class Network(nn.Module):
     """A network, as far as the loop and the export know it."""
 
-    #: names of the inputs; factor between the last one and the output grid
-    inputs: tuple[str, ...]
-    skip_factor: int
+    #: GSD of the bands that it restores
+    gsd: int
     #: bands whose local regression is an input of the file as well
     regressed_bands: tuple[str, ...] = ()
     width: int
     depth: int
     #: blocks in bfloat16, for the first and longest part of a training
     bf16_blocks = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs; the last one holds the bands to restore."""
+        return tuple(GROUPS[self.gsd])
 
 
 class Block(nn.Module):
@@ -149,25 +153,21 @@ class CoarseNet(Network):
 
     Parameters
     ----------
-    targets : int
-        Number of output bands.
-    scale : int
-        Output pixels per pixel of the grid that the trunk works on (the 20 m grid).
     width, depth : int
         Channels, and residual blocks.
     """
 
+    #: output pixels per pixel of the grid that the trunk works on (the 20 m grid)
+    scale = 2
     skip: Tensor
-    back: BackProjection | None
 
-    def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.width, self.depth, self.scale = width, depth, scale
-        self.back = None
+        self.width, self.depth = width, depth
         self.guide = nn.Conv2d(4, width, 6, stride=2, padding=2)
         self.coarse = nn.Conv2d(6, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
-        self.tail = nn.Conv2d(width, targets * scale * scale, 3, padding=1)
+        self.tail = nn.Conv2d(width, len(BY_GSD[self.gsd]) * self.scale**2, 3, padding=1)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
@@ -185,12 +185,11 @@ class Net20(CoarseNet):
     what that lacks. It is worked out where it is not given.
     """
 
-    inputs = ("b10", "b20")
-    skip_factor = 2
+    gsd = 20
     regressed_bands = REGRESSED_BANDS
 
     def __init__(self, width: int = 64, depth: int = 8) -> None:
-        super().__init__(6, 2, width, depth)
+        super().__init__(width, depth)
         self.register_buffer("skip", bilinear_phases(6, 2))
         self.regressed = nn.Conv2d(2, width, 6, stride=2, padding=2, bias=False)
         self.share = nn.Conv2d(2, 6, 1, bias=False)
@@ -210,13 +209,11 @@ class Net20(CoarseNet):
 class Net60(CoarseNet):
     """60 m bands to 10 m: b10 (N, 4, 6h, 6w), b20 (N, 6, 3h, 3w), b60 (N, 2, h, w) give (N, 2, 6h, 6w)."""
 
+    gsd = 60
     lift: Tensor
 
-    inputs = ("b10", "b20", "b60")
-    skip_factor = 6
-
     def __init__(self, width: int = 48, depth: int = 4) -> None:
-        super().__init__(2, 2, width, depth)
+        super().__init__(width, depth)
         self.coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
         self.register_buffer("skip", bilinear_phases(2, 6))
         self.register_buffer("lift", bilinear_phases(2, 3))
@@ -234,8 +231,8 @@ class Net60(CoarseNet):
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, proxy: bool = False) -> Tensor:
         coarsest, tail = (self.proxy_coarsest, self.proxy_tail) if proxy else (self.coarsest, self.tail)
         x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
-        z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
-        return z if self.back is None else self.back(z, b60)
+        restored: Tensor = self.back(self.trunk(x, tail) + upsample(b60, self.skip, 6), b60)
+        return restored
 
 
 class ScaledBlock(nn.Module):
@@ -283,8 +280,6 @@ class DSen2(Network):
     def __init__(self, gsd: int, width: int = 128, depth: int = 6) -> None:
         super().__init__()
         self.gsd, self.width, self.depth = gsd, width, depth
-        self.inputs = ("b10", "b20") if gsd == 20 else ("b10", "b20", "b60")
-        self.skip_factor = gsd // 10
         bands, targets = (10, 6) if gsd == 20 else (12, 2)
         self.first = he_uniform(bands, width)
         self.blocks = nn.ModuleList(ScaledBlock(width, self.scaling) for _ in range(depth))
