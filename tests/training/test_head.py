@@ -23,7 +23,7 @@ from xr_s2sr.training import export, networks, uncertainty  # noqa: E402
 from xr_s2sr.training.data import SCALE  # noqa: E402
 from xr_s2sr.training.recipe import Recipe  # noqa: E402
 from xr_s2sr.training.scenes import TrainingScene, load_scenes  # noqa: E402
-from xr_s2sr.training.uncertainty import BOUNDS, START, Frozen, Head  # noqa: E402
+from xr_s2sr.training.uncertainty import BOUNDS, START, Head, restored_with_features  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,8 @@ def test_the_file_restores_the_same_bits_and_gives_the_head(init: Model, tmp_pat
     np.testing.assert_array_equal(both[:n].view(np.uint32), expected.view(np.uint32))
     np.testing.assert_array_equal(engine.runner(model, "cpu").run(inputs).view(np.uint32), expected.view(np.uint32))
     with torch.no_grad():
-        _, features = Frozen(export.trained(init.path))([torch.from_numpy(a[None]) for a in inputs.values()])
+        tensors = [torch.from_numpy(a[None]) for a in inputs.values()]
+        _, features = restored_with_features(export.trained(init.path), tensors)
         np.testing.assert_allclose(both[n:], head(features)[0].numpy(), rtol=1e-4)
     assert replace(model.card, uncertainty=False, training=init.card.training) == init.card
     assert "a head of 4 channels" in model.card.training
@@ -157,24 +158,21 @@ def test_likelihood_by_hand() -> None:
 def test_a_known_noise_is_learned(scenes: list[TrainingScene], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that makes errors of 20 DN in the left half of its features and of 80 DN in the right one."""
 
-    class Known:
-        def __init__(self, net: object) -> None:
-            self.rng = torch.Generator().manual_seed(3)
+    rng, truths = torch.Generator().manual_seed(3), []
 
-        def __call__(self, inputs: list[torch.Tensor], *, exact: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-            n, _, h, w = inputs[1].shape
-            kind = (torch.rand((n, 1, h, w), generator=self.rng) > 0.5).float()
-            sigma = torch.nn.functional.interpolate(20 + 60 * kind, scale_factor=2)
-            error = torch.randn((n, 6, 2 * h, 2 * w), generator=self.rng) * sigma / SCALE
-            return self.truth + error, torch.cat([kind, 1 - kind] * 8, dim=1)
+    def known(net: object, inputs: list[torch.Tensor], *, exact: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        n, _, h, w = inputs[1].shape
+        kind = (torch.rand((n, 1, h, w), generator=rng) > 0.5).float()
+        sigma = torch.nn.functional.interpolate(20 + 60 * kind, scale_factor=2)
+        error = torch.randn((n, 6, 2 * h, 2 * w), generator=rng) * sigma / SCALE
+        return truths.pop() + error, torch.cat([kind, 1 - kind] * 8, dim=1)
 
-    known = Known(None)
-    monkeypatch.setattr(uncertainty, "Frozen", lambda net: known)
+    monkeypatch.setattr(uncertainty, "restored_with_features", known)
     batch = uncertainty.Patches.batch
 
     def remembered(self: uncertainty.Patches, n: int, size: int) -> object:
         out = batch(self, n, size)
-        known.truth = out[1]
+        truths.append(out[1])
         return out
 
     monkeypatch.setattr(uncertainty.Patches, "batch", remembered)
@@ -243,9 +241,9 @@ def test_calibration_leaves_nothing_to_scale(scenes: list[TrainingScene], monkey
         for p in net.parameters():
             p.mul_(0.3)  # errors far below the largest that a head can give
     head = Head(net.width, 6, net.scale)
-    uncertainty.calibrate(Frozen(net), head, recipe, scenes)
+    uncertainty.calibrate(net, head, recipe, scenes)
     first = head.gain.clone()
-    uncertainty.calibrate(Frozen(net), head, recipe, scenes)  # the same patches: nothing is left to scale
+    uncertainty.calibrate(net, head, recipe, scenes)  # the same patches: nothing is left to scale
     np.testing.assert_allclose(head.gain, first, rtol=1e-4)
 
 

@@ -165,49 +165,6 @@ class Graph:
         write_bytes(Path(path), model.SerializeToString(), (".onnx",), check)
 
 
-def add_uncertainty(
-    source: str | Path,
-    layers: Sequence[Conv],
-    gain: Float32,
-    bounds: tuple[float, float],
-    card: ModelCard,
-    path: Path,
-    check: Check | None = None,
-) -> None:
-    """Add a head to one of our own networks: standard errors from the features that its last convolution sees.
-
-    Parameters
-    ----------
-    source : path
-        The model file. What it does for ``sr`` stays as it is, node by node.
-    layers : sequence of Conv
-        With a ReLU between each two; one of 3 x 3, the others of 1 x 1, so that the head sees no farther than the last
-        convolution.
-    gain : ndarray of float32, shape (targets,)
-        Of each band.
-    bounds : (float, float)
-        Smallest and largest standard error, in the unit of the network.
-    card : ModelCard
-    path : Path
-    check : callable, optional
-        Called with the file before it is put in place.
-    """
-    g = Graph.read(source)
-    one = g.constant(np.array(1, np.float32))
-    x = g.conv(g.trained()[-1].input[0], layers[0])
-    for layer in layers[1:]:
-        x = g.conv(g.add("Relu", [x]), layer)
-    side = round((layers[-1].channels / len(card.targets)) ** 0.5)
-    x = g.add("DepthToSpace", [x], blocksize=side, mode="CRD")
-    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
-    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
-    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
-    x = g.add("Mul", [x, g.constant(gain.reshape(1, -1, 1, 1))])
-    low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
-    g.add("Clip", [x, low, high])
-    g.save(card, path, check)
-
-
 def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> Graph:
     """Build the network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
 

@@ -162,9 +162,9 @@ def weights(layer: nn.Conv2d) -> Conv:
     return Conv(layer.weight.detach().numpy(), bias)
 
 
-def difference(net: Network, path: str | Path, size: int = 48) -> float:
+def difference(net: Network, path: str | Path) -> float:
     """Return the largest difference between torch and ONNX Runtime on random input."""
-    ort, feed = import_onnxruntime(), random_inputs(net, size)
+    ort, feed = import_onnxruntime(), random_inputs(net)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
         net.bf16_blocks = False
@@ -172,9 +172,9 @@ def difference(net: Network, path: str | Path, size: int = 48) -> float:
     return float(np.abs(session.run([RESTORED], feed)[0] - expected).max())
 
 
-def random_inputs(net: Network, size: int) -> dict[str, NDArray[np.float32]]:
-    """Return an input of every kind that the network's file takes, `size` pixels of 10 m a side."""
-    rng = np.random.default_rng(0)
+def random_inputs(net: Network) -> dict[str, NDArray[np.float32]]:
+    """Return an input of every kind that the network's file takes, 48 pixels of 10 m a side."""
+    rng, size = np.random.default_rng(0), 48
     shapes = {name: (len(BY_GSD[INPUT_GSD[name]]), size * 10 // INPUT_GSD[name]) for name in net.inputs}
     if net.regressed_bands:
         shapes[REGRESSED] = len(net.regressed_bands), size

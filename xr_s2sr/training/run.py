@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,6 +33,9 @@ DEGRADATION = (
     "noise that averaging took away; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
     "bands missing in {dropped:.0%}"
 )
+
+#: Lines are seen as they are printed, also where they go to a file.
+log = partial(print, flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,13 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
         changes["augmentation"] = replace(recipe.augmentation, sensor=arguments.sensor)
     recipe = recipe.refine(**changes) if arguments.refine else replace(recipe, **changes)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}", flush=True)
+    log(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}")
     if recipe.steps <= recipe.warmup:
-        print(
+        log(
             f"note: {recipe.steps} steps end within the warm-up of {recipe.warmup}: the learning rate rises to "
             f"{learning_rate(recipe, recipe.steps - 1):.2g} of {recipe.rate:g} and does not fall again. Take more "
             "--steps, or for a short trial a higher --rate",
-            flush=True,
         )
     net = train(
         recipe,
@@ -84,13 +87,13 @@ def run(arguments: argparse.Namespace) -> int:
         clean_teacher=arguments.clean_teacher and trained(arguments.clean_teacher),
         device=arguments.device,
         every=arguments.every,
-        log=lambda line: print(line, flush=True),
+        log=log,
     )
     name = model_name(arguments)
     card = describe(net, name, recipe, scenes, held_out, arguments.init, arguments.teacher or ())
     path = arguments.out / f"{name}.onnx"
     to_onnx(net, card, path)
-    print(f"wrote {path}: {dict(card.scores)}")
+    log(f"wrote {path}: {dict(card.scores)}")
     return 0
 
 
@@ -112,14 +115,14 @@ def run_head(arguments: argparse.Namespace) -> int:
         raise InputError(f"{init} restores {init.card.gsd} m bands; expected --gsd {init.card.gsd}")
     assert isinstance(net, CoarseNet)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe.steps} steps", flush=True)
-    head = train_head(net, recipe, scenes, log=lambda line: print(line, flush=True))
+    log(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe.steps} steps")
+    head = train_head(net, recipe, scenes, log=log)
     scores = validate_head(net, head, recipe.gsd, held_out)
     for protocol, own in scores.items():
-        print(f"{protocol}: {own}", flush=True)
+        log(f"{protocol}: {own}")
     path = arguments.out / f"{model_name(arguments)}.onnx"
     export_head(net, head, init, recipe, scores, path)
-    print(f"wrote {path}")
+    log(f"wrote {path}")
     return 0
 
 
@@ -154,7 +157,7 @@ def check_device(name: str) -> None:
 
 def is_folder_of_scenes(path: Path) -> bool:
     """Tell whether a path is a folder with a manifest of scenes."""
-    return path.is_dir() and (path / "manifest.json").is_file()
+    return (path / "manifest.json").is_file()
 
 
 def read_scenes(path: Path) -> tuple[list[TrainingScene], list[TrainingScene]]:

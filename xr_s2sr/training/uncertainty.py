@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR, Model
-from xr_s2sr.models.onnx_graph import Conv, add_uncertainty
+from xr_s2sr.models.onnx_graph import Conv, Graph
 from xr_s2sr.quality.degradation import PROTOCOLS
 from xr_s2sr.quality.metrics import SCORE_BORDER
 from xr_s2sr.quality.reliability import coverage, rank_correlation
@@ -47,6 +47,8 @@ START = 40 / SCALE
 TAIL = 5.0
 #: Batches on which the final scales are worked out.
 CALIBRATION = 150
+#: Largest relative difference of a file's standard errors from torch's.
+TOLERANCE = 1e-3
 
 
 class Head(nn.Module):
@@ -85,24 +87,15 @@ class Head(nn.Module):
         return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
 
 
-class Frozen:
-    """A trained network that gives its results along with the features that its last convolution sees."""
-
-    def __init__(self, net: CoarseNet) -> None:
-        self.net, self.features = net.eval(), torch.empty(0)
-        net.requires_grad_(False)
-        net.tail.register_forward_pre_hook(self._keep)
-
-    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Keep what the network's last convolution sees."""
-        self.features = inputs[0]
-
-    @torch.no_grad()
-    def __call__(self, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
-        """Return the results of the network, and the features behind them."""
-        self.net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
-        restored = self.net(*inputs)
-        return restored, self.features
+@torch.no_grad()
+def restored_with_features(net: CoarseNet, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the results of a network, and the features that its last convolution sees."""
+    seen: list[Tensor] = []
+    hook = net.tail.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
+    restored: Tensor = net(*inputs)
+    hook.remove()
+    return restored, seen[0]
 
 
 def likelihood(error: Tensor, scale: Tensor, present: Tensor) -> Tensor:
@@ -135,7 +128,6 @@ def train_head(
         Steps between lines.
     """
     torch.manual_seed(recipe.seed)
-    frozen = Frozen(net)
     head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 1), recipe.augmentation)
@@ -144,7 +136,7 @@ def train_head(
         optimiser.param_groups[0]["lr"] = learning_rate(recipe, step)
         number, size, border = recipe.patches(step)
         inputs, truth, present = patches.batch(number, size)
-        restored, features = frozen(inputs, exact=False)
+        restored, features = restored_with_features(net, inputs, exact=False)
         if step == 0:  # channels of one size learn at one rate
             head.size.copy_(features.square().mean(dim=(0, 2, 3)).sqrt().clamp(min=1e-6))
         error = inner(restored - truth, border)
@@ -159,13 +151,13 @@ def train_head(
             pace = (time.monotonic() - started) / count
             log(f"step {step + 1}: loss {total / count + math.log(SCALE):.3f}, {pace:.2f} s/step")
             total, started = 0.0, time.monotonic()
-    calibrate(frozen, head, recipe, scenes)
+    calibrate(net, head, recipe, scenes)
     log(f"gain per band, DN: {np.round(head.gain.numpy() * SCALE, 2).tolist()}")
     return head
 
 
 @torch.no_grad()
-def calibrate(frozen: Frozen, head: Head, recipe: Recipe, scenes: list[TrainingScene]) -> None:
+def calibrate(net: CoarseNet, head: Head, recipe: Recipe, scenes: list[TrainingScene]) -> None:
     """Scale each band so that its errors are, over what is predicted, of size one.
 
     On fresh patches of whole scenes as users have them: no band missing, no gain, the degradations and noise levels
@@ -179,7 +171,7 @@ def calibrate(frozen: Frozen, head: Head, recipe: Recipe, scenes: list[TrainingS
     for step in range(CALIBRATION):
         number, size, border = recipe.patches(step)
         inputs, truth, _ = patches.batch(number, size)
-        restored, features = frozen(inputs)
+        restored, features = restored_with_features(net, inputs)
         ratio = inner(restored - truth, border) / inner(head(features), border)
         ratios.append(ratio.abs().clamp(max=TAIL).transpose(0, 1).flatten(1))
     found = torch.cat(ratios, dim=1).double()
@@ -202,12 +194,11 @@ def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[TrainingSce
         By protocol: lists over the bands of the shares within one and two standard errors, and of Spearman's rank
         correlation of predicted with absolute error.
     """
-    frozen = Frozen(net)
     out: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
         errors, scales = [], []
         for inputs, _, truth in scored(scenes, gsd, protocol):
-            restored, features = frozen(inputs)
+            restored, features = restored_with_features(net, inputs)
             cut = (..., slice(SCORE_BORDER, -SCORE_BORDER), slice(SCORE_BORDER, -SCORE_BORDER))
             errors.append((restored[0].numpy() * SCALE - truth)[cut].reshape(len(truth), -1))
             scales.append((head(features)[0].numpy() * SCALE)[cut].reshape(len(truth), -1))
@@ -230,8 +221,6 @@ def export_head(
     recipe: Recipe,
     scores: Mapping[str, Mapping[str, Any]],
     path: Path,
-    *,
-    tolerance: float = 1e-3,
 ) -> None:
     """Write the network's own file with the head as a second output, and check both outputs.
 
@@ -239,18 +228,17 @@ def export_head(
     ----------
     net, head : CoarseNet, Head
     init : Model
-        The file of `net`, whose card is extended.
+        The file of `net`, whose card is extended. What it does for ``sr`` stays as it is, node by node.
     recipe : Recipe
     scores : mapping
         What :func:`validate_head` gives, for the card.
     path : Path
-    tolerance : float
-        Largest relative difference of the standard errors from torch's.
 
     Raises
     ------
     ModelError
-        If ``sr`` is not bit for bit that of `init`, or the standard errors differ by more.
+        If ``sr`` is not bit for bit that of `init`, or the standard errors differ from torch's by more than
+        :data:`TOLERANCE`.
     """
     assert init.path is not None
     network, _, _ = init.card.training.partition(" Standard errors: ")  # of a head that this one replaces
@@ -263,23 +251,32 @@ def export_head(
         ),
         scores=dict(init.card.scores) | {f"{k}, {p}": v for p, own in scores.items() for k, v in own.items()},
     )
+    g = Graph.read(init.path)
+    one = g.constant(np.array(1, np.float32))
     first = weights(head.first)
     first = Conv(first.weight / head.size.numpy()[None, :, None, None], first.bias)  # features as the trunk gives them
-    layers = first, weights(head.middle), weights(head.last)
-    check = partial(_check_outputs, net, head, init.path, tolerance)
-    add_uncertainty(init.path, layers, head.gain.numpy(), BOUNDS, card, path, check)
+    x = g.conv(g.trained()[-1].input[0], first)
+    for layer in (head.middle, head.last):
+        x = g.conv(g.add("Relu", [x]), weights(layer))
+    x = g.add("DepthToSpace", [x], blocksize=head.scale, mode="CRD")
+    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
+    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
+    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
+    x = g.add("Mul", [x, g.constant(head.gain.numpy().reshape(1, -1, 1, 1))])
+    g.add("Clip", [x, *(g.constant(np.array(bound, np.float32)) for bound in BOUNDS)])
+    g.save(card, path, partial(_check_outputs, net, head, init.path))
 
 
-def _check_outputs(net: CoarseNet, head: Head, init: Path, tolerance: float, path: Path) -> None:
+def _check_outputs(net: CoarseNet, head: Head, init: Path, path: Path) -> None:
     """Compare both outputs of a file with those of the network's own file and of torch."""
     ort = import_onnxruntime()
-    feed = random_inputs(net, 48)
+    feed = random_inputs(net)
     old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init, path))
     restored, errors = new.run([RESTORED, STANDARD_ERROR], feed)
     if not np.array_equal(old.run([RESTORED], feed)[0].view(np.uint32), restored.view(np.uint32)):
         raise ModelError(f"the file restores other values than {init}; expected the same bits")
     with torch.no_grad():
-        _, features = Frozen(net)([torch.from_numpy(array) for array in feed.values()])
+        _, features = restored_with_features(net, [torch.from_numpy(array) for array in feed.values()])
         worst = float(np.abs(errors / head(features).numpy() - 1).max())
-    if not worst <= tolerance:
-        raise ModelError(f"the file differs from the head by {worst:.2g} of its result, more than {tolerance:g}")
+    if not worst <= TOLERANCE:
+        raise ModelError(f"the file differs from the head by {worst:.2g} of its result, more than {TOLERANCE:g}")
