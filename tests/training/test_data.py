@@ -186,3 +186,19 @@ def test_bands_that_are_moved(factor: int) -> None:
     still = degradation.degrade_patches(plane, factor, sigma)
     moved = degradation.degrade_patches(plane, factor, sigma, torch.tensor([[[0.5]], [[-0.25]]]))
     torch.testing.assert_close(moved, still - 3 * 0.5 + 7 * 0.25, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("gsd", "proxy"), [(20, False), (60, False), (60, True)])
+def test_no_numbers_come_from_the_cpu(
+    gsd: int, proxy: bool, scenes: list[scene_room.TrainingScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, steps are recorded with their patches, and a recording cannot copy from the CPU."""
+    patches = data.Patches(scenes, gsd, degradation.seeded(0))
+    patches.batch(2, 4, proxy)  # scenes are put on the device once
+
+    def refused(*args: object, **options: object) -> None:
+        raise AssertionError("a copy from the CPU")
+
+    for name in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, refused)
+    patches.batch(2, 4, proxy)

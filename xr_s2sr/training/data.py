@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import InputError
-from xr_s2sr.training.degradation import margin, normal, simulated, uniform
+from xr_s2sr.training.degradation import constants, margin, normal, simulated, uniform
 from xr_s2sr.training.scenes import Array, TrainingScene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
@@ -180,8 +180,8 @@ class Patches:
         """Draw random gains of their own for B01 and B09."""
         n, generator = len(b60), self.generator
         drawn = (2 * uniform(generator, n, 2) - 1) * (uniform(generator, n, 1) < 0.7)
-        logs = torch.stack([drawn[:, k] * most for k, most in enumerate(self.augmentation.air)], dim=1)
-        return [b10, b20, b60 * logs.exp()[:, :, None, None]]
+        gains = torch.exp(drawn * constants(self.augmentation.air, drawn.device))
+        return [b10, b20, b60 * gains[:, :, None, None]]
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Apply a random gain and offset to each patch, and noise of the sensor's size to some."""
@@ -222,8 +222,7 @@ class Patches:
 
 def picked(x: Tensor, bands: Tensor) -> Tensor:
     """Return bands (N, k) of patches (N, bands, y, x)."""
-    index = bands.reshape(*bands.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
-    return x.gather(1, index)
+    return x[torch.arange(len(x), device=x.device)[:, None], bands]
 
 
 def neighbours(pair: Tensor) -> Tensor:

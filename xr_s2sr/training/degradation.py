@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -104,8 +104,8 @@ def simulated(
     parts = zip(groups, bands, torch.split(sigma, sizes, dim=1), torch.split(moved, sizes, dim=2), strict=True)
     for x, group, own, shift in parts:
         coarse = degrade_patches(x, factor, own, shift)
-        line = torch.tensor([noise_variance(band) for band in group], dtype=torch.float32, device=x.device)
-        level = (line[:, 0, None, None] + line[:, 1, None, None] * coarse.clamp(min=0)).sqrt()
+        base, slope = (constants(own, x.device)[:, None, None] for own in zip(*map(noise_variance, group), strict=True))
+        level = (base + slope * coarse.clamp(min=0)).sqrt()
         lost_noise = level * (noise_taken(factor, own) * times * is_sensor)[:, :, None, None]
         out.append(coarse + normal(generator, *coarse.shape) * lost_noise)
     return out
@@ -126,7 +126,7 @@ def sensor_sigmas(generator: torch.Generator, n: int, bands: Sequence[str], fact
     """Draw blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
     widths = [sensor_sigma(factor, EFFECTIVE_MTF[band]) for band in bands]
     spread = 0.12 * normal(generator, n, 1) + 0.05 * normal(generator, n, len(bands))
-    return torch.exp(spread) * torch.stack([torch.full_like(spread[:, 0], width) for width in widths], dim=1)
+    return torch.exp(spread) * constants(widths, spread.device)
 
 
 def shifts(generator: torch.Generator, n: int, bands: Sequence[str]) -> Tensor:
@@ -147,6 +147,11 @@ def uniform(generator: torch.Generator, *shape: int) -> Tensor:
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
     """Draw normally distributed numbers, on the generator's device."""
     return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def constants(values: Iterable[float], device: torch.device) -> Tensor:
+    """Return numbers as a Tensor that is made on its device: recorded steps cannot copy one from the CPU."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 def seeded(*seed: int, device: str | torch.device = "cpu") -> torch.Generator:

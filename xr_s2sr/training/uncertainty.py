@@ -196,20 +196,17 @@ def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[TrainingSce
     """
     out: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
-        errors, scales = [], []
+        pooled = []
         for inputs, _, truth in scored(scenes, gsd, protocol):
             restored, features = restored_with_features(net, inputs)
-            cut = (..., slice(SCORE_BORDER, -SCORE_BORDER), slice(SCORE_BORDER, -SCORE_BORDER))
-            errors.append((restored[0].numpy() * SCALE - truth)[cut].reshape(len(truth), -1))
-            scales.append((head(features)[0].numpy() * SCALE)[cut].reshape(len(truth), -1))
-        if errors:
-            error, scale = np.concatenate(errors, axis=1), np.concatenate(scales, axis=1)
+            pair = torch.stack([restored[0] * SCALE - torch.from_numpy(truth), head(features)[0] * SCALE])
+            pooled.append(inner(pair, SCORE_BORDER).flatten(2))
+        if pooled:
+            bands = list(zip(*torch.cat(pooled, dim=2).numpy(), strict=True))
             out[protocol] = {
-                "within 1": np.round([coverage(e, s, 1) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "within 2": np.round([coverage(e, s, 2) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "Spearman": np.round(
-                    [rank_correlation(s, abs(e)) for e, s in zip(error, scale, strict=True)], 3
-                ).tolist(),
+                "within 1": np.round([coverage(error, scale, 1) for error, scale in bands], 3).tolist(),
+                "within 2": np.round([coverage(error, scale, 2) for error, scale in bands], 3).tolist(),
+                "Spearman": np.round([rank_correlation(scale, abs(error)) for error, scale in bands], 3).tolist(),
             }
     return out
 
