@@ -27,7 +27,7 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
     image = rng.random((2, n + 2 * m, n + 2 * m))
     sigma = np.array([[0.5, factor / 3.5]])
     got = degradation.degrade_patches(
-        torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float()
+        torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float(), torch.zeros(2, 1, 2)
     )[0]
     for band in range(2):
         whole = degrade(image[band], factor, sigma=float(sigma[0, band]))
@@ -183,7 +183,7 @@ def test_bands_that_are_moved(factor: int) -> None:
     y, x = np.mgrid[: n + 2 * m, : n + 2 * m].astype(np.float32)
     plane = torch.from_numpy(3 * y + 7 * x)[None, None]
     sigma = torch.tensor([[0.4 * factor]])
-    still = degradation.degrade_patches(plane, factor, sigma)
+    still = degradation.degrade_patches(plane, factor, sigma, torch.zeros(2, 1, 1))
     moved = degradation.degrade_patches(plane, factor, sigma, torch.tensor([[[0.5]], [[-0.25]]]))
     torch.testing.assert_close(moved, still - 3 * 0.5 + 7 * 0.25, atol=0.02, rtol=0)
 

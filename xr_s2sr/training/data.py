@@ -301,8 +301,6 @@ class Cutter:
         counts = torch.tensor([len(own) for own in places])
         self.places = torch.from_numpy(np.concatenate(places)).to(device)
         self.count, self.first = counts.to(device), (counts.cumsum(0) - counts).to(device)
-        self.across = torch.tensor([(arrays[-1].shape[-1] - self.sides[-1]) // per_cell[-1] + 1 for arrays in padded])
-        self.across = self.across.to(device)
         self.groups = [Flat([arrays[k] for arrays in padded], device) for k in range(len(names))]
 
     def cut(self, n: int) -> list[Tensor]:
@@ -311,8 +309,7 @@ class Cutter:
             (3, n), generator=self.generator, device=self.places.device, dtype=torch.float64
         )
         which = torch.searchsorted(self.share, scene)
-        at = self.places[self.first[which] + (place * self.count[which]).long()]
-        corner = torch.stack([at // self.across[which], at % self.across[which]], dim=1)
+        corner = self.places[self.first[which] + (place * self.count[which]).long()]
         turn = (turn * 8).long()
         return [
             group.patches(which, corner * k, side, turn)
@@ -320,14 +317,14 @@ class Cutter:
         ]
 
     def _places(self, scene: Source, arrays: Sequence[Array]) -> NDArray[np.int32]:
-        """Return the upper left cells, counted along the rows, of all patches without invalid pixels."""
+        """Return row and column of the upper left cells of all patches without invalid pixels."""
         free = np.ones([(n - self.sides[-1]) // self.per_cell[-1] + 1 for n in arrays[-1].shape[-2:]], np.bool_)
         for array, side, k in zip(arrays, self.sides, self.per_cell, strict=True):
             invalid = torch.from_numpy(~np.isfinite(array).all(axis=0))[None]
             if invalid.any():
                 touched = F.max_pool2d(F.max_pool2d(invalid.float(), (side, 1), (k, 1)), (1, side), (1, k))
                 free &= touched[0].numpy() == 0
-        found = np.flatnonzero(free).astype(np.int32)
+        found = np.argwhere(free).astype(np.int32)
         if not len(found):
             raise InputError(
                 f"the scene {scene.name!r} has no square of {self.sides[0] * 10} m without invalid pixels; "

@@ -14,7 +14,7 @@ from xr_s2sr.quality.noise import noise_variance
 from xr_s2sr.quality.sensor import sensor_sigma
 
 
-def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None = None) -> Tensor:
+def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor) -> Tensor:
     """Blur each band of each patch with its own Gaussian, then average factor x factor blocks.
 
     Parameters
@@ -24,7 +24,7 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None 
     factor : int
     sigma : Tensor, shape (N, C)
         In fine pixels.
-    shift : Tensor, shape (2, N, C), optional
+    shift : Tensor, shape (2, N, C)
         By which each band is moved down and to the right, in fine pixels.
 
     Returns
@@ -34,14 +34,13 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None 
     side = x.shape[-1]
     rows = (side - 2 * margin(factor)) // factor
 
-    def matrix(shift: Tensor | None) -> Tensor:
-        taps = degradation_taps(factor, sigma.reshape(-1), None if shift is None else shift.reshape(-1))
+    def matrix(shift: Tensor) -> Tensor:
+        taps = degradation_taps(factor, sigma.reshape(-1), shift.reshape(-1))
         # a row of the matrix is the taps, each row `factor` further to the right: one long row, cut a little earlier
         wide = F.pad(taps, (0, side + factor - taps.shape[1])).repeat(1, rows)[:, : rows * side]
         return wide.reshape(*sigma.shape, rows, side)
 
-    down = matrix(None if shift is None else shift[0])
-    return down @ x @ (down if shift is None else matrix(shift[1])).transpose(2, 3)
+    return matrix(shift[0]) @ x @ matrix(shift[1]).transpose(2, 3)
 
 
 def degradation_taps(factor: int, sigma: Tensor, shift: Tensor | None = None) -> Tensor:
