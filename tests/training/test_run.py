@@ -66,6 +66,12 @@ def test_options_of_a_teacher_need_one(
     assert not (tmp_path / "a").exists()
 
 
+def test_a_teacher_of_other_bands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--scenes", str(folder), "--out", str(tmp_path / "a"), "--gsd", "60", "--steps", "1"]
+    assert main([*command, "--teacher", "s2sr-20m"]) == 1
+    assert "s2sr-20m restores 20 m bands; expected a teacher for --gsd 60" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_a_device_that_is_not_there(
     device: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

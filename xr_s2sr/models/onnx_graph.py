@@ -78,9 +78,8 @@ class Graph:
         return graph
 
     def trained(self) -> list[onnx.NodeProto]:
-        """Return the convolutions in order, without those of fixed weights, which follow a padding or have groups."""
-        padded = {out for node in self.nodes if node.op_type == "Pad" for out in node.output}
-        convs = [node for node in self.nodes if node.op_type == "Conv" and node.input[0] not in padded]
+        """Return the convolutions in order, without those of fixed weights: these alone name their groups."""
+        convs = [node for node in self.nodes if node.op_type == "Conv"]
         return [node for node in convs if not any(a.name == "group" for a in node.attribute)]
 
     def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:

@@ -107,18 +107,16 @@ def start_from(net: Network, init: str | Path) -> None:
         net.load_state_dict(state, strict=False)
         return
     model = registry.load(init)
-    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
+    assert model.path is not None
+    convs = onnx_graph.trained_convs(model.path)
     layers = _layers(net)
     if isinstance(net, Net20) and not model.card.regressed:  # a file of version 0.2
         layers = [layer for layer in layers if layer not in (net.regressed, net.share)]
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
     if isinstance(net, CoarseNet) and blocks > net.depth:
         kept = np.linspace(0, blocks - 1, net.depth).round().astype(int)
-        convs = [
-            *convs[:before],
-            *(convs[before + 2 * i + k] for i in kept for k in range(2)),
-            convs[-1],
-        ]
+        inner = convs[before:-1]
+        convs = [*convs[:before], *(conv for i in kept for conv in inner[2 * i : 2 * i + 2]), convs[-1]]
     shapes = [tuple(conv.weight.shape) for conv in convs], [tuple(layer.weight.shape) for layer in layers]
     if shapes[0] != shapes[1]:
         raise ModelError(
@@ -137,7 +135,8 @@ def start_from(net: Network, init: str | Path) -> None:
 def trained(name: str | Path) -> Network:
     """Return the network of a model file or packaged model of ours."""
     model = registry.load(name)
-    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
+    assert model.path is not None
+    convs = onnx_graph.trained_convs(model.path)
     before = len(model.card.inputs) + 2 * bool(model.card.regressed)  # convolutions before the blocks
     if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
         raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")

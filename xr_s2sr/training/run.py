@@ -80,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "checkpoint.pt",
         validation=held_out,
         init=arguments.init,
-        teachers=[trained(name) for name in arguments.teacher or ()],
-        clean_teacher=arguments.clean_teacher and trained(arguments.clean_teacher),
+        teachers=[teacher(name, recipe.gsd) for name in arguments.teacher or ()],
+        clean_teacher=arguments.clean_teacher and teacher(arguments.clean_teacher, recipe.gsd),
         device=arguments.device,
         every=arguments.every,
         log=log,
@@ -124,6 +124,14 @@ def run_head(arguments: argparse.Namespace) -> int:
 def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return those of the options that were given."""
     return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def teacher(name: str, gsd: int) -> Network:
+    """Return the network of a model that is learned from."""
+    net = trained(name)
+    if net.gsd != gsd:
+        raise InputError(f"{name} restores {net.gsd} m bands; expected a teacher for --gsd {gsd}")
+    return net
 
 
 def check_out(arguments: argparse.Namespace) -> None:
