@@ -51,10 +51,7 @@ def degradation_taps(factor: int, sigma: Tensor, shift: Tensor | None = None) ->
         at = at + shift.reshape(-1, 1)
     k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
     k = k / k.sum(dim=1, keepdim=True)
-    box = torch.zeros(len(k), factor, 2 * r + factor, device=sigma.device)
-    for phase in range(factor):
-        box[:, phase, phase : phase + 2 * r + 1] = k
-    return box.mean(dim=1)
+    return torch.stack([F.pad(k, (phase, factor - 1 - phase)) for phase in range(factor)], dim=1).mean(dim=1)
 
 
 def noise_taken(factor: int, sigma: Tensor) -> Tensor:
