@@ -83,8 +83,7 @@ def triangle_taps(radius: int) -> NDArray[np.float32]:
 def bilinear_phases(bands: int, factor: int) -> NDArray[np.float32]:
     """Return weights (bands * factor**2, bands, 3, 3): a convolution, then depth-to-space, upsample bilinearly."""
     taps = linear_taps(factor).astype(np.float64)
-    one = np.einsum("ai,bj->abij", taps, taps).reshape(factor * factor, 3, 3)
-    weight = np.zeros((bands, factor * factor, bands, 3, 3), dtype=np.float32)
-    for band in range(bands):
-        weight[band, :, band] = one
-    return weight.reshape(bands * factor * factor, bands, 3, 3)
+    one = np.einsum("ai,bj->abij", taps, taps).reshape(-1, 3, 3)
+    weight = np.einsum("bc,pij->bpcij", np.eye(bands), one)
+    phases: NDArray[np.float32] = weight.reshape(-1, bands, 3, 3).astype(np.float32)
+    return phases

@@ -25,8 +25,7 @@ from torch.nn import functional as F
 from xr_s2sr.training.data import Patches
 from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import trained
-from xr_s2sr.training.loop import validate
-from xr_s2sr.training.losses import inner, mean_error, teacher_mean
+from xr_s2sr.training.loop import inner, mean_error, teacher_mean, validate
 from xr_s2sr.training.networks import Block, CoarseNet
 from xr_s2sr.training.scenes import load_scenes
 

@@ -41,15 +41,13 @@ from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF
 from xr_s2sr.local_regression import CELL, CoarseBand, Regression, guide_of
 from xr_s2sr.psf import block_variance, degraded_mtf, psf_variance
 from xr_s2sr.quality import PROTOCOLS, Protocol, bicubic, block_mean, degradation_sigma, degrade, rmse
-from xr_s2sr.training.cutting import Cutter
-from xr_s2sr.training.data import SCALE, Augmentation
+from xr_s2sr.training.data import SCALE, Augmentation, Cutter
 from xr_s2sr.training.degradation import margin, normal, seeded, simulated, uniform
-from xr_s2sr.training.loop import make_optimisers
-from xr_s2sr.training.losses import teacher_mean
+from xr_s2sr.training.loop import teacher_mean
 from xr_s2sr.training.networks import Block, bilinear_phases, upsample
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene, load_scenes
-from xr_s2sr.training.steps import Steps
+from xr_s2sr.training.steps import Steps, make_optimisers
 
 GROUPS = ("fine", "middle", "hidden")
 #: Ways to learn, and the share of patches that are like the sensor's.
@@ -108,7 +106,6 @@ class Hidden:
 
     name: str
     place: str
-    all_valid: bool
     fine: np.ndarray
     middle: np.ndarray
     hidden: np.ndarray
@@ -127,7 +124,7 @@ class Hidden:
         # the sensor's blur, and no noise: given back, it would flatter the recipe that expects it
         ratio = task.gsd // task.native
         clean = degrade(truth[0], ratio, "sensor", band=task.band, noise=False)[None]
-        return cls(scene.name, scene.place, scene.all_valid, fine, middle, clean.astype(np.float32), truth)
+        return cls(scene.name, scene.place, fine, middle, clean.astype(np.float32), truth)
 
     @property
     def inputs(self) -> list[np.ndarray]:

@@ -10,8 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.training.cutting import Cutter, mirrored, shares  # noqa: E402
-from xr_s2sr.training.data import neighbours, picked  # noqa: E402
+from xr_s2sr.training.data import Cutter, mirrored, neighbours, picked, shares  # noqa: E402
 from xr_s2sr.training.degradation import seeded  # noqa: E402
 
 
@@ -22,7 +21,6 @@ class Numbered:
     name: str
     fine: np.ndarray
     coarse: np.ndarray
-    all_valid: bool = True
 
     @property
     def place(self) -> str:

@@ -27,7 +27,7 @@ def test_patches_are_degraded_as_whole_images_are(factor: int) -> None:
     image = rng.random((2, n + 2 * m, n + 2 * m))
     sigma = np.array([[0.5, factor / 3.5]])
     got = degradation.degrade_patches(
-        torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float()
+        torch.from_numpy(image[None].astype(np.float32)), factor, torch.tensor(sigma).float(), torch.zeros(2, 1, 2)
     )[0]
     for band in range(2):
         whole = degrade(image[band], factor, sigma=float(sigma[0, band]))
@@ -170,7 +170,6 @@ def test_invalid_pixels_are_never_in_a_patch(scenes: list[scene_room.TrainingSce
     b10 = scenes[0].b10.copy()
     b10[:, 100:140, 90:120] = np.nan
     holed = replace(scenes[0], b10=b10)
-    assert not holed.all_valid
     inputs, truth, _ = data.Patches([holed], 20, degradation.seeded(0)).batch(32, 12)
     assert all(torch.isfinite(x).all() for x in (*inputs, truth))
     with pytest.raises(InputError, match="without invalid pixels"):
@@ -184,6 +183,22 @@ def test_bands_that_are_moved(factor: int) -> None:
     y, x = np.mgrid[: n + 2 * m, : n + 2 * m].astype(np.float32)
     plane = torch.from_numpy(3 * y + 7 * x)[None, None]
     sigma = torch.tensor([[0.4 * factor]])
-    still = degradation.degrade_patches(plane, factor, sigma)
+    still = degradation.degrade_patches(plane, factor, sigma, torch.zeros(2, 1, 1))
     moved = degradation.degrade_patches(plane, factor, sigma, torch.tensor([[[0.5]], [[-0.25]]]))
     torch.testing.assert_close(moved, still - 3 * 0.5 + 7 * 0.25, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize(("gsd", "proxy"), [(20, False), (60, False), (60, True)])
+def test_no_numbers_come_from_the_cpu(
+    gsd: int, proxy: bool, scenes: list[scene_room.TrainingScene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, steps are recorded with their patches, and a recording cannot copy from the CPU."""
+    patches = data.Patches(scenes, gsd, degradation.seeded(0))
+    patches.batch(2, 4, proxy)  # scenes are put on the device once
+
+    def refused(*args: object, **options: object) -> None:
+        raise AssertionError("a copy from the CPU")
+
+    for name in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, refused)
+    patches.batch(2, 4, proxy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("onnx", reason="the train extra is not installed")
 from toy_networks import NETS, paper, small  # noqa: E402
 
 from xr_s2sr.errors import ModelError  # noqa: E402
+from xr_s2sr.models import onnx_graph  # noqa: E402
 from xr_s2sr.training import export, networks  # noqa: E402
 
 
@@ -69,7 +71,34 @@ def test_a_model_files_network_is_read_with_its_size(gsd: int, tmp_path: Path) -
         export.trained(paper_path)
 
 
+def test_a_file_of_version_0_2_is_read_with_all_its_blocks(tmp_path: Path) -> None:
+    """It has no regression among its inputs."""
+    net, path, g = small(20), tmp_path / "old.onnx", onnx_graph.Graph()
+    guide, coarse, tail = map(export.weights, (net.guide, net.coarse, net.tail))
+    x = g.add("Add", [g.conv("b10", guide, stride=2, padding=2), g.conv("b20", coarse)])
+    for block in net.blocks:
+        inner = g.add("Relu", [g.conv(x, export.weights(block.first))])
+        x = g.add("Add", [x, g.conv(inner, export.weights(block.second))])
+    x = g.add("DepthToSpace", [g.conv(x, tail)], blocksize=2, mode="CRD")
+    g.add("Add", [x, g.bilinear("b20", 6, 2)])
+    g.save(replace(export.card_for(net, "old", "1"), regressed=()), path)
+    back = export.trained(path)
+    assert (back.width, back.depth) == (8, 2)
+    assert not back.regressed.weight.any()
+    for mine, theirs in zip(net.blocks.parameters(), back.blocks.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_packaged_weights_are_a_start() -> None:
     net = networks.NETWORKS[20](32, 4)
     export.start_from(net, "s2sr-20m")
     assert export.difference(net, xr_s2sr.models.load("s2sr-20m").path) < 1e-5
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    torch.save({"average": small(20).state_dict()}, tmp_path / "checkpoint.pt")
+    export.start_from(small(20, seed=1), tmp_path / "checkpoint.pt")
+    with pytest.raises(ModelError, match=r"lacks .*expected one of the same architecture and size"):
+        export.start_from(networks.NETWORKS[20](16, 2), tmp_path / "checkpoint.pt")
+    with pytest.raises(ModelError, match=r"lacks .*expected one of the same architecture and size"):
+        export.start_from(networks.NETWORKS[20](8, 3), tmp_path / "checkpoint.pt")

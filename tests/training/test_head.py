@@ -21,8 +21,9 @@ from xr_s2sr.inference import engine  # noqa: E402
 from xr_s2sr.models import Model, load, onnx_graph  # noqa: E402
 from xr_s2sr.training import export, networks, uncertainty  # noqa: E402
 from xr_s2sr.training.data import SCALE  # noqa: E402
+from xr_s2sr.training.recipe import Recipe  # noqa: E402
 from xr_s2sr.training.scenes import TrainingScene, load_scenes  # noqa: E402
-from xr_s2sr.training.uncertainty import BOUNDS, START, Frozen, Head, HeadRecipe  # noqa: E402
+from xr_s2sr.training.uncertainty import BOUNDS, START, Head, restored_with_features  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def with_head(init: Model, path: Path, *, seed: int = 0) -> tuple[Head, Model]:
         head.size.uniform_(0.5, 2)
         head.gain.mul_(torch.arange(1, len(init.card.targets) + 1))
         head.last.weight.mul_(20)
-    uncertainty.export_head(net, head, init, HeadRecipe.default(init.card.gsd), {}, path)
+    uncertainty.export_head(net, head, init, Recipe.for_head(init.card.gsd), {}, path)
     return head, load(path)
 
 
@@ -102,7 +103,8 @@ def test_the_file_restores_the_same_bits_and_gives_the_head(init: Model, tmp_pat
     np.testing.assert_array_equal(both[:n].view(np.uint32), expected.view(np.uint32))
     np.testing.assert_array_equal(engine.runner(model, "cpu").run(inputs).view(np.uint32), expected.view(np.uint32))
     with torch.no_grad():
-        _, features = Frozen(export.trained(init.path))([torch.from_numpy(a[None]) for a in inputs.values()])
+        tensors = [torch.from_numpy(a[None]) for a in inputs.values()]
+        _, features = restored_with_features(export.trained(init.path), tensors)
         np.testing.assert_allclose(both[n:], head(features)[0].numpy(), rtol=1e-4)
     assert replace(model.card, uncertainty=False, training=init.card.training) == init.card
     assert "a head of 4 channels" in model.card.training
@@ -140,7 +142,7 @@ def test_another_result_is_refused(init: Model, tmp_path: Path, monkeypatch: pyt
     head = Head(net.width, len(init.card.targets), net.scale)
     monkeypatch.setattr(onnx_graph.Graph, "read", changed)
     with pytest.raises(ModelError, match="expected the same bits"):
-        uncertainty.export_head(net, head, init, HeadRecipe(), {}, tmp_path / "x.onnx")
+        uncertainty.export_head(net, head, init, Recipe.for_head(init.card.gsd), {}, tmp_path / "x.onnx")
 
 
 def test_likelihood_by_hand() -> None:
@@ -148,39 +150,37 @@ def test_likelihood_by_hand() -> None:
     scale = torch.tensor([[[[4.0]], [[2.0]]]])
     near = np.log(4) + 0.5 * 0.25
     far = np.log(2) + 0.5 * 5 * (2 * 15 - 5)  # linear beyond five standard errors
-    value = uncertainty.likelihood(error, scale, torch.ones(1, 2), 5.0)
+    value = uncertainty.likelihood(error, scale, torch.ones(1, 2))
     assert float(value) == pytest.approx((near + far) / 2)
-    assert float(uncertainty.likelihood(error, scale, torch.tensor([[1.0, 0.0]]), 5.0)) == pytest.approx(near)
+    assert float(uncertainty.likelihood(error, scale, torch.tensor([[1.0, 0.0]]))) == pytest.approx(near)
 
 
 def test_a_known_noise_is_learned(scenes: list[TrainingScene], monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that makes errors of 20 DN in the left half of its features and of 80 DN in the right one."""
 
-    class Known:
-        def __init__(self, net: object) -> None:
-            self.rng = torch.Generator().manual_seed(3)
+    rng, truths = torch.Generator().manual_seed(3), []
 
-        def __call__(self, inputs: list[torch.Tensor], *, exact: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-            n, _, h, w = inputs[1].shape
-            kind = (torch.rand((n, 1, h, w), generator=self.rng) > 0.5).float()
-            sigma = torch.nn.functional.interpolate(20 + 60 * kind, scale_factor=2)
-            error = torch.randn((n, 6, 2 * h, 2 * w), generator=self.rng) * sigma / SCALE
-            return self.truth + error, torch.cat([kind, 1 - kind] * 8, dim=1)
+    def known(net: object, inputs: list[torch.Tensor], *, exact: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+        n, _, h, w = inputs[1].shape
+        kind = (torch.rand((n, 1, h, w), generator=rng) > 0.5).float()
+        sigma = torch.nn.functional.interpolate(20 + 60 * kind, scale_factor=2)
+        error = torch.randn((n, 6, 2 * h, 2 * w), generator=rng) * sigma / SCALE
+        return truths.pop() + error, torch.cat([kind, 1 - kind] * 8, dim=1)
 
-    known = Known(None)
-    monkeypatch.setattr(uncertainty, "Frozen", lambda net: known)
+    monkeypatch.setattr(uncertainty, "restored_with_features", known)
     batch = uncertainty.Patches.batch
 
     def remembered(self: uncertainty.Patches, n: int, size: int) -> object:
         out = batch(self, n, size)
-        known.truth = out[1]
+        truths.append(out[1])
         return out
 
     monkeypatch.setattr(uncertainty.Patches, "batch", remembered)
     net = networks.Net20(16, 1)
     before = [p.clone() for p in net.parameters()]
-    recipe = replace(HeadRecipe.default(20), steps=150, rate=2e-2, calibration=5)
-    monkeypatch.setattr(HeadRecipe, "patches", lambda self, step: (2, 12, 0))
+    recipe = Recipe.for_head(20, steps=150, rate=2e-2)
+    monkeypatch.setattr(uncertainty, "CALIBRATION", 5)
+    monkeypatch.setattr(Recipe, "patches", lambda self, step: (2, 12, 0))
     lines: list[str] = []
     head = uncertainty.train_head(net, recipe, scenes, lines.append)
     features = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(1, 8)[:, :, None, None].expand(2, 16, 8, 8)
@@ -195,8 +195,7 @@ def test_a_known_noise_is_learned(scenes: list[TrainingScene], monkeypatch: pyte
 def test_the_command_trains_and_writes(
     folder: Path, tmp_path: Path, gsd: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    default = HeadRecipe.default
-    monkeypatch.setattr(HeadRecipe, "default", lambda gsd, **changes: default(gsd, calibration=5, **changes))
+    monkeypatch.setattr(uncertainty, "CALIBRATION", 5)
     net = network(gsd)
     init = tmp_path / "init.onnx"
     export.to_onnx(net, export.card_for(net, "mine", "1"), init)
@@ -234,15 +233,17 @@ def test_the_size_of_errors_is_between_root_mean_square_and_quantile() -> None:
     assert float(got[1]) == pytest.approx(np.sqrt(rms * quantile), rel=1e-3)
 
 
-def test_calibration_leaves_nothing_to_scale(scenes: list[TrainingScene]) -> None:
-    net, recipe = network(20), replace(HeadRecipe.default(20), calibration=4, tail=1e9)
+def test_calibration_leaves_nothing_to_scale(scenes: list[TrainingScene], monkeypatch: pytest.MonkeyPatch) -> None:
+    net, recipe = network(20), Recipe.for_head(20)
+    monkeypatch.setattr(uncertainty, "CALIBRATION", 4)
+    monkeypatch.setattr(uncertainty, "TAIL", 1e9)
     with torch.no_grad():
         for p in net.parameters():
             p.mul_(0.3)  # errors far below the largest that a head can give
     head = Head(net.width, 6, net.scale)
-    uncertainty.calibrate(Frozen(net), head, recipe, scenes)
+    uncertainty.calibrate(net, head, recipe, scenes)
     first = head.gain.clone()
-    uncertainty.calibrate(Frozen(net), head, recipe, scenes)  # the same patches: nothing is left to scale
+    uncertainty.calibrate(net, head, recipe, scenes)  # the same patches: nothing is left to scale
     np.testing.assert_allclose(head.gain, first, rtol=1e-4)
 
 
@@ -259,8 +260,8 @@ def test_options_that_do_not_go_together(folder: Path, tmp_path: Path, capsys: p
 
 
 def test_recipes() -> None:
-    assert HeadRecipe.default(60).augmentation.shifted == 0.8
-    assert HeadRecipe.default(20, steps=7).steps == 7
+    assert Recipe.for_head(60).augmentation.shifted == 0.8
+    assert (Recipe.for_head(20, steps=7).steps, Recipe.for_head(20, steps=7).warmup) == (7, 1)
     # large patches, of which the border that sees zero padding is left out
-    assert HeadRecipe().patches(0) == (16, 26, 4)
-    assert HeadRecipe.default(60).patches(1) == (8, 9, 12)
+    assert Recipe.for_head(20).patches(0) == (16, 26, 4)
+    assert Recipe.for_head(60).patches(1) == (8, 9, 12)

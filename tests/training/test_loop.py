@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from xr_s2sr.training import data, degradation, loop, losses, networks  # noqa: E402
+from xr_s2sr.training import data, degradation, loop, networks  # noqa: E402
 from xr_s2sr.training import scenes as scene_room  # noqa: E402
 
 
@@ -40,7 +40,7 @@ def test_training_lowers_the_loss_and_resumes(scenes: list[scene_room.TrainingSc
     # on one and the same batch: losses of different ones differ by more than so few steps bring
     inputs, truth, present = data.Patches(scenes, 20, degradation.seeded(9)).batch(16, 16)
     with torch.no_grad():
-        errors = [float(losses.mean_error(n(*inputs), truth, present)) for n in (before, net)]
+        errors = [float(loop.mean_error(n(*inputs), truth, present)) for n in (before, net)]
     assert errors[1] < 0.9 * errors[0]
     lines.clear()
     loop.train(replace(recipe, steps=50), scenes, tmp_path / "c.pt", every=10, log=lines.append)
@@ -75,15 +75,15 @@ def test_patches_grow_late() -> None:
 
 def test_the_border_of_a_patch_is_not_scored() -> None:
     x = torch.arange(36.0).reshape(1, 1, 6, 6)
-    assert losses.inner(x, 2).flatten().tolist() == [14, 15, 20, 21]
-    assert losses.inner(x, 0) is x
+    assert loop.inner(x, 2).flatten().tolist() == [14, 15, 20, 21]
+    assert loop.inner(x, 0) is x
 
 
 def test_the_loss_leaves_dropped_bands_out() -> None:
     truth = torch.zeros(2, 3, 4, 4)
     restored = torch.tensor([[1.0, 2.0, 99.0], [3.0, 99.0, 99.0]])[:, :, None, None].expand(2, 3, 4, 4)
     present = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    assert float(losses.mean_error(restored, truth, present)) == pytest.approx(2.0)
+    assert float(loop.mean_error(restored, truth, present)) == pytest.approx(2.0)
 
 
 def test_lessons_are_in_the_orientation_of_the_pupil() -> None:
@@ -93,14 +93,14 @@ def test_lessons_are_in_the_orientation_of_the_pupil() -> None:
         return torch.nn.functional.interpolate(b20, scale_factor=2) + b10.mean(dim=1, keepdim=True)
 
     b10, b20 = torch.rand(16, 4, 12, 12), torch.rand(16, 6, 6, 6)
-    got = losses.teacher_mean([mean], [b10, b20], degradation.seeded(0))  # type: ignore[arg-type]
+    got = loop.teacher_mean([mean], [b10, b20], degradation.seeded(0))  # type: ignore[arg-type]
     torch.testing.assert_close(got, mean(b10, b20))
 
 
 def test_several_teachers_teach_their_mean() -> None:
     b10, b20 = torch.rand(2, 4, 12, 12), torch.rand(2, 6, 6, 6)
     one, other = (lambda b10, b20, f=f: f * torch.ones(2, 6, 12, 12) for f in (1.0, 4.0))
-    got = losses.teacher_mean([one, other], [b10, b20], degradation.seeded(0))  # type: ignore[list-item]
+    got = loop.teacher_mean([one, other], [b10, b20], degradation.seeded(0))  # type: ignore[list-item]
     torch.testing.assert_close(got, torch.full((2, 6, 12, 12), 2.5))
 
 
@@ -141,11 +141,11 @@ def test_a_patch_with_the_sensors_noise_has_the_teacher_of_noisy_ones() -> None:
             generator=degradation.seeded(0),
         )
         recipe = loop.Recipe(taught=1.0)
-        error = losses.error_of_a_batch(
+        error = loop.error_of_a_batch(
             gives(0.0),
             recipe,
             drawn,
-            losses.Kind.DEGRADED,
+            loop.Kind.DEGRADED,
             (3, 6, 0),
             [gives(1.0)],
             gives(4.0),  # type: ignore[arg-type]
@@ -165,3 +165,8 @@ def test_a_student_comes_close_to_its_teacher(scenes: list[scene_room.TrainingSc
     with torch.no_grad():
         want = teacher(*inputs)
         assert (student(*inputs) - want).abs().mean() < 0.5 * (alone(*inputs) - want).abs().mean()
+
+
+def test_scenes_without_60_m_bands_give_no_scores(scenes: list[scene_room.TrainingScene]) -> None:
+    without = [replace(scene, b60=None) for scene in scenes]
+    assert loop.validate(networks.NETWORKS[60](8, 1), 60, without) == {}

@@ -57,6 +57,21 @@ def test_learning_at_the_scale_of_use(folder: Path, tmp_path: Path, capsys: pyte
     assert "'40' is not a share; expected a number from 0 to 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", [["--taught", "0.5"], ["--clean-teacher", "s2sr-20m"]])
+def test_options_of_a_teacher_need_one(
+    option: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--scenes", str(folder), "--gsd", "20", "--out", str(tmp_path / "a"), *option]) == 1
+    assert f"{option[0]} needs a teacher; say whose results: --teacher s2sr-20m" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_teacher_of_other_bands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--scenes", str(folder), "--out", str(tmp_path / "a"), "--gsd", "60", "--steps", "1"]
+    assert main([*command, "--teacher", "s2sr-20m"]) == 1
+    assert "s2sr-20m restores 20 m bands; expected a teacher for --gsd 60" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])
 def test_a_device_that_is_not_there(
     device: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -40,12 +40,9 @@ def blurs(factor: int) -> NDArray[np.float64]:
 def taps(factor: int) -> Float32:
     """Return weights (BLUR_COUNT, 2 radius + factor) of a strided convolution: blur and mean of `factor` pixels."""
     at = np.arange(-radius(factor), radius(factor) + 1)
-    out = np.zeros((BLUR_COUNT, 2 * radius(factor) + factor))
-    for row, sigma in zip(out, blurs(factor), strict=True):
-        kernel = np.exp(-0.5 * (at / sigma) ** 2)
-        for first in range(factor):
-            row[first : first + kernel.size] += kernel / kernel.sum() / factor
-    return out.astype(np.float32)
+    kernels = [np.exp(-0.5 * (at / sigma) ** 2) for sigma in blurs(factor)]
+    mean = np.full(factor, 1 / factor)
+    return np.stack([np.convolve(kernel / kernel.sum(), mean) for kernel in kernels]).astype(np.float32)
 
 
 def blurring(targets: int, factor: int) -> Float32:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
-import socket
 import sys
 import tempfile
-import time
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+import threading
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
 from urllib.error import HTTPError
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-    UnknownHandler,
-)
+from urllib.request import urlopen
 
 from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
@@ -81,16 +68,15 @@ def fetch(name: str) -> Model:
     print(f"{name}: {published.training}. Licence: {published.licence}. From {published.url}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=target.parent).close()
+        folder = tempfile.TemporaryDirectory(prefix=f"{name}-", dir=target.parent)
     except OSError as error:
         raise FetchError(
             f"nothing can be kept in {target.parent} ({error}). Name a folder in the environment variable "
             f"{CACHE_VARIABLE}"
         ) from error
-    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=target.parent) as folder:
-        weights, onnx = Path(folder) / published.url.rpartition("/")[2], Path(folder) / target.name
-        download(published.url, weights)
-        verify(weights, published.blob, published.url)
+    with folder as inside:
+        weights, onnx = Path(inside) / published.url.rpartition("/")[2], Path(inside) / target.name
+        weights.write_bytes(download(published.url, published.blob))
         importers.keras(
             weights,
             onnx,
@@ -99,42 +85,61 @@ def fetch(name: str) -> Model:
             training=f"{published.training} (git blob {published.blob})",
             degradation=published.degradation,
         )
-        digest = Path(folder) / hash_file(target).name
+        digest = Path(inside) / hash_file(target).name
         digest.write_text(hashlib.sha256(onnx.read_bytes()).hexdigest())
         os.replace(onnx, target)
         os.replace(digest, hash_file(target))
     return load(name)
 
 
-def download(url: str, to: Path) -> None:
-    """Save the file at an address.
+def download(url: str, blob: str) -> bytes:
+    """Return the file at an address.
 
     Raises
     ------
     FetchError
-        If it cannot be reached, breaks off, or is far larger than any published weights.
+        If it cannot be reached, breaks off, is far larger than any published weights, or has another git blob id.
     """
-    size = 0
+    answer: SimpleQueue[tuple[bytes, int | None] | Exception] = SimpleQueue()
+    # a thread can be left behind: a server may send headers, byte by byte, for as long as it likes
+    threading.Thread(target=lambda: answer.put(_received(url)), daemon=True).start()
     try:
-        with _opener().open(url, timeout=TIMEOUT) as response, to.open("wb") as file:
-            announced = _announced(response.headers["Content-Length"])
-            while size <= MOST_BYTES and (announced or 0) <= MOST_BYTES and (chunk := response.read(1 << 16)):
-                size += file.write(chunk)
-    except (OSError, HTTPException, ValueError, OverflowError) as error:  # the latter: an address that is none
-        if isinstance(error, HTTPError):
-            error.close()  # it holds the server's answer; Python 3.14 warns of one that is left open
-        reason = str(error).partition("\n")[0]
+        received = answer.get(timeout=DEADLINE)
+    except Empty:
+        received = TimeoutError(f"not done after {DEADLINE} s")
+    if isinstance(received, Exception):
+        reason = str(received).partition("\n")[0]
         raise FetchError(
             f"{url} cannot be downloaded ({reason}). Try again with a network; or take the file from elsewhere and "
-            f"import it: xr-s2sr import-keras {to.name}"
-        ) from error
-    if max(size, announced or 0) > MOST_BYTES:
+            f"import it: xr-s2sr import-keras {url.rpartition('/')[2]}"
+        ) from received
+    data, announced = received
+    if max(len(data), announced or 0) > MOST_BYTES:
         raise FetchError(
             f"{url} holds more than {MOST_BYTES >> 20} MiB ({announced or 'unknown'} bytes announced); expected the "
             "few MiB of published weights. Nothing was kept; a proxy may have answered: call fetch() again without it"
         )
-    if announced is not None and size != announced:
-        raise FetchError(f"{url} broke off: {size} of {announced} bytes. Nothing was kept; call fetch() again")
+    if announced is not None and len(data) != announced:
+        raise FetchError(f"{url} broke off: {len(data)} of {announced} bytes. Nothing was kept; call fetch() again")
+    found = git_blob(data)
+    if found != blob:
+        raise FetchError(
+            f"{url} gave another file than its authors published: git blob {found} ({len(data)} bytes), "
+            f"expected {blob}. Nothing was kept; a proxy may have answered in its place: call fetch() again without it"
+        )
+    return data
+
+
+def _received(url: str) -> tuple[bytes, int | None] | Exception:
+    """Return what a server sends, as far as it is read, and how many bytes it announces; or what went wrong."""
+    try:
+        with urlopen(url, timeout=TIMEOUT) as response:
+            announced = _announced(response.headers["Content-Length"])
+            return (response.read(MOST_BYTES + 1) if (announced or 0) <= MOST_BYTES else b""), announced
+    except Exception as error:  # of urllib, http, the socket, or an address that is none
+        if isinstance(error, HTTPError):
+            error.close()  # it holds the server's answer; Python 3.14 warns of one that is left open
+        return error
 
 
 def _announced(length: str | None) -> int | None:
@@ -142,70 +147,3 @@ def _announced(length: str | None) -> int | None:
     if length is None or not length.isascii() or not length.isdigit():
         return None
     return int(length) if len(length) < 20 else MOST_BYTES + 1  # Python does not read numbers of thousands of digits
-
-
-class _Timed(io.RawIOBase):
-    """The bytes that come from a server up to a time: each may be waited for, all of them not."""
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket, until: float) -> None:
-        self._raw, self._connection, self._until = raw, connection, until
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"not done after {DEADLINE} s")
-        self._connection.settimeout(min(TIMEOUT, max(left, 1)))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _opener() -> OpenerDirector:
-    """Return an opener of addresses that, redirects and headers included, has :data:`DEADLINE` from now on."""
-    until = time.monotonic() + DEADLINE
-
-    class Response(HTTPResponse):
-        def __init__(self, sock: socket.socket, *rest: Any, **named: Any) -> None:
-            super().__init__(sock, *rest, **named)
-            self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, until))
-
-    class Plain(HTTPConnection):
-        response_class = Response
-
-    class Secure(HTTPSConnection):
-        response_class = Response
-
-    class Http(HTTPHandler):
-        def http_open(self, request: Request) -> HTTPResponse:
-            return self.do_open(Plain, request)
-
-    class Https(HTTPSHandler):
-        def https_open(self, request: Request) -> HTTPResponse:
-            return self.do_open(Secure, request)
-
-    opener = OpenerDirector()  # urllib's own would follow to FTP, too
-    for handler in (ProxyHandler, UnknownHandler, Http, Https, HTTPDefaultErrorHandler, HTTPRedirectHandler):
-        opener.add_handler(handler())
-    opener.add_handler(HTTPErrorProcessor())
-    return opener
-
-
-def verify(path: Path, blob: str, url: str) -> None:
-    """Refuse a file that is not the published one.
-
-    Raises
-    ------
-    FetchError
-        If its git blob id is another.
-    """
-    found = git_blob(path)
-    if found != blob:
-        raise FetchError(
-            f"{url} gave another file than its authors published: git blob {found} ({path.stat().st_size} bytes), "
-            f"expected {blob}. Nothing was kept; a proxy may have answered in its place: call fetch() again without it"
-        )

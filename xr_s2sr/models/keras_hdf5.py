@@ -26,7 +26,6 @@ INPUTS = {
     "b20": ("B05", "B06", "B07", "B8A", "B11", "B12"),
     "b60": ("B01", "B09"),
 }
-GSD = {"b10": 10, "b20": 20, "b60": 60}
 EXPECTED = (
     "expected DSen2 (3x3 convolutions: one, two for each residual block, one) or AESR (convolutions 3x3, 3x3 and 5x5, "
     "two transposed 3x3), from 10 bands to 6 or from 12 to 2"
@@ -91,13 +90,13 @@ def convert(
         {key: INPUTS[key] for key in names},
         INPUTS[names[-1]],
         scale=0.2,
-        halo=fine_halo(radius, (GSD[key] for key in names)),
-        training=training or f"{kind}, weights imported from {path.name} (git blob {git_blob(path)})",
+        halo=fine_halo(radius, names),
+        training=training or f"{kind}, weights imported from {path.name} (git blob {git_blob(path.read_bytes())})",
         degradation=degradation,
         licence=licence,
     )
-    graph, result = aesr(card, convs) if is_aesr else dsen2(card, convs, scaling)
-    graph.save(result, card, out)
+    graph = aesr(card, convs) if is_aesr else dsen2(card, convs, scaling)
+    graph.save(card, out)
     return load(out)
 
 
@@ -215,7 +214,7 @@ def chained(convs: list[Conv]) -> bool:
     return fits and all(conv.bias is not None and conv.bias.shape == (conv.channels,) for conv in convs)
 
 
-def aesr(card: ModelCard, convs: list[Conv]) -> tuple[Graph, str]:
+def aesr(card: ModelCard, convs: list[Conv]) -> Graph:
     """Build UP42's encoder-decoder: two convolutions down, two transposed up, each added to its mirror; no skip."""
     g = Graph()
     x = g.add("Concat", list(g.fine_inputs(card).values()), axis=1)
@@ -223,4 +222,5 @@ def aesr(card: ModelCard, convs: list[Conv]) -> tuple[Graph, str]:
     two = g.add("Relu", [g.conv(one, convs[1])])
     up = g.add("Add", [two, g.add("Relu", [g.conv(two, convs[2])])])
     top = g.add("Add", [one, g.add("Relu", [g.conv(up, convs[3])])])
-    return g, g.conv(top, convs[4])
+    g.conv(top, convs[4])
+    return g

@@ -15,13 +15,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from xr_s2sr.bands import BANDS
 from xr_s2sr.interpolation import bilinear_phases
 from xr_s2sr.models import back_projection
 from xr_s2sr.models.card import CARD_KEY, RESTORED, STANDARD_ERROR, ModelCard
 from xr_s2sr.replacing import write_bytes
 
 OPSET, IR_VERSION = 17, 8
+#: GSD of each input of the networks that are written here.
+INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
 Float32 = NDArray[np.float32]
 #: Looks at a file that was written, and raises if it is not as it should be.
@@ -77,9 +78,8 @@ class Graph:
         return graph
 
     def trained(self) -> list[onnx.NodeProto]:
-        """Return the convolutions in order, without those of fixed weights, which follow a padding or have groups."""
-        padded = {out for node in self.nodes if node.op_type == "Pad" for out in node.output}
-        convs = [node for node in self.nodes if node.op_type == "Conv" and node.input[0] not in padded]
+        """Return the convolutions in order, without those of fixed weights: these alone name their groups."""
+        convs = [node for node in self.nodes if node.op_type == "Conv"]
         return [node for node in convs if not any(a.name == "group" for a in node.attribute)]
 
     def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
@@ -138,26 +138,22 @@ class Graph:
         """Add every input of the card on the 10 m grid, bilinearly upsampled where it is coarser."""
         fine = {}
         for name, bands in card.inputs.items():
-            factor = BANDS[bands[0]].gsd // 10
+            factor = INPUT_GSD[name] // 10
             fine[name] = name if factor == 1 else self.bilinear(name, len(bands), factor)
         return fine
 
-    def save(self, result: str, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
-        """Write the file: the nodes up to `result`, which becomes ``sr``, and the card."""
-        last = self.nodes[-1]
-        if list(last.output) != [result]:
-            raise ValueError(f"{result} is not the last node's output, {last.output}")
-        last.output[0] = RESTORED
-        self.write(card, path, check)
+    def save(self, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
+        """Write the file: the nodes, of which the last one gives the last output of the card.
 
-    def write(self, card: ModelCard, path: str | Path, check: Check | None = None) -> None:
-        """Write nodes that end in the outputs of the card; `check` is called before the file is put in place."""
+        `check` is called before the file is put in place.
+        """
 
         def port(name: str, channels: int, gsd: int) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", channels, f"H{gsd}", f"W{gsd}"])
 
         inputs = [port(name, len(bands), gsd) for name, (bands, gsd) in card.ports.items()]
         names = (RESTORED, STANDARD_ERROR) if card.uncertainty else (RESTORED,)
+        self.nodes[-1].output[0] = names[-1]
         outputs = [port(name, len(card.targets), 10) for name in names]
         graph = helper.make_graph(self.nodes, card.name, inputs, outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -168,51 +164,7 @@ class Graph:
         write_bytes(Path(path), model.SerializeToString(), (".onnx",), check)
 
 
-def add_uncertainty(
-    source: str | Path,
-    layers: Sequence[Conv],
-    gain: Float32,
-    bounds: tuple[float, float],
-    card: ModelCard,
-    path: Path,
-    check: Check | None = None,
-) -> None:
-    """Add a head to one of our own networks: standard errors from the features that its last convolution sees.
-
-    Parameters
-    ----------
-    source : path
-        The model file. What it does for ``sr`` stays as it is, node by node.
-    layers : sequence of Conv
-        With a ReLU between each two; one of 3 x 3, the others of 1 x 1, so that the head sees no farther than the last
-        convolution.
-    gain : ndarray of float32, shape (targets,)
-        Of each band.
-    bounds : (float, float)
-        Smallest and largest standard error, in the unit of the network.
-    card : ModelCard
-    path : Path
-    check : callable, optional
-        Called with the file before it is put in place.
-    """
-    g = Graph.read(source)
-    one = g.constant(np.array(1, np.float32))
-    x = g.conv(g.trained()[-1].input[0], layers[0])
-    for layer in layers[1:]:
-        x = g.conv(g.add("Relu", [x]), layer)
-    side = round((layers[-1].channels / len(card.targets)) ** 0.5)
-    x = g.add("DepthToSpace", [x], blocksize=side, mode="CRD")
-    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
-    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
-    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
-    x = g.add("Mul", [x, g.constant(gain.reshape(1, -1, 1, 1))])
-    low, high = (g.constant(np.array(bound, np.float32)) for bound in bounds)
-    g.add("Clip", [x, low, high])
-    g.nodes[-1].output[0] = STANDARD_ERROR
-    g.write(card, path, check)
-
-
-def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Graph, str]:
+def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> Graph:
     """Build the network of Lanaras et al. 2018 (figure 4 and the authors' code), at any depth and width.
 
     Parameters
@@ -223,12 +175,6 @@ def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Grap
         The first convolution, two for each residual block, the last.
     scaling : float
         Of the residual blocks' second convolution.
-
-    Returns
-    -------
-    Graph
-    str
-        Name of the result.
     """
     first, *inner, last = layers
     g = Graph()
@@ -239,20 +185,21 @@ def dsen2(card: ModelCard, layers: Sequence[Conv], scaling: float) -> tuple[Grap
         residual = g.conv(g.add("Relu", [g.conv(x, one)]), two)
         x = g.add("Add", [x, g.add("Mul", [residual, factor])])
     *_, skip = fine.values()
-    return g, g.add("Add", [g.conv(x, last), skip])
+    g.add("Add", [g.conv(x, last), skip])
+    return g
 
 
-def fine_halo(radius: int, gsds: Iterable[int]) -> int:
+def fine_halo(radius: int, inputs: Iterable[str]) -> int:
     """Return the receptive-field radius in 10 m pixels of a network that works on the 10 m grid.
 
     Parameters
     ----------
     radius : int
         Of its convolutions together.
-    gsds : iterable of int
-        Of its inputs.
+    inputs : iterable of str
+        Their names.
     """
-    return max(reach(radius, gsd // 10) for gsd in gsds)
+    return max(reach(radius, INPUT_GSD[name] // 10) for name in inputs)
 
 
 def reach(radius: int, factor: int) -> int:

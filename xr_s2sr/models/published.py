@@ -58,15 +58,11 @@ PUBLISHED = {
 }
 
 
-def cache_folder() -> Path:
-    """Return the folder of fetched models: ``$XR_S2SR_CACHE``, else ``~/.cache/xr_s2sr``."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
-
-
 def cached(name: str) -> Path:
-    """Return the path of a published model's ONNX file once it has been fetched."""
-    return cache_folder() / f"{name}.onnx"
+    """Return the path of a published model's ONNX file once it has been fetched: see :func:`xr_s2sr.models.fetch`."""
+    given = os.environ.get(CACHE_VARIABLE)
+    folder = Path(given).expanduser() if given else Path.home() / ".cache" / "xr_s2sr"
+    return folder / f"{name}.onnx"
 
 
 def hash_file(path: Path) -> Path:
@@ -92,10 +88,6 @@ def check_cached(path: Path, name: str) -> None:
         )
 
 
-def git_blob(path: Path) -> str:
+def git_blob(data: bytes) -> str:
     """Return the id under which git knows a file's content."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

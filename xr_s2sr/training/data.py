@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from xr_s2sr.bands import BY_GSD
-from xr_s2sr.training.cutting import Cutter
-from xr_s2sr.training.degradation import margin, normal, simulated, uniform
-from xr_s2sr.training.scenes import TrainingScene
+from xr_s2sr.errors import InputError
+from xr_s2sr.training.degradation import constants, margin, normal, simulated, uniform
+from xr_s2sr.training.scenes import Array, TrainingScene
 
 #: The networks see DN / 2000, the unit of the published DSen2 weights.
 SCALE = 2000.0
 #: Factor of the degradation that makes the pairs, by the GSD of the bands a network restores.
 FACTOR = {20: 2, 60: 6}
+#: Arrays of a scene that a network is given, and the pixels of each along one of the coarsest.
+GROUPS = {20: {"b10": 2, "b20": 1}, 60: {"b10": 6, "b20": 3, "b60": 1}}
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class Patches:
         self.scenes = scenes if gsd == 20 else [scene for scene in scenes if scene.b60 is not None]
         self.proxy_scenes = scenes  # for the 60 m task any scene can lend 20 m bands in the place of 60 m bands
         self.gsd, self.generator = gsd, generator
-        self._cutters: dict[tuple[str, int], Cutter] = {}
+        self._cutters: dict[tuple[object, ...], Cutter] = {}
         #: Which patches of the last batch have the sensor's blur and noise, (N, 1).
         self.sensor = torch.zeros(0, 1, dtype=torch.bool)
 
@@ -104,15 +112,11 @@ class Patches:
         """
         self.sensor = uniform(self.generator, n, 1) < self.augmentation.sensor
         if proxy:
-            return self._drop(*self._augment(*self._proxy60(n, size)))
-        fine = self._cut20(n, size) if self.gsd == 20 else self._cut60(n, size)
-        factor = FACTOR[self.gsd]
-        bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
-        if self.gsd == 60:
-            fine = self._atmospheric_gain(*fine)
-        inputs = simulated(fine, bands, factor, self.sensor, self.generator)
-        m = margin(factor)
-        return self._drop(*self._augment(inputs, fine[-1][..., m:-m, m:-m]))
+            inputs, truth = self._augment(*self._proxy60(n, size))
+        else:
+            inputs, truth = self._augment(*self._pairs(n, size))
+        inputs, present = self._drop(inputs)
+        return inputs, truth, present
 
     def native(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """Draw n patches at the scale where a network is used, for which there is no truth.
@@ -124,40 +128,33 @@ class Patches:
         present : Tensor
             (N, targets), as in :meth:`batch`.
         """
-        if self.gsd == 20:
-            bands = self._cut("native", self.scenes, n, size, {"b10": (2, 0), "b20": (1, 0)})
-        else:
-            groups = {"b10": (6, 0), "b20": (3, 0), "b60": (1, 0)}
-            bands = self._cut("native", large_enough(self.scenes, 60, size), n, size, groups)
-        inputs, truth = self._augment(bands, bands[-1])
-        inputs, _, present = self._drop(inputs, truth)
-        return inputs, present
+        scenes = self.scenes if self.gsd == 20 else large_enough(self.scenes, 60, size)
+        bands = self._cut(scenes, n, size, 0, GROUPS[self.gsd])
+        return self._drop(self._augment(bands, bands[-1])[0])
 
     # -- where patches come from ------------------------------------------------------------------------------
 
     def _cut(
-        self, kind: str, scenes: list[TrainingScene], n: int, cells: int, groups: dict[str, tuple[int, int]]
+        self, scenes: list[TrainingScene], n: int, cells: int, around: int, groups: Mapping[str, int]
     ) -> list[Tensor]:
-        """Cut patches of one kind; groups are pixels along a cell, and margin, by attribute."""
-        key = kind, cells
+        """Cut patches of `cells` coarsest pixels a side, with `around` pixels of each group on every side."""
+        key = cells, around, *groups
         if key not in self._cutters:
-            per_cell, margins = zip(*groups.values(), strict=True)
-            self._cutters[key] = Cutter(scenes, cells, per_cell, margins, tuple(groups), self.generator)
+            margins = (around,) * len(groups)
+            self._cutters[key] = Cutter(scenes, cells, tuple(groups.values()), margins, tuple(groups), self.generator)
         return self._cutters[key].cut(n)
 
-    def _cut20(self, n: int, size: int) -> list[Tensor]:
-        """Cut patches of the 20 m task."""
-        m = margin(2)
-        return self._cut(
-            "20", large_enough(self.scenes, 20, 2 * size + 2 * m), n, 2 * size, {"b10": (2, m), "b20": (1, m)}
-        )
-
-    def _cut60(self, n: int, size: int) -> list[Tensor]:
-        """Cut patches of the 60 m task."""
-        # truth is on the 60 m grid; every band is degraded by 6, so every band has the margin of 12 own pixels
-        # (mirrored where the scene ends: few scenes would be large enough for it)
-        m, scenes = margin(6), large_enough(self.scenes, 60, 6 * size)
-        return self._cut("60", scenes, n, 6 * size, {"b10": (6, m), "b20": (3, m), "b60": (1, m)})
+    def _pairs(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
+        """Degrade patches of scenes, which are the truth."""
+        factor = FACTOR[self.gsd]
+        m, cells = margin(factor), factor * size
+        # the margin of 60 m bands is mirrored where a scene ends: few scenes would be large enough for it
+        scenes = large_enough(self.scenes, self.gsd, cells + 2 * m if self.gsd == 20 else cells)
+        fine = self._cut(scenes, n, cells, m, GROUPS[self.gsd])
+        bands = [BY_GSD[10], BY_GSD[20], BY_GSD[60]][: len(fine)]
+        if self.gsd == 60:
+            fine = self._atmospheric_gain(*fine)
+        return simulated(fine, bands, factor, self.sensor, self.generator), fine[-1][..., m:-m, m:-m]
 
     def _proxy60(self, n: int, size: int) -> tuple[list[Tensor], Tensor]:
         """The 60 m task played with other bands: two 20 m bands, degraded by 6, are restored to 20 m.
@@ -166,9 +163,8 @@ class Patches:
         their neighbours, so that the answer is not given away. Nine times the truth of 360 -> 60 m.
         """
         m, generator = margin(6), self.generator
-        groups = {"b10": (2, m), "b20": (1, m)}
         scenes = large_enough(self.proxy_scenes, 20, 6 * size + 2 * m)
-        b10, b20 = self._cut("proxy", scenes, n, 6 * size, groups)
+        b10, b20 = self._cut(scenes, n, 6 * size, m, GROUPS[20])
         # which bands pose: any two, in the order of their wavelengths
         pair = uniform(generator, n, 6).argsort(dim=1)[:, :2].sort(dim=1).values
         truth = picked(b20, pair)
@@ -184,8 +180,8 @@ class Patches:
         """Draw random gains of their own for B01 and B09."""
         n, generator = len(b60), self.generator
         drawn = (2 * uniform(generator, n, 2) - 1) * (uniform(generator, n, 1) < 0.7)
-        logs = torch.stack([drawn[:, k] * most for k, most in enumerate(self.augmentation.air)], dim=1)
-        return [b10, b20, b60 * logs.exp()[:, :, None, None]]
+        gains = torch.exp(drawn * constants(self.augmentation.air, drawn.device))
+        return [b10, b20, b60 * gains[:, :, None, None]]
 
     def _augment(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor]:
         """Apply a random gain and offset to each patch, and noise of the sensor's size to some."""
@@ -200,13 +196,14 @@ class Patches:
             out.append((x * gain + shift + normal(generator, *x.shape) * sigma) / SCALE)
         return out, (truth * gain + shift) / SCALE
 
-    def _drop(self, inputs: list[Tensor], truth: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Put planes of 0 in the place of some 20 m bands: at least one stays where they are to be restored."""
-        lacking = uniform(self.generator, len(truth), 1) < self.augmentation.dropped
-        kept = (self._left(len(truth)) | ~lacking).float()
+    def _drop(self, inputs: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Put planes of 0 in the place of some 20 m bands, and return which targets are left: at least one."""
         low10, low20, *rest = inputs
-        present = kept if self.gsd == 20 else torch.ones_like(truth[:, :, 0, 0])
-        return [low10, low20 * kept[:, :, None, None], *rest], truth, present
+        n = len(low20)
+        lacking = uniform(self.generator, n, 1) < self.augmentation.dropped
+        kept = (self._left(n) | ~lacking).float()
+        present = kept if self.gsd == 20 else torch.ones_like(kept[:, :2])
+        return [low10, low20 * kept[:, :, None, None], *rest], present
 
     def _left(self, n: int) -> Tensor:
         """Draw which of the 20 m bands are left of patches that lack some, (n, 6)."""
@@ -225,8 +222,7 @@ class Patches:
 
 def picked(x: Tensor, bands: Tensor) -> Tensor:
     """Return bands (N, k) of patches (N, bands, y, x)."""
-    index = bands.reshape(*bands.shape, *[1] * (x.ndim - 2)).expand(-1, -1, *x.shape[2:])
-    return x.gather(1, index)
+    return x[torch.arange(len(x), device=x.device)[:, None], bands]
 
 
 def neighbours(pair: Tensor) -> Tensor:
@@ -246,3 +242,152 @@ def large_enough(scenes: list[TrainingScene], gsd: int, side: int) -> list[Train
     arrays = [scene.b20 if gsd == 20 else scene.b60 for scene in scenes]
     large = [s for s, array in zip(scenes, arrays, strict=True) if array is not None and min(array.shape[-2:]) >= side]
     return large or scenes
+
+
+# -- cutting ------------------------------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """A scene with an attribute, (bands, y, x), for every band group that is asked for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def place(self) -> str: ...
+
+
+class Cutter:
+    """Cuts patches of one shape from scenes that it keeps on a device.
+
+    Everything random is drawn by the generator, on its device: nothing waits for the CPU, so that the steps of a
+    training can be recorded (:mod:`xr_s2sr.training.steps`).
+
+    Parameters
+    ----------
+    scenes : sequence of Source
+    cells : int
+        Side of a patch, in pixels of the coarsest band group.
+    per_cell : tuple of int
+        Pixels of each band group along a cell's side.
+    margins : tuple of int
+        Pixels of each band group around a patch.
+    names : tuple of str
+        Attributes of the band groups.
+    generator : torch.Generator
+
+    Raises
+    ------
+    InputError
+        If a scene has nowhere a patch without invalid pixels.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[Source],
+        cells: int,
+        per_cell: tuple[int, ...],
+        margins: tuple[int, ...],
+        names: tuple[str, ...],
+        generator: torch.Generator,
+    ) -> None:
+        self.generator, device = generator, generator.device
+        self.sides = [cells * k + 2 * m for k, m in zip(per_cell, margins, strict=True)]
+        self.per_cell = per_cell
+        padded = [mirrored(scene, cells, per_cell, margins, names) for scene in scenes]
+        share = shares([scene.place for scene in scenes], [getattr(scene, names[0])[0].size for scene in scenes])
+        self.share = torch.tensor(share, dtype=torch.float64).cumsum(0)[:-1].contiguous().to(device)
+        places = [self._places(*args) for args in zip(scenes, padded, strict=True)]
+        counts = torch.tensor([len(own) for own in places])
+        self.places = torch.from_numpy(np.concatenate(places)).to(device)
+        self.count, self.first = counts.to(device), (counts.cumsum(0) - counts).to(device)
+        self.groups = [Flat([arrays[k] for arrays in padded], device) for k in range(len(names))]
+
+    def cut(self, n: int) -> list[Tensor]:
+        """Return n patches, (n, bands, y, x) of each group."""
+        scene, place, turn = torch.rand(
+            (3, n), generator=self.generator, device=self.places.device, dtype=torch.float64
+        )
+        which = torch.searchsorted(self.share, scene)
+        corner = self.places[self.first[which] + (place * self.count[which]).long()]
+        turn = (turn * 8).long()
+        return [
+            group.patches(which, corner * k, side, turn)
+            for group, side, k in zip(self.groups, self.sides, self.per_cell, strict=True)
+        ]
+
+    def _places(self, scene: Source, arrays: Sequence[Array]) -> NDArray[np.int32]:
+        """Return row and column of the upper left cells of all patches without invalid pixels."""
+        free = np.ones([(n - self.sides[-1]) // self.per_cell[-1] + 1 for n in arrays[-1].shape[-2:]], np.bool_)
+        for array, side, k in zip(arrays, self.sides, self.per_cell, strict=True):
+            invalid = torch.from_numpy(~np.isfinite(array).all(axis=0))[None]
+            if invalid.any():
+                touched = F.max_pool2d(F.max_pool2d(invalid.float(), (side, 1), (k, 1)), (1, side), (1, k))
+                free &= touched[0].numpy() == 0
+        found = np.argwhere(free).astype(np.int32)
+        if not len(found):
+            raise InputError(
+                f"the scene {scene.name!r} has no square of {self.sides[0] * 10} m without invalid pixels; "
+                "expected some to learn from. Leave the scene out, or cut it: ds.sel(y=..., x=..., ...)"
+            )
+        return found
+
+
+def shares(places: Sequence[str], sizes: Sequence[int]) -> list[float]:
+    """Return the share of the patches that each scene gives: of places the root of their size, of dates their size.
+
+    Parameters
+    ----------
+    places : sequence of str
+        Where each scene lies; scenes of one place are much alike.
+    sizes : sequence of int
+        Their pixels.
+    """
+    total: dict[str, int] = defaultdict(int)
+    for place, size in zip(places, sizes, strict=True):
+        total[place] += size
+    norm = sum(size**0.5 for size in total.values())
+    return [size / total[place] ** 0.5 / norm for place, size in zip(places, sizes, strict=True)]
+
+
+class Flat:
+    """The pixels of one band group of all scenes, one after the other, and what finds one there."""
+
+    def __init__(self, arrays: Sequence[Array], device: torch.device) -> None:
+        # all bands of a pixel side by side: one index finds them
+        pixels = [array.reshape(len(array), -1).T for array in arrays]
+        self.values = torch.from_numpy(np.concatenate(pixels)).to(device)
+        sizes = torch.tensor([len(own) for own in pixels])
+        self.first = (sizes.cumsum(0) - sizes).to(device)
+        self.width = torch.tensor([array.shape[-1] for array in arrays]).to(device)
+
+    def patches(self, which: Tensor, corner: Tensor, side: int, turn: Tensor) -> Tensor:
+        """Return squares (N, bands, side, side) of scenes at upper left corners (N, 2), each turned as its own says."""
+        i = torch.arange(side, device=self.values.device)
+        row, col = oriented(i[:, None].expand(side, side), i.expand(side, side), turn)
+        width = self.width[which]
+        first = self.first[which] + corner[:, 0] * width + corner[:, 1]
+        found = self.values[first[:, None, None] + row * width[:, None, None] + col]
+        return found.permute(0, 3, 1, 2).contiguous()
+
+
+def oriented(row: Tensor, col: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows and columns, (N, side, side), of squares that are transposed and mirrored as `turn`, 0 to 7, says."""
+    transposed, upside_down, mirrored = (((turn >> bit) & 1).bool()[:, None, None] for bit in range(3))
+    last = row.shape[-1] - 1
+    row, col = torch.where(transposed, col, row), torch.where(transposed, row, col)
+    return torch.where(upside_down, last - row, row), torch.where(mirrored, last - col, col)
+
+
+def mirrored(
+    scene: Source, cells: int, per_cell: tuple[int, ...], margins: tuple[int, ...], names: tuple[str, ...]
+) -> list[Array]:
+    """Mirror a scene at its borders: margins, and up to one patch where the scene is smaller."""
+    h, w = (n // per_cell[-1] for n in getattr(scene, names[-1]).shape[-2:])
+    extra = max(0, cells - h), max(0, cells - w)
+    padded = []
+    for name, k, m in zip(names, per_cell, margins, strict=True):
+        array = getattr(scene, name)[:, : h * k, : w * k]
+        below, right = m + extra[0] * k, m + extra[1] * k
+        padded.append(np.pad(array, [(0, 0), (m, below), (m, right)], mode="symmetric"))
+    return padded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from xr_s2sr.quality.noise import noise_variance
 from xr_s2sr.quality.sensor import sensor_sigma
 
 
-def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None = None) -> Tensor:
+def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor) -> Tensor:
     """Blur each band of each patch with its own Gaussian, then average factor x factor blocks.
 
     Parameters
@@ -24,7 +24,7 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None 
     factor : int
     sigma : Tensor, shape (N, C)
         In fine pixels.
-    shift : Tensor, shape (2, N, C), optional
+    shift : Tensor, shape (2, N, C)
         By which each band is moved down and to the right, in fine pixels.
 
     Returns
@@ -34,14 +34,13 @@ def degrade_patches(x: Tensor, factor: int, sigma: Tensor, shift: Tensor | None 
     side = x.shape[-1]
     rows = (side - 2 * margin(factor)) // factor
 
-    def matrix(shift: Tensor | None) -> Tensor:
-        taps = degradation_taps(factor, sigma.reshape(-1), None if shift is None else shift.reshape(-1))
+    def matrix(shift: Tensor) -> Tensor:
+        taps = degradation_taps(factor, sigma.reshape(-1), shift.reshape(-1))
         # a row of the matrix is the taps, each row `factor` further to the right: one long row, cut a little earlier
         wide = F.pad(taps, (0, side + factor - taps.shape[1])).repeat(1, rows)[:, : rows * side]
         return wide.reshape(*sigma.shape, rows, side)
 
-    down = matrix(None if shift is None else shift[0])
-    return down @ x @ (down if shift is None else matrix(shift[1])).transpose(2, 3)
+    return matrix(shift[0]) @ x @ matrix(shift[1]).transpose(2, 3)
 
 
 def degradation_taps(factor: int, sigma: Tensor, shift: Tensor | None = None) -> Tensor:
@@ -52,10 +51,7 @@ def degradation_taps(factor: int, sigma: Tensor, shift: Tensor | None = None) ->
         at = at + shift.reshape(-1, 1)
     k = torch.exp(-0.5 * (at / sigma.reshape(-1, 1)) ** 2)
     k = k / k.sum(dim=1, keepdim=True)
-    box = torch.zeros(len(k), factor, 2 * r + factor, device=sigma.device)
-    for phase in range(factor):
-        box[:, phase, phase : phase + 2 * r + 1] = k
-    return box.mean(dim=1)
+    return torch.stack([F.pad(k, (phase, factor - 1 - phase)) for phase in range(factor)], dim=1).mean(dim=1)
 
 
 def noise_taken(factor: int, sigma: Tensor) -> Tensor:
@@ -104,8 +100,8 @@ def simulated(
     parts = zip(groups, bands, torch.split(sigma, sizes, dim=1), torch.split(moved, sizes, dim=2), strict=True)
     for x, group, own, shift in parts:
         coarse = degrade_patches(x, factor, own, shift)
-        line = torch.tensor([noise_variance(band) for band in group], dtype=torch.float32, device=x.device)
-        level = (line[:, 0, None, None] + line[:, 1, None, None] * coarse.clamp(min=0)).sqrt()
+        base, slope = (constants(own, x.device)[:, None, None] for own in zip(*map(noise_variance, group), strict=True))
+        level = (base + slope * coarse.clamp(min=0)).sqrt()
         lost_noise = level * (noise_taken(factor, own) * times * is_sensor)[:, :, None, None]
         out.append(coarse + normal(generator, *coarse.shape) * lost_noise)
     return out
@@ -126,7 +122,7 @@ def sensor_sigmas(generator: torch.Generator, n: int, bands: Sequence[str], fact
     """Draw blur widths (n, bands) in fine pixels: about the sensor's, relative to the pixel."""
     widths = [sensor_sigma(factor, EFFECTIVE_MTF[band]) for band in bands]
     spread = 0.12 * normal(generator, n, 1) + 0.05 * normal(generator, n, len(bands))
-    return torch.exp(spread) * torch.stack([torch.full_like(spread[:, 0], width) for width in widths], dim=1)
+    return torch.exp(spread) * constants(widths, spread.device)
 
 
 def shifts(generator: torch.Generator, n: int, bands: Sequence[str]) -> Tensor:
@@ -147,6 +143,11 @@ def uniform(generator: torch.Generator, *shape: int) -> Tensor:
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
     """Draw normally distributed numbers, on the generator's device."""
     return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def constants(values: Iterable[float], device: torch.device) -> Tensor:
+    """Return numbers as a Tensor that is made on its device: recorded steps cannot copy one from the CPU."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 def seeded(*seed: int, device: str | torch.device = "cpu") -> torch.Generator:

@@ -14,23 +14,21 @@ from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models import back_projection, onnx_graph, registry
 from xr_s2sr.models.card import REGRESSED, RESTORED, ModelCard
-from xr_s2sr.models.onnx_graph import Conv, Graph
+from xr_s2sr.models.onnx_graph import INPUT_GSD, Conv, Graph
 from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.networks import NETWORKS, REGRESSED_PLANES, CoarseNet, DSen2, Net20, Net60, Network
-
-INPUT_GSD = {"b10": 10, "b20": 20, "b60": 60}
 
 
 def halo(net: Network) -> int:
     """Return the receptive-field radius in 10 m pixels, for windows that start on whole cells."""
     convolutions = 2 * net.depth + 2
     if isinstance(net, DSen2):
-        return onnx_graph.fine_halo(convolutions, (INPUT_GSD[name] for name in net.inputs))
+        return onnx_graph.fine_halo(convolutions, net.inputs)
+    if isinstance(net, Net20):
+        # what a regression lacks is seen against the interpolated band, which reaches a pixel further
+        return 2 * (convolutions + 1)
     # 20 m pixels beyond the coarse one: those that the back-projection looks at, and one for every convolution
-    back = back_projection.reach(net.skip_factor) if isinstance(net, CoarseNet) and net.back is not None else 0
-    # what a regression lacks is seen against the interpolated band, which reaches a pixel further
-    pixels = -(-back // 2) + convolutions + bool(net.regressed_bands)
-    return 2 * pixels if net.skip_factor == 2 else 2 * onnx_graph.reach(pixels, 3)
+    return 2 * onnx_graph.reach(-(-back_projection.reach(6) // 2) + convolutions, 3)
 
 
 def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float = 1e-4) -> None:
@@ -50,30 +48,28 @@ def to_onnx(net: Network, card: ModelCard, path: str | Path, *, tolerance: float
         If ONNX Runtime and torch differ by more.
     """
     if isinstance(net, DSen2):
-        graph, result = onnx_graph.dsen2(card, [weights(layer) for layer in net.layers], net.scaling)
+        graph = onnx_graph.dsen2(card, [weights(layer) for layer in net.layers], net.scaling)
     else:
         assert isinstance(net, CoarseNet)
-        graph, result = coarse(net)
+        graph = coarse(net)
 
     def check(written: Path) -> None:
         worst = difference(net, written)
         if not worst <= tolerance:
             raise ModelError(f"{path} differs from the network by {worst:g}, more than {tolerance:g}")
 
-    graph.save(result, card, path, check)
+    graph.save(card, path, check)
 
 
-def coarse(net: CoarseNet) -> tuple[Graph, str]:
-    """Build the graph of one of our own networks; also return the name of its result."""
-    g = Graph()
+def coarse(net: CoarseNet) -> Graph:
+    """Build the graph of one of our own networks."""
+    g, factor, targets = Graph(), net.gsd // 10, len(BY_GSD[net.gsd])
 
     def conv(x: str, layer: Any, **options: int) -> str:
         return g.conv(x, weights(layer), **options)
 
     x = g.add("Add", [conv("b10", net.guide, stride=2, padding=2), conv("b20", net.coarse)])
-    last = net.inputs[-1]
-    targets = len(BY_GSD[INPUT_GSD[last]])
-    skip = g.bilinear(last, targets, net.skip_factor)
+    skip = g.bilinear(net.inputs[-1], targets, factor)
     if isinstance(net, Net20):
         planes = g.constant(np.array(REGRESSED_PLANES))
         detail = g.add("Sub", [REGRESSED, g.add("Gather", [skip, planes], axis=1)])
@@ -86,7 +82,9 @@ def coarse(net: CoarseNet) -> tuple[Graph, str]:
         x = g.add("Add", [x, conv(inner, block.second)])
     x = g.add("DepthToSpace", [conv(x, net.tail)], blocksize=net.scale, mode="CRD")
     z = g.add("Add", [x, skip])
-    return g, z if net.back is None else g.back_projection(z, last, targets, net.skip_factor)
+    if isinstance(net, Net60):
+        g.back_projection(z, "b60", targets, factor)
+    return g
 
 
 def start_from(net: Network, init: str | Path) -> None:
@@ -100,29 +98,25 @@ def start_from(net: Network, init: str | Path) -> None:
         If they are those of another architecture, width or lesser depth.
     """
     if Path(init).suffix == ".pt":
-        lacking, _ = net.load_state_dict(
-            torch.load(init, weights_only=True, map_location="cpu")["average"], strict=False
-        )
-        if isinstance(net, Net60) and any(name.startswith("proxy") for name in lacking):
-            net.teach_proxy()  # a checkpoint from when they had none of their own
-        # nor had networks for 20 m bands the regression as an input
-        if any(not name.startswith(("proxy", "regressed", "share")) for name in lacking):
+        state = torch.load(init, weights_only=True, map_location="cpu")["average"]
+        saved = {name: weight.shape for name, weight in state.items()}
+        lacking = [name for name, weight in net.state_dict().items() if saved.get(name) != weight.shape]
+        # checkpoints of version 0.2 have no regression as an input
+        if any(not name.startswith(("regressed", "share")) for name in lacking):
             raise ModelError(f"the checkpoint {init} lacks {lacking}; expected one of the same architecture and size")
+        net.load_state_dict(state, strict=False)
         return
     model = registry.load(init)
-    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
+    assert model.path is not None
+    convs = onnx_graph.trained_convs(model.path)
     layers = _layers(net)
-    if isinstance(net, Net20) and len(convs) > 2 and convs[2].weight.shape[1:] != (2, 6, 6):
-        # a file from before there was a regression among the inputs
+    if isinstance(net, Net20) and not model.card.regressed:  # a file of version 0.2
         layers = [layer for layer in layers if layer not in (net.regressed, net.share)]
     before, blocks = len(layers) - 1 - 2 * net.depth, (len(convs) - len(layers)) // 2 + net.depth
     if isinstance(net, CoarseNet) and blocks > net.depth:
         kept = np.linspace(0, blocks - 1, net.depth).round().astype(int)
-        convs = [
-            *convs[:before],
-            *(convs[before + 2 * i + k] for i in kept for k in range(2)),
-            convs[-1],
-        ]
+        inner = convs[before:-1]
+        convs = [*convs[:before], *(conv for i in kept for conv in inner[2 * i : 2 * i + 2]), convs[-1]]
     shapes = [tuple(conv.weight.shape) for conv in convs], [tuple(layer.weight.shape) for layer in layers]
     if shapes[0] != shapes[1]:
         raise ModelError(
@@ -141,12 +135,12 @@ def start_from(net: Network, init: str | Path) -> None:
 def trained(name: str | Path) -> Network:
     """Return the network of a model file or packaged model of ours."""
     model = registry.load(name)
-    convs = [] if model.path is None else onnx_graph.trained_convs(model.path)
-    gsd = 60 if "b60" in model.card.inputs else 20
-    before = 4 if gsd == 20 else 3
+    assert model.path is not None
+    convs = onnx_graph.trained_convs(model.path)
+    before = len(model.card.inputs) + 2 * bool(model.card.regressed)  # convolutions before the blocks
     if not convs or convs[0].weight.shape[1:] != (4, 6, 6):
         raise ModelError(f"{model} is not one of the package's own networks; expected one that was trained here")
-    net = NETWORKS[gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)
+    net = NETWORKS[model.card.gsd](len(convs[0].weight), (len(convs) - before - 1) // 2)
     start_from(net, name)
     return net
 
@@ -167,9 +161,9 @@ def weights(layer: nn.Conv2d) -> Conv:
     return Conv(layer.weight.detach().numpy(), bias)
 
 
-def difference(net: Network, path: str | Path, size: int = 48) -> float:
+def difference(net: Network, path: str | Path) -> float:
     """Return the largest difference between torch and ONNX Runtime on random input."""
-    ort, feed = import_onnxruntime(), random_inputs(net, size)
+    ort, feed = import_onnxruntime(), random_inputs(net)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     with torch.no_grad():
         net.bf16_blocks = False
@@ -177,9 +171,9 @@ def difference(net: Network, path: str | Path, size: int = 48) -> float:
     return float(np.abs(session.run([RESTORED], feed)[0] - expected).max())
 
 
-def random_inputs(net: Network, size: int) -> dict[str, NDArray[np.float32]]:
-    """Return an input of every kind that the network's file takes, `size` pixels of 10 m a side."""
-    rng = np.random.default_rng(0)
+def random_inputs(net: Network) -> dict[str, NDArray[np.float32]]:
+    """Return an input of every kind that the network's file takes, 48 pixels of 10 m a side."""
+    rng, size = np.random.default_rng(0), 48
     shapes = {name: (len(BY_GSD[INPUT_GSD[name]]), size * 10 // INPUT_GSD[name]) for name in net.inputs}
     if net.regressed_bands:
         shapes[REGRESSED] = len(net.regressed_bands), size
@@ -189,12 +183,11 @@ def random_inputs(net: Network, size: int) -> dict[str, NDArray[np.float32]]:
 def card_for(net: Network, name: str, version: str, **about: Any) -> ModelCard:
     """Make the card of a network that was trained here: bands in the order of wavelength, any 20 m band optional."""
     inputs = {key: BY_GSD[INPUT_GSD[key]] for key in net.inputs}
-    targets = BY_GSD[20 if net.skip_factor == 2 else 60]
     return ModelCard(
         name,
         version,
         inputs,
-        targets,
+        BY_GSD[net.gsd],
         scale=0.2,
         halo=halo(net),
         multiple=6,

@@ -10,15 +10,21 @@ the same operations wherever it lies in a window, so tiled and untiled results a
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xr_s2sr import interpolation
-from xr_s2sr.bands import BY_GSD
+from xr_s2sr.bands import BY_GSD, EFFECTIVE_MTF, NOMINAL_MTF
+from xr_s2sr.local_regression import CELL, CoarseBand, Regression, guide_of
 from xr_s2sr.models import back_projection
-from xr_s2sr.training.regressed import REGRESSED_BANDS, regressed
+from xr_s2sr.psf import psf_variance
+from xr_s2sr.training.data import GROUPS, SCALE
 
+#: Bands that are far from the 10 m bands in the spectrum. What the scene itself says of them, a network cannot know.
+REGRESSED_BANDS = ("B11", "B12")
 #: Places of the bands with a regression among the 20 m bands.
 REGRESSED_PLANES = [BY_GSD[20].index(band) for band in REGRESSED_BANDS]
 
@@ -33,18 +39,55 @@ def upsample(x: Tensor, phases: Tensor, factor: int) -> Tensor:
     return F.pixel_shuffle(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), phases), factor)
 
 
+@torch.no_grad()
+def regressed(b10: Tensor, b20: Tensor) -> Tensor:
+    """Return the regression on the 10 m bands of :data:`REGRESSED_BANDS`.
+
+    Parameters
+    ----------
+    b10 : Tensor, shape (N, 4, 2 y, 2 x)
+    b20 : Tensor, shape (N, 6, y, x)
+
+    Returns
+    -------
+    Tensor, shape (N, 2, 2 y, 2 x)
+        Planes of 0 where a band is one.
+    """
+    rows, cols = b10.shape[-2:]
+    out = torch.zeros(len(b10), len(REGRESSED_BANDS), rows, cols)
+    for fine, coarse, planes in zip(b10.cpu().numpy(), b20.cpu().numpy(), out.numpy(), strict=True):
+        guides = [guide_of(_whole(x, 2), NOMINAL_MTF[band]) for x, band in zip(fine, BY_GSD[10], strict=True)]
+        step = Regression(2, SCALE / 1e4, guides)
+        for band, plane in zip(REGRESSED_BANDS, planes, strict=True):
+            image = _whole(coarse[BY_GSD[20].index(band)], 1)
+            if image.any():
+                found = step.restore(CoarseBand(image, EFFECTIVE_MTF[band], psf_variance(EFFECTIVE_MTF[band])))
+                plane[:] = found[:rows, :cols]
+    return out.to(b10.device)
+
+
+def _whole(image: NDArray[np.float32], scale: int) -> NDArray[np.float32]:
+    """Mirror an image at its end to whole cells of the regression, whose pixels are `scale` times as many."""
+    cell = CELL[2] * scale
+    return np.ascontiguousarray(np.pad(image, [(0, -n % cell) for n in image.shape], "symmetric"))
+
+
 class Network(nn.Module):
     """A network, as far as the loop and the export know it."""
 
-    #: names of the inputs; factor between the last one and the output grid
-    inputs: tuple[str, ...]
-    skip_factor: int
+    #: GSD of the bands that it restores
+    gsd: int
     #: bands whose local regression is an input of the file as well
     regressed_bands: tuple[str, ...] = ()
     width: int
     depth: int
     #: blocks in bfloat16, for the first and longest part of a training
     bf16_blocks = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs; the last one holds the bands to restore."""
+        return tuple(GROUPS[self.gsd])
 
 
 class Block(nn.Module):
@@ -110,25 +153,21 @@ class CoarseNet(Network):
 
     Parameters
     ----------
-    targets : int
-        Number of output bands.
-    scale : int
-        Output pixels per pixel of the grid that the trunk works on (the 20 m grid).
     width, depth : int
         Channels, and residual blocks.
     """
 
+    #: output pixels per pixel of the grid that the trunk works on (the 20 m grid)
+    scale = 2
     skip: Tensor
-    back: BackProjection | None
 
-    def __init__(self, targets: int, scale: int, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int) -> None:
         super().__init__()
-        self.width, self.depth, self.scale = width, depth, scale
-        self.back = None
+        self.width, self.depth = width, depth
         self.guide = nn.Conv2d(4, width, 6, stride=2, padding=2)
         self.coarse = nn.Conv2d(6, width, 3, padding=1, bias=False)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
-        self.tail = nn.Conv2d(width, targets * scale * scale, 3, padding=1)
+        self.tail = nn.Conv2d(width, len(BY_GSD[self.gsd]) * self.scale**2, 3, padding=1)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)
 
@@ -146,12 +185,11 @@ class Net20(CoarseNet):
     what that lacks. It is worked out where it is not given.
     """
 
-    inputs = ("b10", "b20")
-    skip_factor = 2
+    gsd = 20
     regressed_bands = REGRESSED_BANDS
 
     def __init__(self, width: int = 64, depth: int = 8) -> None:
-        super().__init__(6, 2, width, depth)
+        super().__init__(width, depth)
         self.register_buffer("skip", bilinear_phases(6, 2))
         self.regressed = nn.Conv2d(2, width, 6, stride=2, padding=2, bias=False)
         self.share = nn.Conv2d(2, 6, 1, bias=False)
@@ -171,13 +209,11 @@ class Net20(CoarseNet):
 class Net60(CoarseNet):
     """60 m bands to 10 m: b10 (N, 4, 6h, 6w), b20 (N, 6, 3h, 3w), b60 (N, 2, h, w) give (N, 2, 6h, 6w)."""
 
+    gsd = 60
     lift: Tensor
 
-    inputs = ("b10", "b20", "b60")
-    skip_factor = 6
-
     def __init__(self, width: int = 48, depth: int = 4) -> None:
-        super().__init__(2, 2, width, depth)
+        super().__init__(width, depth)
         self.coarsest = nn.Conv2d(2, width, 3, padding=1, bias=False)
         self.register_buffer("skip", bilinear_phases(2, 6))
         self.register_buffer("lift", bilinear_phases(2, 3))
@@ -195,8 +231,8 @@ class Net60(CoarseNet):
     def forward(self, b10: Tensor, b20: Tensor, b60: Tensor, proxy: bool = False) -> Tensor:
         coarsest, tail = (self.proxy_coarsest, self.proxy_tail) if proxy else (self.coarsest, self.tail)
         x = self.guide(b10) + self.coarse(b20) + coarsest(upsample(b60, self.lift, 3))
-        z = self.trunk(x, tail) + upsample(b60, self.skip, 6)
-        return z if self.back is None else self.back(z, b60)
+        restored: Tensor = self.back(self.trunk(x, tail) + upsample(b60, self.skip, 6), b60)
+        return restored
 
 
 class ScaledBlock(nn.Module):
@@ -244,8 +280,6 @@ class DSen2(Network):
     def __init__(self, gsd: int, width: int = 128, depth: int = 6) -> None:
         super().__init__()
         self.gsd, self.width, self.depth = gsd, width, depth
-        self.inputs = ("b10", "b20") if gsd == 20 else ("b10", "b20", "b60")
-        self.skip_factor = gsd // 10
         bands, targets = (10, 6) if gsd == 20 else (12, 2)
         self.first = he_uniform(bands, width)
         self.blocks = nn.ModuleList(ScaledBlock(width, self.scaling) for _ in range(depth))

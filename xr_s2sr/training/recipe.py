@@ -74,6 +74,13 @@ class Recipe:
             }
         return cls(**(base | changes))
 
+    @classmethod
+    def for_head(cls, gsd: int, **changes: Any) -> Recipe:
+        """Return the recipe of a head for standard errors: large patches alone, whose zero padding is not scored."""
+        recipe = cls.default(gsd, steps=2000, rate=1e-2, late=1.0)
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, dropped=0.25), **changes)
+        return replace(recipe, warmup=min(100, recipe.steps // 5))
+
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Return the rate of a step: linear warm-up, then half a cosine down to a hundredth of the peak."""

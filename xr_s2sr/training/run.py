@@ -9,7 +9,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,20 +20,17 @@ from xr_s2sr.io.open_any import open_any
 from xr_s2sr.models import registry
 from xr_s2sr.models.card import ModelCard
 from xr_s2sr.targets import check_apart, is_name
+from xr_s2sr.training.data import FACTOR
 from xr_s2sr.training.export import card_for, to_onnx, trained
 from xr_s2sr.training.loop import train, validate
 from xr_s2sr.training.networks import CoarseNet, Network
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene, load_scenes, scene_of
-from xr_s2sr.training.uncertainty import HeadRecipe, export_head, train_head, validate_head
+from xr_s2sr.training.uncertainty import export_head, train_head, validate_head
 from xr_s2sr.version import __version__
 
-DEGRADATION = (
-    "Gaussian blur, then the mean of {s} x {s} pixels; its width drawn per patch from 1/{s} (Lanaras et al. 2018) to "
-    "1.15 x {s}/2 pixels (MTF of the sensor), for {sensor:.0%} like the sensor's blur relative to the pixel, with the "
-    "noise that averaging took away; noise of up to {noise:g} DN on {noisy:.0%} of the patches, some 20 m "
-    "bands missing in {dropped:.0%}"
-)
+#: Lines are seen as they are printed, also where they go to a file.
+log = partial(print, flush=True)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -57,8 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     if arguments.uncertainty:
         return run_head(arguments)
-    given = ("steps", "width", "depth", "rate", "seed", "taught")
-    changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
+    for name in given(arguments, "taught", "clean_teacher"):
+        if not arguments.teacher:
+            raise InputError(f"--{name.replace('_', '-')} needs a teacher; say whose results: --teacher s2sr-20m")
+    changes = given(arguments, "steps", "width", "depth", "rate", "seed", "taught")
     recipe = Recipe.default(arguments.gsd, arguments.architecture)
     if arguments.native is not None:
         changes["unlabelled"] = arguments.native
@@ -66,13 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
         changes["augmentation"] = replace(recipe.augmentation, sensor=arguments.sensor)
     recipe = recipe.refine(**changes) if arguments.refine else replace(recipe, **changes)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}", flush=True)
+    log(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on\n{recipe}")
     if recipe.steps <= recipe.warmup:
-        print(
+        log(
             f"note: {recipe.steps} steps end within the warm-up of {recipe.warmup}: the learning rate rises to "
             f"{learning_rate(recipe, recipe.steps - 1):.2g} of {recipe.rate:g} and does not fall again. Take more "
             "--steps, or for a short trial a higher --rate",
-            flush=True,
         )
     net = train(
         recipe,
@@ -80,53 +80,64 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.out / "checkpoint.pt",
         validation=held_out,
         init=arguments.init,
-        teachers=[trained(name) for name in arguments.teacher or ()],
-        clean_teacher=arguments.clean_teacher and trained(arguments.clean_teacher),
+        teachers=[teacher(name, recipe.gsd) for name in arguments.teacher or ()],
+        clean_teacher=arguments.clean_teacher and teacher(arguments.clean_teacher, recipe.gsd),
         device=arguments.device,
         every=arguments.every,
-        log=lambda line: print(line, flush=True),
+        log=log,
     )
     name = model_name(arguments)
     card = describe(net, name, recipe, scenes, held_out, arguments.init, arguments.teacher or ())
     path = arguments.out / f"{name}.onnx"
     to_onnx(net, card, path)
-    print(f"wrote {path}: {dict(card.scores)}")
+    log(f"wrote {path}: {dict(card.scores)}")
     return 0
 
 
 def run_head(arguments: argparse.Namespace) -> int:
     """Train a head for standard errors, and write the network of --init with it."""
-    given = ("steps", "rate", "seed")
-    changes = {key: getattr(arguments, key) for key in given if getattr(arguments, key) is not None}
-    network_only = ("width", "depth", "teacher", "clean_teacher", "taught", "sensor", "native")
-    other = [key for key in network_only if getattr(arguments, key) is not None]
-    other += [key for key, given in (("refine", arguments.refine), ("device", arguments.device != "cpu")) if given]
+    other = [*given(arguments, "width", "depth", "teacher", "clean_teacher", "taught", "sensor", "native")]
+    other += [key for key, has in (("refine", arguments.refine), ("device", arguments.device != "cpu")) if has]
     if other:
         raise InputError(
             f"--uncertainty trains a small head, on the CPU, and changes nothing of the network, so {', '.join(other)} "
             "cannot be given; expected --steps, --rate or --seed. Leave the others out"
         )
-    recipe, init = HeadRecipe.default(arguments.gsd, **changes), registry.load(arguments.init)
+    recipe = Recipe.for_head(arguments.gsd, **given(arguments, "steps", "rate", "seed"))
+    init = registry.load(arguments.init)
     net = trained(arguments.init)
     if init.card.gsd != arguments.gsd:
         raise InputError(f"{init} restores {init.card.gsd} m bands; expected --gsd {init.card.gsd}")
     assert isinstance(net, CoarseNet)
     scenes, held_out = read_scenes(arguments.scenes)
-    print(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe}", flush=True)
-    head = train_head(net, recipe, scenes, log=lambda line: print(line, flush=True))
+    log(f"{len(scenes)} scenes to learn from, {len(held_out)} to validate on; {recipe.steps} steps")
+    head = train_head(net, recipe, scenes, log=log)
     scores = validate_head(net, head, recipe.gsd, held_out)
     for protocol, own in scores.items():
-        print(f"{protocol}: {own}", flush=True)
+        log(f"{protocol}: {own}")
     path = arguments.out / f"{model_name(arguments)}.onnx"
     export_head(net, head, init, recipe, scores, path)
-    print(f"wrote {path}")
+    log(f"wrote {path}")
     return 0
+
+
+def given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return those of the options that were given."""
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+def teacher(name: str, gsd: int) -> Network:
+    """Return the network of a model that is learned from."""
+    net = trained(name)
+    if net.gsd != gsd:
+        raise InputError(f"{name} restores {net.gsd} m bands; expected a teacher for --gsd {gsd}")
+    return net
 
 
 def check_out(arguments: argparse.Namespace) -> None:
     """Refuse to write over weights that are read, before hours of training."""
-    given = (arguments.init, *(arguments.teacher or ()), arguments.clean_teacher)
-    sources = [Path(name) for name in given if name is not None and Path(name).is_file()]
+    names = (arguments.init, *(arguments.teacher or ()), arguments.clean_teacher)
+    sources = [Path(name) for name in names if name is not None and Path(name).is_file()]
     for name in ("checkpoint.pt", model_name(arguments) + ".onnx"):
         check_apart(sources, arguments.out / name)
 
@@ -154,7 +165,7 @@ def check_device(name: str) -> None:
 
 def is_folder_of_scenes(path: Path) -> bool:
     """Tell whether a path is a folder with a manifest of scenes."""
-    return path.is_dir() and (path / "manifest.json").is_file()
+    return (path / "manifest.json").is_file()
 
 
 def read_scenes(path: Path) -> tuple[list[TrainingScene], list[TrainingScene]]:
@@ -175,6 +186,7 @@ def describe(
     teachers: Sequence[str] = (),
 ) -> ModelCard:
     """Make the card: what the network learned from, how, and its scores."""
+    how, factor = recipe.augmentation, FACTOR[recipe.gsd]
     parameters = sum(p.numel() for p in net.parameters())
     levels = sorted({scene.level for scene in scenes if scene.level})
     what = f"{len(scenes)} Sentinel-2 scenes ({', '.join(levels)})" if levels else ", ".join(s.name for s in scenes)
@@ -192,13 +204,12 @@ def describe(
             f"{'/'.join(map(str, recipe.batch))} patches, L1, Muon and AdamW; {datetime.now():%Y-%m-%d}. Contains "
             "modified Copernicus Sentinel data."
         ),
-        degradation=DEGRADATION.format(
-            s=2 if recipe.gsd == 20 else 6,
-            sensor=recipe.augmentation.sensor,
-            noise=recipe.augmentation.noise,
-            noisy=recipe.augmentation.noisy,
-            dropped=recipe.augmentation.dropped,
+        degradation=(
+            f"Gaussian blur, then the mean of {factor} x {factor} pixels; its width drawn per patch from 1/{factor} "
+            f"(Lanaras et al. 2018) to 1.15 x {factor}/2 pixels (MTF of the sensor), for {how.sensor:.0%} like the "
+            "sensor's blur relative to the pixel, with the noise that averaging took away; noise of up to "
+            f"{how.noise:g} DN on {how.noisy:.0%} of the patches, some 20 m bands missing in {how.dropped:.0%}"
         ),
         licence="Apache-2.0",
-        scores={f"RMSE / bicubic, {p}": v for p, v in validate(net, recipe.gsd, held_out).items()} if held_out else {},
+        scores={f"RMSE / bicubic, {p}": v for p, v in validate(net, recipe.gsd, held_out).items()},
     )

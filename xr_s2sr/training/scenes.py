@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +39,6 @@ class TrainingScene:
     level: str = ""
     #: The tile or, where that is not known, the place: scenes that share it are much alike.
     place: str = ""
-
-    @cached_property
-    def all_valid(self) -> bool:
-        """True if every pixel is valid."""
-        return all(bool(np.isfinite(a).all()) for a in (self.b10, self.b20, self.b60) if a is not None)
 
     def crop(self, multiple: int) -> TrainingScene:
         """Return the upper left part whose 10 m size is a multiple of `multiple`."""
@@ -92,14 +86,14 @@ def load_scenes(
     return scenes
 
 
-def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> TrainingScene:
+def scene_of(ds: xr.Dataset, name: str) -> TrainingScene:
     """Turn a Dataset of one date into a scene: what all its bands cover, in whole 60 m cells.
 
     Parameters
     ----------
     ds : Dataset
         As for :func:`xr_s2sr.upsample`, with all 10 m and 20 m bands; B01 and B09 are taken where they are.
-    name, split : str
+    name : str
 
     Returns
     -------
@@ -133,4 +127,4 @@ def scene_of(ds: xr.Dataset, name: str, split: str = "train") -> TrainingScene:
         for band in bands
     }
     b10, b20, *rest = (np.stack([images[band] for band in BY_GSD[gsd]]) for gsd in gsds)
-    return TrainingScene(name, split, b10, b20, rest[0] if rest else None)
+    return TrainingScene(name, "train", b10, b20, rest[0] if rest else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import ModelError
 from xr_s2sr.models.card import RESTORED, STANDARD_ERROR, Model
-from xr_s2sr.models.onnx_graph import Conv, add_uncertainty
+from xr_s2sr.models.onnx_graph import Conv, Graph
 from xr_s2sr.quality.degradation import PROTOCOLS
 from xr_s2sr.quality.metrics import SCORE_BORDER
 from xr_s2sr.quality.reliability import coverage, rank_correlation
@@ -31,8 +31,7 @@ from xr_s2sr.runtime import import_onnxruntime
 from xr_s2sr.training.data import SCALE, Augmentation, Patches
 from xr_s2sr.training.degradation import seeded
 from xr_s2sr.training.export import random_inputs, weights
-from xr_s2sr.training.loop import simulate
-from xr_s2sr.training.losses import inner
+from xr_s2sr.training.loop import inner, scored
 from xr_s2sr.training.networks import CoarseNet
 from xr_s2sr.training.recipe import Recipe, learning_rate
 from xr_s2sr.training.scenes import TrainingScene
@@ -43,6 +42,13 @@ BOUNDS = (0.5 / SCALE, 10000 / SCALE)
 WITHIN_ONE = 0.6827
 #: Standard error of a head that has learned nothing, in the same unit: 40 DN.
 START = 40 / SCALE
+#: Errors beyond as many standard errors count as that many, in the likelihood and in the calibration: a few pixels
+#: without any trace in the guide would else decide the scale of all.
+TAIL = 5.0
+#: Batches on which the final scales are worked out.
+CALIBRATION = 150
+#: Largest relative difference of a file's standard errors from torch's.
+TOLERANCE = 1e-3
 
 
 class Head(nn.Module):
@@ -81,73 +87,29 @@ class Head(nn.Module):
         return (positive * self.gain[:, None, None]).clamp(*BOUNDS)
 
 
-@dataclass(frozen=True)
-class HeadRecipe:
-    """Everything that decides the training of a head, besides the network and the scenes.
-
-    Attributes
-    ----------
-    gsd, steps, rate, seed : int, int, float, int
-    calibration : int
-        Batches on which the final scales are worked out.
-    tail : float
-        Errors beyond as many standard errors count as that many, in the likelihood and in the calibration: a few
-        pixels without any trace in the guide would else decide the scale of all.
-    augmentation : Augmentation
-    """
-
-    gsd: int = 20
-    steps: int = 2000
-    rate: float = 1e-2
-    seed: int = 0
-    calibration: int = 150
-    tail: float = 5.0
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(dropped=0.25))
-
-    @classmethod
-    def default(cls, gsd: int, **changes: Any) -> HeadRecipe:
-        """The recipe for 20 m or 60 m bands."""
-        own = Augmentation(dropped=0.25) if gsd == 20 else Augmentation(shifted=0.8, dropped=0.25)
-        base: dict[str, Any] = {"gsd": gsd, "augmentation": own}
-        return cls(**(base | changes))
-
-    def patches(self, step: int) -> tuple[int, int, int]:
-        """Number, side and border of the patches of a step: large ones, whose zero padding is not scored."""
-        return Recipe.default(self.gsd, late=1.0).patches(step)
+@torch.no_grad()
+def restored_with_features(net: CoarseNet, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the results of a network, and the features that its last convolution sees."""
+    seen: list[Tensor] = []
+    hook = net.tail.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
+    restored: Tensor = net(*inputs)
+    hook.remove()
+    return restored, seen[0]
 
 
-class Frozen:
-    """A trained network that gives its results along with the features that its last convolution sees."""
-
-    def __init__(self, net: CoarseNet) -> None:
-        self.net, self.features = net.eval(), torch.empty(0)
-        net.requires_grad_(False)
-        net.tail.register_forward_pre_hook(self._keep)
-
-    def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Keep what the network's last convolution sees."""
-        self.features = inputs[0]
-
-    @torch.no_grad()
-    def __call__(self, inputs: list[Tensor], *, exact: bool = True) -> tuple[Tensor, Tensor]:
-        """Return the results of the network, and the features behind them."""
-        self.net.bf16_blocks = not exact  # its rounding is far below the errors that are learned from
-        restored = self.net(*inputs)
-        return restored, self.features
-
-
-def likelihood(error: Tensor, scale: Tensor, present: Tensor, tail: float) -> Tensor:
+def likelihood(error: Tensor, scale: Tensor, present: Tensor) -> Tensor:
     """Negative logarithm of a Gaussian's likelihood, mean over the bands that are there; far errors are cut."""
     square = (error / scale).square()
     # beyond the tail the loss goes on linearly, so that the gradient of the scale stays bounded
-    far = tail * (2 * square.clamp(min=1e-12).sqrt() - tail)
-    loss = (scale.log() + 0.5 * torch.where(square > tail**2, far, square)).mean(dim=(2, 3)) * present
+    far = TAIL * (2 * square.clamp(min=1e-12).sqrt() - TAIL)
+    loss = (scale.log() + 0.5 * torch.where(square > TAIL**2, far, square)).mean(dim=(2, 3)) * present
     return loss.sum() / present.sum()
 
 
 def train_head(
     net: CoarseNet,
-    recipe: HeadRecipe,
+    recipe: Recipe,
     scenes: list[TrainingScene],
     log: Callable[[str], None] = print,
     every: int = 100,
@@ -157,7 +119,7 @@ def train_head(
     Parameters
     ----------
     net : CoarseNet
-    recipe : HeadRecipe
+    recipe : Recipe
     scenes : list of TrainingScene
         To learn from.
     log : callable
@@ -166,21 +128,19 @@ def train_head(
         Steps between lines.
     """
     torch.manual_seed(recipe.seed)
-    frozen = Frozen(net)
     head = Head(net.width, len(BY_GSD[recipe.gsd]), net.scale)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.rate, betas=(0.9, 0.99))
-    schedule = Recipe(gsd=recipe.gsd, steps=recipe.steps, rate=recipe.rate, warmup=min(100, recipe.steps // 5))
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 1), recipe.augmentation)
     total, started = 0.0, time.monotonic()
     for step in range(recipe.steps):
-        optimiser.param_groups[0]["lr"] = learning_rate(schedule, step)
+        optimiser.param_groups[0]["lr"] = learning_rate(recipe, step)
         number, size, border = recipe.patches(step)
         inputs, truth, present = patches.batch(number, size)
-        restored, features = frozen(inputs, exact=False)
+        restored, features = restored_with_features(net, inputs, exact=False)
         if step == 0:  # channels of one size learn at one rate
             head.size.copy_(features.square().mean(dim=(0, 2, 3)).sqrt().clamp(min=1e-6))
         error = inner(restored - truth, border)
-        loss = likelihood(error, inner(head(features), border), present, recipe.tail)
+        loss = likelihood(error, inner(head(features), border), present)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(head.parameters(), 1.0)
@@ -191,13 +151,13 @@ def train_head(
             pace = (time.monotonic() - started) / count
             log(f"step {step + 1}: loss {total / count + math.log(SCALE):.3f}, {pace:.2f} s/step")
             total, started = 0.0, time.monotonic()
-    calibrate(frozen, head, recipe, scenes)
+    calibrate(net, head, recipe, scenes)
     log(f"gain per band, DN: {np.round(head.gain.numpy() * SCALE, 2).tolist()}")
     return head
 
 
 @torch.no_grad()
-def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[TrainingScene]) -> None:
+def calibrate(net: CoarseNet, head: Head, recipe: Recipe, scenes: list[TrainingScene]) -> None:
     """Scale each band so that its errors are, over what is predicted, of size one.
 
     On fresh patches of whole scenes as users have them: no band missing, no gain, the degradations and noise levels
@@ -208,12 +168,12 @@ def calibrate(frozen: Frozen, head: Head, recipe: HeadRecipe, scenes: list[Train
     how = Augmentation(gain=0.0, dropped=0.0, shifted=0.0, air=(0.0, 0.0), sensor=0.5)
     patches = Patches(scenes, recipe.gsd, seeded(recipe.seed, 2), how)
     ratios: list[Tensor] = []
-    for step in range(recipe.calibration):
+    for step in range(CALIBRATION):
         number, size, border = recipe.patches(step)
         inputs, truth, _ = patches.batch(number, size)
-        restored, features = frozen(inputs)
+        restored, features = restored_with_features(net, inputs)
         ratio = inner(restored - truth, border) / inner(head(features), border)
-        ratios.append(ratio.abs().clamp(max=recipe.tail).transpose(0, 1).flatten(1))
+        ratios.append(ratio.abs().clamp(max=TAIL).transpose(0, 1).flatten(1))
     found = torch.cat(ratios, dim=1).double()
     head.gain *= size_of(found).float()
 
@@ -234,27 +194,19 @@ def validate_head(net: CoarseNet, head: Head, gsd: int, scenes: list[TrainingSce
         By protocol: lists over the bands of the shares within one and two standard errors, and of Spearman's rank
         correlation of predicted with absolute error.
     """
-    frozen = Frozen(net)
     out: dict[str, dict[str, Any]] = {}
     for protocol in PROTOCOLS:
-        errors, scales = [], []
-        for scene in scenes:
-            if gsd == 60 and (scene.b60 is None or min(scene.b60.shape[-2:]) < 30):
-                continue
-            degraded, truth = simulate(scene, gsd, protocol)
-            inputs = [torch.from_numpy((a / SCALE).astype(np.float32))[None] for a in degraded]
-            restored, features = frozen(inputs)
-            cut = (..., slice(SCORE_BORDER, -SCORE_BORDER), slice(SCORE_BORDER, -SCORE_BORDER))
-            errors.append((restored[0].numpy() * SCALE - truth)[cut].reshape(len(truth), -1))
-            scales.append((head(features)[0].numpy() * SCALE)[cut].reshape(len(truth), -1))
-        if errors:
-            error, scale = np.concatenate(errors, axis=1), np.concatenate(scales, axis=1)
+        pooled = []
+        for inputs, _, truth in scored(scenes, gsd, protocol):
+            restored, features = restored_with_features(net, inputs)
+            pair = torch.stack([restored[0] * SCALE - torch.from_numpy(truth), head(features)[0] * SCALE])
+            pooled.append(inner(pair, SCORE_BORDER).flatten(2))
+        if pooled:
+            bands = list(zip(*torch.cat(pooled, dim=2).numpy(), strict=True))
             out[protocol] = {
-                "within 1": np.round([coverage(e, s, 1) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "within 2": np.round([coverage(e, s, 2) for e, s in zip(error, scale, strict=True)], 3).tolist(),
-                "Spearman": np.round(
-                    [rank_correlation(s, abs(e)) for e, s in zip(error, scale, strict=True)], 3
-                ).tolist(),
+                "within 1": np.round([coverage(error, scale, 1) for error, scale in bands], 3).tolist(),
+                "within 2": np.round([coverage(error, scale, 2) for error, scale in bands], 3).tolist(),
+                "Spearman": np.round([rank_correlation(scale, abs(error)) for error, scale in bands], 3).tolist(),
             }
     return out
 
@@ -263,11 +215,9 @@ def export_head(
     net: CoarseNet,
     head: Head,
     init: Model,
-    recipe: HeadRecipe,
+    recipe: Recipe,
     scores: Mapping[str, Mapping[str, Any]],
     path: Path,
-    *,
-    tolerance: float = 1e-3,
 ) -> None:
     """Write the network's own file with the head as a second output, and check both outputs.
 
@@ -275,18 +225,17 @@ def export_head(
     ----------
     net, head : CoarseNet, Head
     init : Model
-        The file of `net`, whose card is extended.
-    recipe : HeadRecipe
+        The file of `net`, whose card is extended. What it does for ``sr`` stays as it is, node by node.
+    recipe : Recipe
     scores : mapping
         What :func:`validate_head` gives, for the card.
     path : Path
-    tolerance : float
-        Largest relative difference of the standard errors from torch's.
 
     Raises
     ------
     ModelError
-        If ``sr`` is not bit for bit that of `init`, or the standard errors differ by more.
+        If ``sr`` is not bit for bit that of `init`, or the standard errors differ from torch's by more than
+        :data:`TOLERANCE`.
     """
     assert init.path is not None
     network, _, _ = init.card.training.partition(" Standard errors: ")  # of a head that this one replaces
@@ -299,23 +248,32 @@ def export_head(
         ),
         scores=dict(init.card.scores) | {f"{k}, {p}": v for p, own in scores.items() for k, v in own.items()},
     )
+    g = Graph.read(init.path)
+    one = g.constant(np.array(1, np.float32))
     first = weights(head.first)
     first = Conv(first.weight / head.size.numpy()[None, :, None, None], first.bias)  # features as the trunk gives them
-    layers = first, weights(head.middle), weights(head.last)
-    check = partial(_check_outputs, net, head, init.path, tolerance)
-    add_uncertainty(init.path, layers, head.gain.numpy(), BOUNDS, card, path, check)
+    x = g.conv(g.trained()[-1].input[0], first)
+    for layer in (head.middle, head.last):
+        x = g.conv(g.add("Relu", [x]), weights(layer))
+    x = g.add("DepthToSpace", [x], blocksize=head.scale, mode="CRD")
+    # positive and monotone by operations that round correctly: 1 + x above 0, 1 / (1 - x) below
+    below = g.add("Add", [g.add("Relu", [g.add("Neg", [x])]), one])
+    x = g.add("Add", [g.add("Relu", [x]), g.add("Div", [one, below])])
+    x = g.add("Mul", [x, g.constant(head.gain.numpy().reshape(1, -1, 1, 1))])
+    g.add("Clip", [x, *(g.constant(np.array(bound, np.float32)) for bound in BOUNDS)])
+    g.save(card, path, partial(_check_outputs, net, head, init.path))
 
 
-def _check_outputs(net: CoarseNet, head: Head, init: Path, tolerance: float, path: Path) -> None:
+def _check_outputs(net: CoarseNet, head: Head, init: Path, path: Path) -> None:
     """Compare both outputs of a file with those of the network's own file and of torch."""
     ort = import_onnxruntime()
-    feed = random_inputs(net, 48)
+    feed = random_inputs(net)
     old, new = (ort.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (init, path))
     restored, errors = new.run([RESTORED, STANDARD_ERROR], feed)
     if not np.array_equal(old.run([RESTORED], feed)[0].view(np.uint32), restored.view(np.uint32)):
         raise ModelError(f"the file restores other values than {init}; expected the same bits")
     with torch.no_grad():
-        _, features = Frozen(net)([torch.from_numpy(array) for array in feed.values()])
+        _, features = restored_with_features(net, [torch.from_numpy(array) for array in feed.values()])
         worst = float(np.abs(errors / head(features).numpy() - 1).max())
-    if not worst <= tolerance:
-        raise ModelError(f"the file differs from the head by {worst:.2g} of its result, more than {tolerance:g}")
+    if not worst <= TOLERANCE:
+        raise ModelError(f"the file differs from the head by {worst:.2g} of its result, more than {TOLERANCE:g}")
