@@ -15,7 +15,7 @@ from xr_s2sr.interpolation import gaussian
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.simulate import check_protocol, sigma_of
+from xr_s2sr.quality.simulate import check_protocol, sigma_of, written
 from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.pixels import dn, measured
@@ -114,12 +114,7 @@ def consistency(
         (rows_sr, rows_ds), (cols_sr, cols_ds) = ((near.slice, far.slice) for near, far in spans)
         image = dn(measured(fine.values[..., rows_sr, cols_sr], radiometry), radiometry)
         truth = dn(measured(native.values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
-        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
-        if rows[-1][-1] == 0:
-            raise GridError(
-                f"no native pixel of {band.name!r} can be compared; expected some without anything invalid around "
-                "them. Take a part of the scene with fewer invalid pixels"
-            )
+        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band, sigma))
     keys = ("rmse", "bias", "relative_rmse", "relative_bias", "pixels")
     return xr.Dataset(
         {
@@ -127,7 +122,7 @@ def consistency(
             for key, column in zip(keys, zip(*rows, strict=True), strict=True)
         },
         {"band": list(restored)},
-        {"protocol": protocol if satellite is None else f"{protocol} ({satellite})"},
+        {"protocol": written(protocol, satellite)},
     )
 
 
@@ -173,14 +168,17 @@ def _reach(factor: int, sigma: float) -> int:
     return -(-(len(gaussian(sigma)) // 2) // factor)
 
 
-def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
+def _compared(image: NDArray[Any], truth: NDArray[Any], band: SceneBand, sigma: float) -> tuple[float, ...]:
     """Return RMSE, bias, both over the truth's mean, and the number of pixels."""
-    reach = _reach(factor, sigma)
+    reach = _reach(band.factor, sigma)
     inner = (..., slice(reach, -reach), slice(reach, -reach))
     image, truth = image[inner], truth[inner]
     valid = np.isfinite(image) & np.isfinite(truth)
     if not valid.any():
-        return np.nan, np.nan, np.nan, np.nan, 0
+        raise GridError(
+            f"no native pixel of {band.name!r} can be compared; expected some without anything invalid around "
+            "them. Take a part of the scene with fewer invalid pixels"
+        )
     error, mean = (image - truth)[valid], truth[valid].mean()
     rmse, bias = float(np.sqrt((error**2).mean())), float(error.mean())
     return rmse, bias, rmse / mean, bias / mean, int(valid.sum())

@@ -33,20 +33,6 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Group:
-    """Scores of one resolution: by metric, arrays (methods, bands) or (methods, 1); by method, the models it used.
-
-    Of standard errors, if asked for, arrays (methods, bands) or (methods, bands, bins); NaN for bicubic.
-    """
-
-    gsd: int
-    bands: list[str]
-    pixels: int
-    values: dict[str, NDArray[Any]]
-    models: dict[str, list[str]]
-
-
-@dataclass(frozen=True)
 class Trial:
     """A simulated scene with its truth.
 
@@ -78,21 +64,37 @@ class Trial:
         report: Report,
         uncertainty: bool = False,
         metrics: Sequence[Metric] = METRICS,
-    ) -> Group:
-        """Restore by every method, and compare; also the standard errors, which bicubic does not give."""
+    ) -> tuple[xr.Dataset, dict[str, list[str]]]:
+        """Restore by every method, and compare; also the standard errors, which bicubic does not give.
+
+        Returns
+        -------
+        scores : Dataset
+            On (model, band) and (model, gsd); of standard errors also on (model, band, bin), NaN for bicubic.
+        models : dict of str to list of str
+            By method, the models that it used.
+        """
         scene = read_scene(self.simulated)
-        values: dict[str, list[F64]] = {}
+        rows = []
         models = {}
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
             restored, predicted, models[name] = self._restored(scene, given, options, report, form)
-            scores = {m.name: m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid) for m in metrics}
+            scores: dict[str, tuple[Any, ...]] = {}
+            for m in metrics:
+                value = m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid)
+                scores[m.name] = (m.dim, np.atleast_1d(value), {"long_name": m.long_name, "units": m.unit})
             if uncertainty:
                 scores |= error_scores(restored - self.truth, predicted, self.valid)
-            for key, score in scores.items():
-                values.setdefault(key, []).append(np.atleast_1d(score))
-        stacked = {key: np.array(rows) for key, rows in values.items()}
-        return Group(self.gsd, self.targets, int(self.valid.sum()), stacked, models)
+            rows.append(xr.Dataset(scores))
+        return xr.concat(rows, "model").assign_coords(
+            model=list(methods),
+            band=self.targets,
+            gsd=[self.gsd],
+            native_gsd=("band", [self.gsd] * len(self.targets)),
+            factor=("gsd", [FACTORS[self.gsd]]),
+            pixels=("gsd", [int(self.valid.sum())]),
+        ), models
 
     def _restored(
         self, scene: NativeScene, given: Given, options: RunOptions, report: Report, form: ErrorForm | None

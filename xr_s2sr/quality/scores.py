@@ -47,16 +47,12 @@ class Scores:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
-        ds, rows = self.dataset, []
-        of_bands, of_resolutions = (
-            [metric.name for metric in self.metrics if metric.dim == dim] for dim in ("band", "gsd")
-        )
-        for gsd in ds.gsd.values:
-            bands = ds.band.values[ds.native_gsd.values == gsd]
-            for band in bands:
-                rows.append((str(band), *self._texts(ds[of_bands].sel(band=band))))
-            means = ds[of_resolutions].sel(gsd=gsd).merge(ds[of_bands].sel(band=bands).mean("band"))
-            rows.append((f"{gsd} m", *self._texts(means)))
+        rows = []
+        for gsd in self.gsd.values:
+            scores = self.dataset.sel(gsd=gsd, band=self.native_gsd == gsd)
+            bands = scores.drop_vars([metric.name for metric in self.metrics if metric.dim == "gsd"])
+            rows += [(str(band), *self._texts(bands.sel(band=band))) for band in bands.band.values]
+            rows.append((f"{gsd} m", *self._texts(scores.mean("band"))))
         return rows
 
     def _texts(self, ds: xr.Dataset) -> list[str]:

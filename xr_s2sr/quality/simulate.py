@@ -120,7 +120,7 @@ def simulate(
     scene.check_one_offset()
     scene = check_pixels(scene, scene.bands)
     covered = whole_pixels(scene, coarsest or max(scene.bands.values(), key=lambda band: band.factor), factor)
-    rule = protocol if satellite is None else f"{protocol} ({satellite})"
+    rule = written(protocol, satellite)
     variables: dict[Hashable, xr.DataArray] = {}
     for band in scene.bands.values():
         sigma = sigma_of(band.id, factor, protocol, satellite)
@@ -153,6 +153,11 @@ def check_protocol(protocol: Any, satellite: Any) -> None:
             'protocol="sensor" or "mtf"'
         )
     arguments.choice("satellite", satellite, DETECTORS if protocol == "sensor" else MTF)
+
+
+def written(protocol: str, satellite: str | None) -> str:
+    """Return a protocol as results say it."""
+    return protocol if satellite is None else f"{protocol} ({satellite})"
 
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
