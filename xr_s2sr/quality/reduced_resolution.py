@@ -20,7 +20,7 @@ from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
 from xr_s2sr.quality.reliability import error_scores
 from xr_s2sr.quality.simulate import simulate
 from xr_s2sr.scene.pixels import dn, measured_in
-from xr_s2sr.scene.result import ErrorForm, error_radiometry
+from xr_s2sr.scene.result import ErrorForm, output_radiometry
 from xr_s2sr.scene.scene import NativeScene, read_scene
 from xr_s2sr.spans import Extent
 
@@ -106,18 +106,18 @@ class Trial:
         plan = prepare(scene, self.targets, given, adapt=adapt)
         runs = with_uncertainty(plan.runs, form)
         arrays = eager.restore(plan.scene, runs, plan.covered, options, report)
-        radiometry = {band: self.native.bands[band].radiometry for band in self.targets}
-        images = (dn(arrays[Output(band)].astype(np.float64), radiometry[band]) for band in self.targets)
-        by_band = {band: run.model for run in runs for band in run.targets}
-        labels = [_label(by_band[band]) for band in self.targets]
-        predicted = None
-        if form:
-            errors = (
-                dn(arrays[Output(band, error=True)].astype(np.float64), error_radiometry(radiometry[band], form))
-                for band in self.targets
+
+        def in_dn(error: bool) -> F64:
+            outputs = [Output(band, error) for band in self.targets]
+            stored = [output_radiometry(self.native.bands, output, form) for output in outputs]
+            return stack_dates(
+                dn(arrays[output].astype(np.float64), radiometry)
+                for output, radiometry in zip(outputs, stored, strict=True)
             )
-            predicted = stack_dates(errors)
-        return stack_dates(images), predicted, list(dict.fromkeys(labels))
+
+        by_band = {band: run.model for run in runs for band in run.targets}
+        labels = dict.fromkeys(_label(by_band[band]) for band in self.targets)
+        return in_dn(error=False), in_dn(error=True) if form else None, list(labels)
 
 
 def _label(model: Model) -> str:
