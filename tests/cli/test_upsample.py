@@ -21,8 +21,7 @@ from safe_products import Product, write_product
 from scenes import FINE, RED_EDGE, native
 
 import xr_s2sr
-from xr_s2sr.cli import main
-from xr_s2sr.cli.messages import in_terms_of_options
+from xr_s2sr.cli.main import in_terms_of_options, main
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -87,9 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
-    ds = options.open_scene(
-        arguments.scene, arguments.bbox, arguments.chunk, time=arguments.time, nodata=arguments.nodata
-    )
+    ds = options.open_scene(arguments, arguments.chunk)
     sr = xr_s2sr.upsample(
         ds,
         keep=arguments.keep,
