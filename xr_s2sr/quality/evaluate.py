@@ -8,7 +8,7 @@ from typing import Any, Literal
 import xarray as xr
 
 from xr_s2sr import api, arguments
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, CIRRUS
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
@@ -193,11 +193,11 @@ def _methods(model: Any) -> dict[str, Given]:
 def _scorable(scene: NativeScene, bands: Any, methods: Mapping[str, Given]) -> list[str]:
     """Return the ids of the bands to score: those asked for, or those that the given models restore."""
     wanted = wanted_bands(scene, bands)
-    fine = [band for band in wanted if BANDS[band].gsd == 10]
-    if fine:
+    idle = [band for band in wanted if BANDS[band].is_fine or band == CIRRUS]
+    if idle:
         raise BandError(
-            f"asked to evaluate {', '.join(fine)}, which nothing restores: 10 m bands are passed through. Ask for 20 m "
-            "and 60 m bands"
+            f"asked to evaluate {', '.join(idle)}, which nothing restores: 10 m bands are passed through, and {CIRRUS} "
+            "is interpolated. Ask for other 20 m and 60 m bands"
         )
     own = [items for name, items in methods.items() if name != BICUBIC]
     if bands is not None or not own or any(items is None or BICUBIC in items for items in own):

@@ -161,9 +161,9 @@ def written(protocol: str, satellite: str | None) -> str:
 
 
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
-    """Return the width of a band's Gaussian, in its own pixels."""
-    mtf = EFFECTIVE_MTF.get(band) if protocol == "sensor" else MTF[satellite][band] if satellite else None
-    return degradation.degradation_sigma(factor, protocol, mtf)
+    """Return the width of a band's Gaussian, in its own pixels; that of B10, of which no table tells, is nominal."""
+    known = EFFECTIVE_MTF if protocol == "sensor" else MTF[satellite] if satellite else {}
+    return degradation.degradation_sigma(factor, protocol, known.get(band))
 
 
 def whole_pixels(scene: NativeScene, coarsest: SceneBand, factor: int) -> Extent:
