@@ -140,6 +140,9 @@ def test_several_dates_go_to_zarr(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["upsample", str(tmp_path / "in.nc"), *option]) == 0
     with xr.open_zarr(tmp_path / "sr.zarr") as back:
         assert back.B11.sizes["time"] == 2
+    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "SR.NC")]) == 0  # in any case of letters
+    with xr.open_dataset(tmp_path / "SR.NC") as back:
+        assert back.B11.sizes["time"] == 2
 
 
 def test_one_of_several_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,7 +90,7 @@ def rmse_valid(restored: xr.DataArray, truth: xr.DataArray) -> float:
 def write_picture(
     ds: xr.Dataset, sr: xr.Dataset, truth: xr.Dataset, path: Path, shown: Sequence[tuple[str, ...]] = PICTURE
 ) -> None:
-    """Write the edge of the town, at most 120 pixels a side, native, restored and as it is known to be."""
+    """Write the edge of the town, at most 120 pixels per side: native, restored and as it is known to be."""
     size = min(120, ds.sizes["y"] // 24 * 6, ds.sizes["x"] // 24 * 6)
     # Fields, river, motorway and the first streets of the town, in a scene of any size.
     top, left = (min(int(part * ds.sizes["y"]), ds.sizes["y"] - size) // 6 * 6 for part in (0.32, 0.42))

@@ -46,7 +46,7 @@ class Scores:
         return getattr(self.dataset, name)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
+        """Return one row per band and one for the mean of each resolution; for each metric a column of each model."""
         rows = []
         for gsd in self.gsd.values:
             scores = self.dataset.sel(gsd=gsd, band=self.native_gsd == gsd)
