@@ -16,7 +16,7 @@ from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import Given, RunOptions, prepare, with_uncertainty
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
+from xr_s2sr.quality.metrics import SCORE_BORDER, Metric
 from xr_s2sr.quality.reliability import error_scores
 from xr_s2sr.quality.simulate import simulate
 from xr_s2sr.scene.pixels import dn, measured_in
@@ -62,8 +62,8 @@ class Trial:
         methods: Mapping[str, Given],
         options: RunOptions,
         report: Report,
-        uncertainty: bool = False,
-        metrics: Sequence[Metric] = METRICS,
+        uncertainty: bool,
+        metrics: Sequence[Metric],
     ) -> tuple[xr.Dataset, dict[str, list[str]]]:
         """Restore by every method, and compare; also the standard errors, which bicubic does not give.
 
@@ -133,7 +133,7 @@ def prepared(
     *,
     protocol: Protocol,
     satellite: str | None,
-    adapt: bool | None = None,
+    adapt: bool | None,
 ) -> Trial:
     """Degrade what the methods read, and mask the pixels that do not count.
 
@@ -192,7 +192,7 @@ def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
         )
 
 
-def interior_mask(invalid: Mask, distance: int = SCORE_BORDER) -> Mask:
+def interior_mask(invalid: Mask, distance: int) -> Mask:
     """Mask the pixels with nothing but valid ones, inside of the image, up to `distance` away, diagonals included.
 
     Parameters
