@@ -47,13 +47,7 @@ class Scores:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return one row per band and one for the mean of each resolution; for each metric a column of each model."""
-        rows = []
-        for gsd in self.gsd.values:
-            scores = self.dataset.sel(gsd=gsd, band=self.native_gsd == gsd)
-            bands = scores.drop_vars([metric.name for metric in self.metrics if metric.dim == "gsd"])
-            rows += [(str(band), *self._texts(bands.sel(band=band))) for band in bands.band.values]
-            rows.append((f"{gsd} m", *self._texts(scores.mean("band"))))
-        return rows
+        return list(self._table().itertuples(name=None))
 
     def _texts(self, ds: xr.Dataset) -> list[str]:
         """Return the numbers of a row; empty where there is none."""
@@ -65,11 +59,16 @@ class Scores:
         return texts
 
     def _table(self) -> pd.DataFrame:
+        rows: dict[str, xr.Dataset] = {}
+        for gsd in self.gsd.values:
+            scores = self.dataset.sel(gsd=gsd, band=self.native_gsd == gsd)
+            bands = scores.drop_vars([metric.name for metric in self.metrics if metric.dim == "gsd"])
+            rows |= {str(band): bands.sel(band=band) for band in bands.band.values}
+            rows[f"{gsd} m"] = scores.mean("band")
         models = [str(model) for model in self.dataset.model.values]
         headings = [metric.heading or metric.name for metric in self.metrics]
         columns = pd.MultiIndex.from_product([headings, models], names=[None, "band"])
-        rows = self.rows()
-        return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
+        return pd.DataFrame([self._texts(ds) for ds in rows.values()], list(rows), columns, dtype=object)
 
     def _notes(self) -> list[str]:
         attrs = self.dataset.attrs
