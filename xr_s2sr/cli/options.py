@@ -116,11 +116,10 @@ def open_scene(given: argparse.Namespace, chunks: int | None = None) -> xr.Datas
         Side of dask chunks in 10 m pixels, brought to whole blocks of the files.
     """
     name, bbox, nodata = given.scene, getattr(given, "bbox", None), getattr(given, "nodata", None)
-    if name == DEMO:
-        ds = subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
-    else:
-        ds = open_any(name, bbox=bbox)
-        ds = ds if chunks is None else by_blocks(ds, chunks)
+    demo = name == DEMO
+    ds = subset(tutorial.synthetic_scene()[0], None, bbox, None, name) if demo else open_any(name, bbox=bbox)
+    if chunks is not None:
+        ds = by_blocks(ds, chunks)
     if given.time is not None:
         ds = _one_date(ds, given.time, name)
     return ds if nodata is None else _with_nodata(ds, nodata)
