@@ -123,8 +123,7 @@ def views(
     if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
     offset_or_dates = offset_argument(offset)
-    native, fine = to_native(ds), bands_of_result(sr)
-    scene = native.read(units, offset)
+    scene, fine = to_native(ds).read(units, offset), bands_of_result(sr)
     restored = {band: _restored(fine, band) for band in bands if not BANDS[band].is_fine}
     grid = _common_grid([*restored.values()] or [*fine.values()][:1])
     places = {band: _place(scene, band, restored.get(band), grid) for band in bands}
@@ -151,11 +150,8 @@ def _titles(bands: Sequence[str], name: str, native: Sequence[float], result: fl
 
 def _percentiles(percentiles: Any) -> tuple[float, float]:
     """Return two percentiles, checked."""
-    pair = tuple(percentiles) if isinstance(percentiles, Iterable) else (percentiles,)
-    if (
-        len(pair) != 2
-        or not 0 <= arguments.number("percentiles", pair[0]) < arguments.number("percentiles", pair[1]) <= 100
-    ):
+    pair = [arguments.number("percentiles", end) for end in percentiles] if isinstance(percentiles, Iterable) else []
+    if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= 100:
         raise InputError(f"percentiles={percentiles!r}; expected two numbers from 0 to 100, the lower first: (2, 98)")
     return pair[0], pair[1]
 
