@@ -38,8 +38,7 @@ class Trial:
 
     Attributes
     ----------
-    simulated : Dataset
-    native : NativeScene
+    simulated : NativeScene
     targets : list of str
         Ids of the bands to score.
     gsd : int
@@ -50,8 +49,7 @@ class Trial:
         Pixels that count.
     """
 
-    simulated: xr.Dataset
-    native: NativeScene
+    simulated: NativeScene
     targets: list[str]
     gsd: int
     truth: F64
@@ -74,12 +72,11 @@ class Trial:
         models : dict of str to list of str
             By method, the models that it used.
         """
-        scene = read_scene(self.simulated)
         rows = []
         models = {}
         for name, given in methods.items():
             form: ErrorForm | None = "float32" if uncertainty and given != [BICUBIC] else None
-            restored, predicted, models[name] = self._restored(scene, given, options, report, form)
+            restored, predicted, models[name] = self._restored(given, options, report, form)
             scores: dict[str, tuple[Any, ...]] = {}
             for m in metrics:
                 value = m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid)
@@ -97,19 +94,19 @@ class Trial:
         ), models
 
     def _restored(
-        self, scene: NativeScene, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
+        self, given: Given, options: RunOptions, report: Report, form: ErrorForm | None
     ) -> tuple[F64, F64 | None, list[str]]:
         """Return the targets and their standard errors in DN, shaped as the truth, and the names of the models."""
         from xr_s2sr.inference import eager  # brings numba
 
         adapt = False if given == [BICUBIC] else options.adapt
-        plan = prepare(scene, self.targets, given, adapt=adapt)
+        plan = prepare(self.simulated, self.targets, given, adapt=adapt)
         runs = with_uncertainty(plan.runs, form)
         arrays = eager.restore(plan.scene, runs, plan.covered, options, report)
 
         def in_dn(error: bool) -> F64:
             outputs = [Output(band, error) for band in self.targets]
-            stored = [output_radiometry(self.native.bands, output, form) for output in outputs]
+            stored = [output_radiometry(self.simulated.bands, output, form) for output in outputs]
             return stack_dates(
                 dn(arrays[output].astype(np.float64), radiometry)
                 for output, radiometry in zip(outputs, stored, strict=True)
@@ -178,7 +175,7 @@ def prepared(
             "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
             "with fewer invalid pixels"
         )
-    return Trial(simulated, scene, targets, gsd, truth, valid.reshape(truth.shape[1:]))
+    return Trial(read_scene(simulated), targets, gsd, truth, valid.reshape(truth.shape[1:]))
 
 
 def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
