@@ -15,7 +15,7 @@ from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import Device, Given, given_models, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
-from xr_s2sr.quality.reduced_resolution import FACTORS, prepared
+from xr_s2sr.quality.reduced_resolution import prepared
 from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
 from xr_s2sr.quality.simulate import check_protocol, written
@@ -135,13 +135,13 @@ def evaluate(
     parts: list[xr.Dataset] = []
     used: dict[str, list[str]] = {name: [] for name in methods}
     problems: dict[int, InputError] = {}
-    for gsd in FACTORS:
+    for gsd in (20, 60):
         targets = [band for band in wanted if BANDS[band].gsd == gsd]
         if not targets:
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
+            trial = prepared(scene, targets, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
         except InputError as problem:
             if bands is not None:
                 raise

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from xr_s2sr.bands import Output
+from xr_s2sr.bands import BANDS, Output
 from xr_s2sr.errors import GridError, InputError
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import Given, RunOptions, prepare, with_uncertainty
@@ -23,9 +23,6 @@ from xr_s2sr.scene.pixels import dn, measured_in
 from xr_s2sr.scene.result import ErrorForm, output_radiometry
 from xr_s2sr.scene.scene import NativeScene, read_scene
 from xr_s2sr.spans import Extent
-
-#: By the native GSD of the bands to score: how far the scene is degraded, so that they become the truth.
-FACTORS = {20: 2, 60: 6}
 
 Report = bool | Callable[[int, int], Any] | None
 F64 = NDArray[np.float64]
@@ -40,9 +37,7 @@ class Trial:
     ----------
     simulated : NativeScene
     targets : list of str
-        Ids of the bands to score.
-    gsd : int
-        Their native GSD.
+        Ids of the bands to score, all of one resolution.
     truth : ndarray of float64, shape (targets, dates * y, x)
         In DN (reflectance x 10000). Dates are stacked along y, which no window crosses.
     valid : ndarray of bool, shape (dates * y, x)
@@ -51,7 +46,6 @@ class Trial:
 
     simulated: NativeScene
     targets: list[str]
-    gsd: int
     truth: F64
     valid: Mask
 
@@ -72,6 +66,7 @@ class Trial:
         models : dict of str to list of str
             By method, the models that it used.
         """
+        about = BANDS[self.targets[0]]
         rows = []
         models = {}
         for name, given in methods.items():
@@ -79,7 +74,7 @@ class Trial:
             restored, predicted, models[name] = self._restored(given, options, report, form)
             scores: dict[str, tuple[Any, ...]] = {}
             for m in metrics:
-                value = m.score(restored, self.truth, FACTORS[self.gsd], 0, self.valid)
+                value = m.score(restored, self.truth, about.factor, 0, self.valid)
                 scores[m.name] = (m.dim, np.atleast_1d(value), {"long_name": m.long_name, "units": m.unit})
             if uncertainty:
                 scores |= error_scores(restored - self.truth, predicted, self.valid)
@@ -87,9 +82,9 @@ class Trial:
         return xr.concat(rows, "model").assign_coords(
             model=list(methods),
             band=self.targets,
-            gsd=[self.gsd],
-            native_gsd=("band", [self.gsd] * len(self.targets)),
-            factor=("gsd", [FACTORS[self.gsd]]),
+            gsd=[about.gsd],
+            native_gsd=("band", [about.gsd] * len(self.targets)),
+            factor=("gsd", [about.factor]),
             pixels=("gsd", [int(self.valid.sum())]),
         ), models
 
@@ -125,7 +120,6 @@ def _label(model: Model) -> str:
 def prepared(
     scene: NativeScene,
     targets: list[str],
-    gsd: int,
     methods: Mapping[str, Given],
     *,
     protocol: Protocol,
@@ -138,7 +132,7 @@ def prepared(
     ----------
     scene : NativeScene
     targets : list of str
-        Ids of the bands to score, all of one `gsd`.
+        Ids of the bands to score, all of one resolution. The scene is degraded by their factor: they become its truth.
     methods : mapping of str to models
     protocol, satellite
         As for :func:`xr_s2sr.degrade`.
@@ -152,7 +146,7 @@ def prepared(
     InputError
         If no pixel counts.
     """
-    factor = FACTORS[gsd]
+    gsd, factor = BANDS[targets[0]].gsd, BANDS[targets[0]].factor
     needed: set[str] = set()
     for given in methods.values():
         plan = prepare(scene, targets, given, adapt=adapt)
@@ -161,7 +155,7 @@ def prepared(
     coarsest = max(scene.bands.values(), key=lambda band: band.factor)
     scene = scene.only(needed)
     simulated, covered = simulate(scene, factor, protocol, satellite, coarsest=coarsest)
-    _check_size(covered, gsd, factor, coarsest.factor * factor)
+    _check_size(covered, gsd, coarsest.factor * factor)
     truth = stack_dates(dn(measured_in(scene, band, covered), scene.bands[band].radiometry) for band in targets)
     shape = len(covered[0]) // factor, len(covered[1]) // factor
     invalid = np.zeros((truth.shape[1] // shape[0], *shape), bool)
@@ -175,16 +169,16 @@ def prepared(
             "pixels away from the border and from everything that is invalid once degraded. Take a part of the scene "
             "with fewer invalid pixels"
         )
-    return Trial(read_scene(simulated), targets, gsd, truth, valid.reshape(truth.shape[1:]))
+    return Trial(read_scene(simulated), targets, truth, valid.reshape(truth.shape[1:]))
 
 
-def _check_size(covered: Extent, gsd: int, factor: int, side: int) -> None:
+def _check_size(covered: Extent, gsd: int, side: int) -> None:
     """Refuse what the border uses up; `side` is the unit in which scenes are cut, in 10 m pixels."""
     least = -(-(2 * SCORE_BORDER + 1) * gsd // 10 // side) * side
     if min(len(covered[0]), len(covered[1])) < least:
         raise GridError(
             f"the scene is too small to evaluate {gsd} m bands: {len(covered[0])} x {len(covered[1])} pixels of 10 m "
-            f"can be degraded by {factor}; expected {least} or more, of which "
+            f"can be degraded by {gsd // 10}; expected {least} or more, of which "
             f"{SCORE_BORDER * gsd // 10} at each side are left out. Take a larger slice"
         )
 
