@@ -136,7 +136,8 @@ def simulate(
             satellite=satellite or "S2A",
         )
         variables[band.name] = _variable(scene[band.id], band, covered, factor, image.astype(np.float32), rule, sigma)
-    larger = scene.grid.corner(covered[0].start, covered[1].start) * Affine.scale(factor)
+    t = scene.grid.corner(covered[0].start, covered[1].start)
+    larger = Affine(t.a * factor, 0.0, t.c, 0.0, t.e * factor, t.f)
     in_order = {name: variables[name] for name in scene.ds.data_vars if name in variables}
     return georeference(xr.Dataset(in_order, attrs=scene.ds.attrs), larger), covered
 
