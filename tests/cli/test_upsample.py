@@ -21,8 +21,7 @@ from safe_products import Product, write_product
 from scenes import FINE, RED_EDGE, native
 
 import xr_s2sr
-from xr_s2sr.cli import main
-from xr_s2sr.cli.messages import in_terms_of_options
+from xr_s2sr.cli.main import in_terms_of_options, main
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,6 +139,9 @@ def test_several_dates_go_to_zarr(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert option == ["-o", str(tmp_path / "sr.zarr")]
     assert main(["upsample", str(tmp_path / "in.nc"), *option]) == 0
     with xr.open_zarr(tmp_path / "sr.zarr") as back:
+        assert back.B11.sizes["time"] == 2
+    assert main(["upsample", str(tmp_path / "in.nc"), "-o", str(tmp_path / "SR.NC")]) == 0  # in any case of letters
+    with xr.open_dataset(tmp_path / "SR.NC") as back:
         assert back.B11.sizes["time"] == 2
 
 

@@ -127,6 +127,15 @@ def test_any_form(scene: xr.Dataset, restored: xr.Dataset) -> None:
         xr.testing.assert_equal(sr.s2sr.consistency(tree), expected)
 
 
+def test_the_cirrus_band_has_the_nominal_blur(scene: xr.Dataset) -> None:
+    """No satellite's table tells that of B10, which comes back if it is asked for."""
+    ds = scene.assign(B10=scene.B09)
+    sr = ds.s2sr.upsample(["B10", "B11"], model="bicubic")
+    nominal, of_satellite = (sr.s2sr.consistency(ds, protocol="mtf", satellite=which) for which in (None, "S2A"))
+    differs = of_satellite["rmse"] != nominal["rmse"]
+    assert list(differs.sel(band=["B10", "B11"])) == [False, True]
+
+
 def test_refusals(scene: xr.Dataset, restored: xr.Dataset) -> None:
     with pytest.raises(BandError, match=r"holds no 20 m or 60 m band restored to 10 m .* expected sr.s2sr.consistency"):
         scene.s2sr.consistency(restored)

@@ -264,6 +264,7 @@ def test_nothing_valid(scene: xr.Dataset) -> None:
     ("arguments", "error", "message"),
     [
         ({"bands": ["B05", "B04"]}, BandError, "asked to evaluate B04, which nothing restores: 10 m bands are passed"),
+        ({"bands": ["B05", "B10"]}, BandError, "asked to evaluate B10, which nothing restores: .* B10 is interpolated"),
         ({"bands": "B5x"}, BandError, "'B5x' is not a Sentinel-2 band"),
         ({"protocol": "sharp"}, InputError, "protocol='sharp' is unknown; choose one of 'sensor', 'paper', 'mtf'"),
         ({"protocol": "paper", "satellite": "S2A"}, InputError, 'expected protocol="sensor" or "mtf"'),
@@ -276,7 +277,7 @@ def test_nothing_valid(scene: xr.Dataset) -> None:
 )
 def test_refusals(scene: xr.Dataset, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        scene.s2sr.evaluate(**({"bands": "B05"} | arguments))
+        scene.assign(B10=scene.B09).s2sr.evaluate(**({"bands": "B05"} | arguments))
 
 
 def test_more_refusals(scene: xr.Dataset, toy: Path) -> None:

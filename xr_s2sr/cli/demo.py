@@ -19,7 +19,6 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.io.write import to_cog
 from xr_s2sr.plot import before_after, rgb
 from xr_s2sr.quality import rmse
-from xr_s2sr.scene.validity import Validity, valid
 
 #: Where the files go by default; there, those of an earlier run are replaced.
 OUT = Path("xr-s2sr-demo")
@@ -83,15 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def rmse_valid(restored: xr.DataArray, truth: xr.DataArray) -> float:
-    """Return the RMSE over the pixels that are valid in both."""
-    a, b, mark = restored.values, truth.values, Validity(0)
-    return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=valid(a, mark) & valid(b, mark))[0])
+    """Return the RMSE over the pixels that are valid, and so not 0, in both."""
+    a, b = restored.values, truth.values
+    return float(rmse(a[np.newaxis], b[np.newaxis], border=0, valid=(a != 0) & (b != 0))[0])
 
 
 def write_picture(
     ds: xr.Dataset, sr: xr.Dataset, truth: xr.Dataset, path: Path, shown: Sequence[tuple[str, ...]] = PICTURE
 ) -> None:
-    """Write the edge of the town, at most 120 pixels a side, native, restored and as it is known to be."""
+    """Write the edge of the town, at most 120 pixels per side: native, restored and as it is known to be."""
     size = min(120, ds.sizes["y"] // 24 * 6, ds.sizes["x"] // 24 * 6)
     # Fields, river, motorway and the first streets of the town, in a scene of any size.
     top, left = (min(int(part * ds.sizes["y"]), ds.sizes["y"] - size) // 6 * 6 for part in (0.32, 0.42))

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         check_writer(arguments.out, ".nc")
         check_target(arguments.out, "file", (".nc",))
-    ds = options.open_scene(arguments.scene, arguments.bbox, time=arguments.time, nodata=arguments.nodata)
+    ds = options.open_scene(arguments)
     sources = options.sources(arguments, ds)
     if arguments.out is not None:
         check_apart(sources, arguments.out)

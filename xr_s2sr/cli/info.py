@@ -30,7 +30,7 @@ def add_parser(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what the product says of itself, and the report; 1 where upsampling would fail."""
-    ds = options.open_scene(arguments.scene, time=arguments.time)
+    ds = options.open_scene(arguments)
     facts = {key: ds.attrs[key] for key in FACTS if key in ds.attrs}
     if "time" in ds.coords and ds["time"].ndim == 0:
         facts["time"] = ds["time"].dt.strftime("%Y-%m-%dT%H:%M:%SZ").item()

@@ -1,23 +1,29 @@
-"""The command ``xr-s2sr``: the parser of all commands, exit codes and errors."""
+"""The command ``xr-s2sr``: the parser of all commands, exit codes, and errors and warnings in one line each."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from xr_s2sr import __version__
 from xr_s2sr.cli import demo, evaluate, import_keras, info, models, train, upsample
-from xr_s2sr.cli.messages import in_terms_of_options, warnings_in_one_line
-from xr_s2sr.errors import S2SRError
+from xr_s2sr.errors import S2SRError, S2SRWarning
 
 #: In the order of the help: what comes first when one is new. Each has ``add_parser(commands)`` and ``run(arguments)``.
 COMMANDS = (demo, info, upsample, evaluate, models, import_keras, train)
+
+#: Arguments of ``upsample`` that are options of the same name.
+_OPTIONS = {"keep", "resolution", "model", "adapt", "device", "units", "offset", "uncertainty", "precision"}
+_CALL = re.compile(r"upsample\((\w+=[^(),=]+(?:, \w+=[^(),=]+)*)\)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,3 +83,43 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     return parser
+
+
+def in_terms_of_options(text: str) -> str:
+    """Return a message with options in the place of arguments.
+
+    Examples
+    --------
+    >>> in_terms_of_options('with upsample(keep="all"), or drop them first')
+    'with --keep all, or drop them first'
+    """
+    return _CALL.sub(_as_options, text).replace("see ds.s2sr.validate()", "see xr-s2sr info")
+
+
+def _as_options(call: re.Match[str]) -> str:
+    """Return the options in the place of one call."""
+    given = dict(part.split("=") for part in call[1].split(", "))
+    if not given.keys() <= _OPTIONS:
+        return call[0]
+    flags = {"True": "--adapt", "False": "--no-adapt"}
+    return " ".join(
+        flags.get(value, value) if key == "adapt" else f"--{key} {value.strip(chr(34) + chr(39))}"
+        for key, value in given.items()
+    )
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """In the block, our warnings are shown without the line of the program that they are about."""
+    usual = warnings.formatwarning
+
+    def shown(message: Any, category: type[Warning], *place: Any) -> str:
+        if not issubclass(category, S2SRWarning):
+            return usual(message, category, *place)
+        return f"xr-s2sr: warning: {in_terms_of_options(str(message))}\n"
+
+    warnings.formatwarning = shown  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

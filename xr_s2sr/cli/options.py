@@ -105,36 +105,23 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def open_scene(
-    name: str,
-    bbox: tuple[float, ...] | None = None,
-    chunks: int | None = None,
-    *,
-    time: str | None = None,
-    nodata: float | None = None,
-) -> xr.Dataset:
-    """Open a scene on disk, or make the synthetic one.
+def open_scene(given: argparse.Namespace, chunks: int | None = None) -> xr.Dataset:
+    """Open the scene of a command, or the part of it that is asked for.
 
     Parameters
     ----------
-    name : str
-        A path, or "demo".
-    bbox : tuple of float, optional
-        minx, miny, maxx, maxy in the scene's CRS.
+    given : Namespace
+        Values of the options of :func:`add_scene`, and of :func:`add_restoring` if the command has these.
     chunks : int, optional
         Side of dask chunks in 10 m pixels, brought to whole blocks of the files.
-    time : str, optional
-        How the one date begins that is wanted, as 2024-06-01T10:00:00.
-    nodata : float, optional
-        The value of pixels without data.
     """
-    if name == DEMO:
-        ds = subset(tutorial.synthetic_scene()[0], None, bbox, chunks, name)
-    else:
-        ds = open_any(name, bbox=bbox)
-        ds = ds if chunks is None else by_blocks(ds, chunks)
-    if time is not None:
-        ds = _one_date(ds, time, name)
+    name, bbox, nodata = given.scene, getattr(given, "bbox", None), getattr(given, "nodata", None)
+    demo = name == DEMO
+    ds = subset(tutorial.synthetic_scene()[0], None, bbox, None, name) if demo else open_any(name, bbox=bbox)
+    if chunks is not None:
+        ds = by_blocks(ds, chunks)
+    if given.time is not None:
+        ds = _one_date(ds, given.time, name)
     return ds if nodata is None else _with_nodata(ds, nodata)
 
 

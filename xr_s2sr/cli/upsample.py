@@ -32,7 +32,7 @@ def add_parser(commands: options.Commands) -> None:
         "--out",
         type=Path,
         metavar="OUT",
-        help=".tif: one COG; .zarr; .nc; else a folder of COGs, one a band (by default IN_10m.tif, in this folder)",
+        help=".tif: one COG; .zarr; .nc; else a folder of COGs, one per band (by default IN_10m.tif, in this folder)",
     )
     parser.add_argument(
         "--resolution",
@@ -81,15 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scene != options.DEMO:
         check_apart({scene, home_of(scene)}, out)
     check_target(out, form_of(out))
-    if arguments.stac and out.suffix.lower() in (".zarr", ".nc"):
+    geotiffs = out.suffix.lower() not in (".zarr", ".nc")
+    if arguments.stac and not geotiffs:
         raise InputError(
             f"a STAC item describes GeoTIFFs, not {out.name}; expected a .tif or a folder: -o {out.stem}.tif"
         )
     started = time.perf_counter()
     # every band is opened: a model restores one band the better for having all
-    ds = options.open_scene(
-        arguments.scene, arguments.bbox, arguments.chunk, time=arguments.time, nodata=arguments.nodata
-    )
+    ds = options.open_scene(arguments, arguments.chunk)
     sr = xr_s2sr.upsample(
         ds,
         keep=arguments.keep,
@@ -100,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         **options.restoring(arguments),
     )
     placed = [da for name, da in sr.data_vars.items() if resolve(name)]
-    if out.suffix not in (".zarr", ".nc") and (lead := placed[0].dims[:-2]):
+    if geotiffs and (lead := placed[0].dims[:-2]):
         raise InputError(
             f"{scene} has the dimensions {', '.join(map(str, lead))} before rows and columns, which a GeoTIFF has not; "
             f"expected a form that holds them: -o {out.with_suffix('.zarr')}, or .nc{_one_date(sr)}"

@@ -11,7 +11,7 @@ from xr_s2sr.errors import InputError
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.plot.png import NODATA_COLOUR
 from xr_s2sr.plot.pyplot import load_pyplot, shown_once
-from xr_s2sr.plot.view import View, requested, restored, views
+from xr_s2sr.plot.view import View, requested, views
 from xr_s2sr.scene.radiometry import Units
 
 
@@ -72,7 +72,6 @@ def compare(
     """
     wanted = requested(bands, composite)
     pyplot = load_pyplot()
-    sr = restored(ds, wanted, units, offset) if sr is None else sr
     shown = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)
     rows, cols = shown[0].grid.shape
     height = len(shown) * (0.42 * width * min(rows / cols, 3) + 0.5)

@@ -12,7 +12,7 @@ from xr_s2sr import arguments
 from xr_s2sr.errors import InputError
 from xr_s2sr.layouts.normalize import Scene
 from xr_s2sr.plot.png import encode
-from xr_s2sr.plot.view import requested, restored, views
+from xr_s2sr.plot.view import requested, views
 from xr_s2sr.replacing import write_bytes
 from xr_s2sr.scene.radiometry import Units
 
@@ -120,7 +120,6 @@ def swipe(
     wanted = requested(band, composite)
     if len(wanted) > 1:
         raise InputError(f'band={band!r} names {len(wanted)} bands; expected one: swipe(ds, sr, "B11")')
-    sr = restored(ds, wanted, units, offset) if sr is None else sr
     [view] = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)
     before, after = (encode(view.colours(image)) for image in (view.before, view.after))
     return Swipe(before, after, view.titles, width)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -23,6 +23,9 @@ from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.radiometry import Radiometry, Units
 from xr_s2sr.scene.scene import NativeScene
 
+#: A picture that is wanted: the name of a composite, else an empty text, and the ids of its bands, one or three.
+Picture: TypeAlias = tuple[str, tuple[str, ...]]
+
 #: Composites by name: the bands shown in red, green and blue.
 COMPOSITES = {"true colour": ("B04", "B03", "B02"), "swir": ("B12", "B8A", "B04")}
 #: More pixels along a side than any screen has.
@@ -37,47 +40,31 @@ class View:
     ----------
     bands : tuple of str
         Ids, one or three.
-    name : str
-        That of a composite, or empty.
+    titles : (str, str)
+        Of the two pictures: bands, and pixel size.
     before, after : ndarray of float64, shape (bands, y, x)
         Reflectance, NaN where invalid.
     limits : tuple of (float, float)
         For each band, the reflectance that becomes black, and that becomes white, in both pictures.
     grid : Grid
         Of `after`; rows from north to south.
-    gsd : tuple of float
-        Native pixel size of each band, in metres.
     """
 
     bands: tuple[str, ...]
-    name: str
+    titles: tuple[str, str]
     before: NDArray[np.float64]
     after: NDArray[np.float64]
     limits: tuple[tuple[float, float], ...]
     grid: Grid
-    gsd: tuple[float, ...]
-
-    @property
-    def label(self) -> str:
-        """The bands, and the name of their composite."""
-        return " ".join(self.bands) + (f" ({self.name})" if self.name else "")
-
-    @property
-    def titles(self) -> tuple[str, str]:
-        """Titles of the two pictures: bands, and pixel size."""
-        own = list(dict.fromkeys(f"{gsd:g}" for gsd in self.gsd))
-        same = all(gsd == self.grid.gsd for gsd in self.gsd)
-        native = f"{self.label}, native {' and '.join(own)} m"
-        return native, f"{self.label}, {'native' if same else 'restored to'} {self.grid.gsd:g} m"
 
     def colours(self, image: NDArray[np.float64]) -> RGB8:
         """Return a picture of shape (3, y, x): grey or a composite, with the colour of nodata."""
         return painted(image, self.limits, np.nan)
 
 
-def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the pictures that are wanted, as the name and the bands of each; the swir composite by default."""
-    wanted: list[tuple[str, tuple[str, ...]]] = []
+def requested(bands: Any, composite: Any) -> list[Picture]:
+    """Return the pictures that are wanted; the swir composite by default."""
+    wanted: list[Picture] = []
     if composite is not None or bands is None:
         wanted.append(_composite("swir" if composite is None else composite))
     if bands is not None:
@@ -85,7 +72,7 @@ def requested(bands: Any, composite: Any) -> list[tuple[str, tuple[str, ...]]]:
     return wanted
 
 
-def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
+def _composite(composite: Any) -> Picture:
     """Return a composite's name, if it has one, and its three bands."""
     if isinstance(composite, str):
         name = arguments.choice("composite", composite, COMPOSITES)
@@ -100,10 +87,8 @@ def _composite(composite: Any) -> tuple[str, tuple[str, ...]]:
     return "", tuple(ids)
 
 
-def restored(
-    ds: Scene, wanted: Iterable[tuple[str, tuple[str, ...]]], units: Units | None, offset: float | None
-) -> Scene:
-    """Return what the pictures need of the result, for a scene of one date that is small enough to be seen."""
+def _restore(ds: Scene, bands: Iterable[str], units: Units | None, offset: float | None) -> Scene:
+    """Return the bands restored, of a scene of one date that is small enough to be seen."""
     scene = to_native(ds).read(units, offset)
     scene.check()
     _check_one_date(scene.fine, "the scene")
@@ -114,54 +99,59 @@ def restored(
             "without a result, so that they can be seen. Show a part of its result: sr = ds.s2sr.upsample(), "
             "ds.s2sr.plot(sr.isel(y=slice(0, 600), x=slice(0, 600)))"
         )
-    bands = dict.fromkeys(band for _, group in wanted for band in group)
     result: Scene = upsample(ds, bands, units=units, offset=offset)
     return result
 
 
 def views(
     ds: Scene,
-    sr: Scene,
-    wanted: Iterable[tuple[str, tuple[str, ...]]],
+    sr: Scene | None,
+    wanted: Sequence[Picture],
     *,
     units: Units | None,
     offset: float | None,
     percentiles: tuple[float, float],
 ) -> list[View]:
-    """Read what the pictures show; names, grids and arguments are checked before any pixel is read."""
+    """Read what the pictures show; names, grids and arguments are checked before any pixel is read.
+
+    Without a result, the bands that are shown are restored first.
+    """
     low, high = _percentiles(percentiles)
+    bands = list(dict.fromkeys(band for _, group in wanted for band in group))
+    if sr is None:
+        sr = _restore(ds, bands, units, offset)
     if not isinstance(sr, xr.Dataset | xr.DataArray | xr.DataTree):
         raise ArgumentTypeError(f"expected the Dataset that upsample() gave, not a {type(sr).__name__}")
-    pictures, offset_or_dates = list(wanted), offset_argument(offset)
-    native, fine = to_native(ds), bands_of_result(sr)
-    scene = native.read(units, offset)
-    bands = list(dict.fromkeys(band for _, group in pictures for band in group))
+    offset_or_dates = offset_argument(offset)
+    scene, fine = to_native(ds).read(units, offset), bands_of_result(sr)
     restored = {band: _restored(fine, band) for band in bands if not BANDS[band].is_fine}
     grid = _common_grid([*restored.values()] or [*fine.values()][:1])
     places = {band: _place(scene, band, restored.get(band), grid) for band in bands}
-    images = {}
-    for band, place in places.items():
-        before = _on_grid(scene, band, grid, place)
-        images[band] = before, before
-        if band in restored:
-            radiometry, _ = radiometric_state(restored[band], units, offset_or_dates)
-            images[band] = before, _reflectance(restored[band], radiometry)
+    native_images = {band: _on_grid(scene, band, place) for band, place in places.items()}
+    images = native_images | {
+        band: _reflectance(da, radiometric_state(da, units, offset_or_dates)[0]) for band, da in restored.items()
+    }
     drawn = []
-    for name, group in pictures:
-        before, after = (np.stack([images[band][k] for band in group]) for k in (0, 1))
+    for name, group in wanted:
+        before, after = (np.stack([shown[band] for band in group]) for shown in (native_images, images))
         limits = tuple(_limits(image, low, high) for image in before)
-        gsd = tuple(scene.bands[band].grid.gsd for band in group)
-        drawn.append(View(group, name, before, after, limits, grid, gsd))
+        titles = _titles(group, name, [scene.bands[band].grid.gsd for band in group], grid.gsd)
+        drawn.append(View(group, titles, before, after, limits, grid))
     return drawn
+
+
+def _titles(bands: Sequence[str], name: str, native: Sequence[float], result: float) -> tuple[str, str]:
+    """Return the titles of a native picture and of its result: bands, a composite's name, and pixel sizes."""
+    label = " ".join(bands) + (f" ({name})" if name else "")
+    sizes = " and ".join(f"{gsd:g}" for gsd in dict.fromkeys(native))
+    origin = "native" if {*native} == {result} else "restored to"
+    return f"{label}, native {sizes} m", f"{label}, {origin} {result:g} m"
 
 
 def _percentiles(percentiles: Any) -> tuple[float, float]:
     """Return two percentiles, checked."""
-    pair = tuple(percentiles) if isinstance(percentiles, Iterable) else (percentiles,)
-    if (
-        len(pair) != 2
-        or not 0 <= arguments.number("percentiles", pair[0]) < arguments.number("percentiles", pair[1]) <= 100
-    ):
+    pair = [arguments.number("percentiles", end) for end in percentiles] if isinstance(percentiles, Iterable) else []
+    if len(pair) != 2 or not 0 <= pair[0] < pair[1] <= 100:
         raise InputError(f"percentiles={percentiles!r}; expected two numbers from 0 to 100, the lower first: (2, 98)")
     return pair[0], pair[1]
 
@@ -242,17 +232,14 @@ def _place(
     return rows, cols
 
 
-def _on_grid(
-    scene: NativeScene, band: str, grid: Grid, place: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> NDArray[np.float64]:
+def _on_grid(scene: NativeScene, band: str, place: tuple[NDArray[np.intp], NDArray[np.intp]]) -> NDArray[np.float64]:
     """Return reflectance of native pixels, repeated on the grid of the result; NaN beyond them."""
     native = scene.bands[band]
-    inside = [(there >= 0) & (there < n) for there, n in zip(place, native.grid.shape, strict=True)]
-    rows, cols = (there[known] for there, known in zip(place, inside, strict=True))
+    rows, cols = (np.clip(there, 0, n - 1) for there, n in zip(place, native.grid.shape, strict=True))
     part = scene[band][..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    image = np.full(grid.shape, np.nan)
-    known = _reflectance(part, native.at((0,) * part.ndim))
-    image[np.ix_(*inside)] = known[np.ix_(rows - rows[0], cols - cols[0])]
+    image = _reflectance(part, native.at((0,) * part.ndim))[np.ix_(rows - rows[0], cols - cols[0])]
+    image[rows != place[0]] = np.nan
+    image[:, cols != place[1]] = np.nan
     return image
 
 

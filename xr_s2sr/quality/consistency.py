@@ -15,7 +15,7 @@ from xr_s2sr.interpolation import gaussian
 from xr_s2sr.layouts.normalize import Scene, bands_of_result, restored_bands, to_native
 from xr_s2sr.quality import degradation
 from xr_s2sr.quality.degradation import Protocol
-from xr_s2sr.quality.simulate import check_protocol, sigma_of
+from xr_s2sr.quality.simulate import check_protocol, sigma_of, written
 from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, degraded_by, nest, read_axis, read_grid, spatial_dims
 from xr_s2sr.scene.pixels import dn, measured
@@ -110,16 +110,13 @@ def consistency(
         band, native = scene.bands[key], scene[key]
         radiometry = resolve_radiometry(fine, units, offset)
         sigma = sigma_of(key, band.factor, protocol, satellite)
-        spans = _shared(fine, native, band, sigma)
+        # native pixels at each border for which the Gaussian would need pixels beyond it
+        reach = -(-(len(gaussian(sigma)) // 2) // band.factor)
+        spans = _shared(fine, native, band, reach)
         (rows_sr, rows_ds), (cols_sr, cols_ds) = ((near.slice, far.slice) for near, far in spans)
-        image = dn(measured(fine.values[..., rows_sr, cols_sr], radiometry), radiometry)
-        truth = dn(measured(native.values[..., rows_ds, cols_ds], band.radiometry), band.radiometry)
-        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, band.factor, sigma))
-        if rows[-1][-1] == 0:
-            raise GridError(
-                f"no native pixel of {band.name!r} can be compared; expected some without anything invalid around "
-                "them. Take a part of the scene with fewer invalid pixels"
-            )
+        image = dn(measured(fine[..., rows_sr, cols_sr].values, radiometry), radiometry)
+        truth = dn(measured(native[..., rows_ds, cols_ds].values, band.radiometry), band.radiometry)
+        rows.append(_compared(degradation.degrade(image, band.factor, sigma=sigma), truth, reach, band.name))
     keys = ("rmse", "bias", "relative_rmse", "relative_bias", "pixels")
     return xr.Dataset(
         {
@@ -127,7 +124,7 @@ def consistency(
             for key, column in zip(keys, zip(*rows, strict=True), strict=True)
         },
         {"band": list(restored)},
-        {"protocol": protocol if satellite is None else f"{protocol} ({satellite})"},
+        {"protocol": written(protocol, satellite)},
     )
 
 
@@ -143,7 +140,7 @@ def _restored(result: Mapping[str, xr.DataArray], scene: NativeScene) -> dict[st
     return restored
 
 
-def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: float) -> list[tuple[Span, Span]]:
+def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, reach: int) -> list[tuple[Span, Span]]:
     """Return the rows and columns of both that cover the same whole native pixels."""
     if sr.shape[:-2] != native.shape[:-2]:
         raise GridError(
@@ -157,7 +154,7 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: floa
     spans = []
     for n, m, at in zip(grid.shape, band.grid.shape, start, strict=True):
         first, last = max(0, -(at // band.factor)), min(m, (n - at) // band.factor)
-        least = 2 * _reach(band.factor, sigma) + 1
+        least = 2 * reach + 1
         if last - first < least:
             raise GridError(
                 f"the result covers {max(0, last - first)} whole native pixels of {band.name!r} along one axis; "
@@ -168,19 +165,16 @@ def _shared(sr: xr.DataArray, native: xr.DataArray, band: SceneBand, sigma: floa
     return spans
 
 
-def _reach(factor: int, sigma: float) -> int:
-    """Return how many native pixels at a border would hold mirrored ones."""
-    return -(-(len(gaussian(sigma)) // 2) // factor)
-
-
-def _compared(image: NDArray[Any], truth: NDArray[Any], factor: int, sigma: float) -> tuple[float, ...]:
-    """Return RMSE, bias, both over the truth's mean, and the number of pixels."""
-    reach = _reach(factor, sigma)
+def _compared(image: NDArray[Any], truth: NDArray[Any], reach: int, name: str) -> tuple[float, ...]:
+    """Return RMSE, bias, both over the truth's mean, and the number of pixels, leaving out `reach` at the borders."""
     inner = (..., slice(reach, -reach), slice(reach, -reach))
     image, truth = image[inner], truth[inner]
     valid = np.isfinite(image) & np.isfinite(truth)
     if not valid.any():
-        return np.nan, np.nan, np.nan, np.nan, 0
+        raise GridError(
+            f"no native pixel of {name!r} can be compared; expected some without anything invalid around "
+            "them. Take a part of the scene with fewer invalid pixels"
+        )
     error, mean = (image - truth)[valid], truth[valid].mean()
     rmse, bias = float(np.sqrt((error**2).mean())), float(error.mean())
     return rmse, bias, rmse / mean, bias / mean, int(valid.sum())

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import xarray as xr
 
 from xr_s2sr import api, arguments
-from xr_s2sr.bands import BANDS
+from xr_s2sr.bands import BANDS, CIRRUS
 from xr_s2sr.errors import ArgumentTypeError, BandError, InputError, ModelError, warn
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.models import BICUBIC, Model
 from xr_s2sr.planning import Device, Given, given_models, wanted_bands
 from xr_s2sr.quality.degradation import Protocol
 from xr_s2sr.quality.metrics import METRICS, SCORE_BORDER, Metric
-from xr_s2sr.quality.reduced_resolution import FACTORS, Group, prepared
+from xr_s2sr.quality.reduced_resolution import prepared
 from xr_s2sr.quality.reliability import ERROR_SCORES
 from xr_s2sr.quality.scores import Scores
-from xr_s2sr.quality.simulate import check_protocol
+from xr_s2sr.quality.simulate import check_protocol, written
 from xr_s2sr.scene.radiometry import Units
 from xr_s2sr.scene.scene import NativeScene
 
@@ -131,27 +130,30 @@ def evaluate(
         )
     scene = to_native(ds).read(units, offset)
     wanted = _scorable(scene, bands, methods)
-    groups: list[Group] = []
+    parts: list[xr.Dataset] = []
+    used: dict[str, list[str]] = {name: [] for name in methods}
     problems: dict[int, InputError] = {}
-    for gsd in FACTORS:
+    for gsd in (20, 60):
         targets = [band for band in wanted if BANDS[band].gsd == gsd]
         if not targets:
             continue
         given = {name: _able(items, targets) for name, items in methods.items()}
         try:
-            trial = prepared(scene, targets, gsd, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
+            trial = prepared(scene, targets, given, protocol=protocol, satellite=satellite, adapt=options.adapt)
         except InputError as problem:
             if bands is not None:
                 raise
             problems[gsd] = problem
             continue
-        groups.append(trial.scored(given, options, report, uncertainty, every))
-    if not groups:
+        scores, by_method = trial.scored(given, options, report, uncertainty, every)
+        parts.append(scores)
+        for name, items in by_method.items():
+            used[name] += items
+    if not parts:
         raise next(iter(problems.values()))
     for gsd, reason in problems.items():
         warn(f"the {gsd} m bands are not evaluated: {reason}")
-    degraded = protocol if satellite is None else f"{protocol} ({satellite})"
-    return Scores(_dataset(groups, list(methods), degraded, every), every)
+    return Scores(_joined(parts, used, written(protocol, satellite)), every)
 
 
 def _metrics(own: Sequence[Metric]) -> tuple[Metric, ...]:
@@ -189,11 +191,11 @@ def _methods(model: Any) -> dict[str, Given]:
 def _scorable(scene: NativeScene, bands: Any, methods: Mapping[str, Given]) -> list[str]:
     """Return the ids of the bands to score: those asked for, or those that the given models restore."""
     wanted = wanted_bands(scene, bands)
-    fine = [band for band in wanted if BANDS[band].gsd == 10]
-    if fine:
+    idle = [band for band in wanted if BANDS[band].is_fine or band == CIRRUS]
+    if idle:
         raise BandError(
-            f"asked to evaluate {', '.join(fine)}, which nothing restores: 10 m bands are passed through. Ask for 20 m "
-            "and 60 m bands"
+            f"asked to evaluate {', '.join(idle)}, which nothing restores: 10 m bands are passed through, and {CIRRUS} "
+            "is interpolated. Ask for other 20 m and 60 m bands"
         )
     own = [items for name, items in methods.items() if name != BICUBIC]
     if bands is not None or not own or any(items is None or BICUBIC in items for items in own):
@@ -214,35 +216,15 @@ def _able(items: Given, targets: Iterable[str]) -> Given:
     return [m for m in items or () if not isinstance(m, Model) or wanted & {*m.card.targets}] or None
 
 
-def _dataset(groups: Sequence[Group], methods: Sequence[str], protocol: str, metrics: Iterable[Metric]) -> xr.Dataset:
-    """Return the scores of all resolutions, with what they were made from."""
-    used = {name: list(dict.fromkeys(m for group in groups for m in group.models[name])) for name in methods}
-    about = {metric.name: (("model", metric.dim), metric.long_name, metric.unit) for metric in metrics} | {
-        key: (("model", "band", "bin") if binned else ("model", "band"), long_name, unit)
-        for key, (long_name, unit, binned) in ERROR_SCORES.items()
-    }
-    return xr.Dataset(
-        {
-            key: (
-                dims,
-                np.concatenate([group.values[key] for group in groups], axis=1),
-                {"long_name": long_name, "units": unit},
-            )
-            for key, (dims, long_name, unit) in about.items()
-            if key in groups[0].values
-        },
-        {
-            "model": list(methods),
-            "band": [band for group in groups for band in group.bands],
-            "gsd": [group.gsd for group in groups],
-            "native_gsd": ("band", [group.gsd for group in groups for _ in group.bands]),
-            "factor": ("gsd", [FACTORS[group.gsd] for group in groups]),
-            "pixels": ("gsd", [group.pixels for group in groups]),
-        },
-        {
-            "protocol": protocol,
-            "border": SCORE_BORDER,
-            "factors": ", ".join(f"{FACTORS[group.gsd]} ({group.gsd} m bands)" for group in groups),
-            "models": "; ".join(f"{name}: {', '.join(items)}" for name, items in used.items()),
-        },
+def _joined(parts: Sequence[xr.Dataset], models: Mapping[str, Iterable[str]], protocol: str) -> xr.Dataset:
+    """Return the scores of all resolutions, each on model and on band or gsd, with what they were made from."""
+    ds = xr.Dataset(
+        {name: xr.concat([part[name] for part in parts], first.dims[1]) for name, first in parts[0].data_vars.items()}
+    )
+    factors = zip(ds["factor"].values, ds["gsd"].values, strict=True)
+    return ds.assign_attrs(
+        protocol=protocol,
+        border=SCORE_BORDER,
+        factors=", ".join(f"{factor} ({gsd} m bands)" for factor, gsd in factors),
+        models="; ".join(f"{name}: {', '.join(dict.fromkeys(used))}" for name, used in models.items()),
     )

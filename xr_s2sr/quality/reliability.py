@@ -12,13 +12,13 @@ from xr_s2sr.errors import InputError
 
 F64: TypeAlias = NDArray[np.float64]
 
-#: What :func:`error_scores` gives: its long name, unit, and whether it has a value for each bin.
-ERROR_SCORES: dict[str, tuple[str, str, bool]] = {
-    "within_1": ("share of pixels within one standard error", "1", False),
-    "within_2": ("share of pixels within two standard errors", "1", False),
-    "spearman": ("Spearman's rank correlation of predicted with absolute error", "1", False),
-    "predicted_rmse": ("root mean square of the predicted standard errors", "DN", True),
-    "observed_rmse": ("root mean square error", "DN", True),
+#: What :func:`error_scores` gives: dims, long name and unit.
+ERROR_SCORES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "within_1": (("band",), "share of pixels within one standard error", "1"),
+    "within_2": (("band",), "share of pixels within two standard errors", "1"),
+    "spearman": (("band",), "Spearman's rank correlation of predicted with absolute error", "1"),
+    "predicted_rmse": (("band", "bin"), "root mean square of the predicted standard errors", "DN"),
+    "observed_rmse": (("band", "bin"), "root mean square error", "DN"),
 }
 
 #: Bins of a reliability table, of equal numbers of pixels.
@@ -86,7 +86,7 @@ def reliability_table(error: NDArray[Any], predicted: NDArray[Any], bins: int = 
     return out[0], out[1]
 
 
-def error_scores(error: F64, predicted: F64 | None, valid: NDArray[np.bool_]) -> dict[str, F64]:
+def error_scores(error: F64, predicted: F64 | None, valid: NDArray[np.bool_]) -> dict[str, tuple[Any, ...]]:
     """Scores of predicted standard errors, by band.
 
     Parameters
@@ -99,17 +99,21 @@ def error_scores(error: F64, predicted: F64 | None, valid: NDArray[np.bool_]) ->
 
     Returns
     -------
-    dict of str to ndarray
-        By the keys of :data:`ERROR_SCORES`: (bands,) or (bands, :data:`BINS`).
+    dict of str to (dims, ndarray, attributes)
+        Variables by the keys of :data:`ERROR_SCORES`.
     """
-    n = len(error)
-    if predicted is None:
-        return {key: np.full((n, BINS) if binned else n, np.nan) for key, (_, _, binned) in ERROR_SCORES.items()}
-    rows = []
-    for e, s in zip(error[:, valid], predicted[:, valid], strict=True):
-        one, two = (coverage(e, s, times) for times in (1, 2))
-        rows.append((one, two, rank_correlation(s, np.abs(e)), *reliability_table(e, s)))
-    return {key: np.array(column) for key, column in zip(ERROR_SCORES, zip(*rows, strict=True), strict=True)}
+    unknown = np.full(BINS, np.nan)
+    rows: list[tuple[Any, ...]] = [(np.nan, np.nan, np.nan, unknown, unknown)] * len(error)
+    if predicted is not None:
+        rows = [
+            (coverage(e, s, 1), coverage(e, s, 2), rank_correlation(s, np.abs(e)), *reliability_table(e, s))
+            for e, s in zip(error[:, valid], predicted[:, valid], strict=True)
+        ]
+    columns = zip(*rows, strict=True)
+    return {
+        key: (dims, np.array(column), {"long_name": long_name, "units": unit})
+        for (key, (dims, long_name, unit)), column in zip(ERROR_SCORES.items(), columns, strict=True)
+    }
 
 
 def _checked(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

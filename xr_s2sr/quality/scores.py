@@ -46,18 +46,8 @@ class Scores:
         return getattr(self.dataset, name)
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Return one row a band and one for the mean of each resolution; for each metric a column of each model."""
-        ds, rows = self.dataset, []
-        of_bands, of_resolutions = (
-            [metric.name for metric in self.metrics if metric.dim == dim] for dim in ("band", "gsd")
-        )
-        for gsd in ds.gsd.values:
-            bands = ds.band.values[ds.native_gsd.values == gsd]
-            for band in bands:
-                rows.append((str(band), *self._texts(ds[of_bands].sel(band=band))))
-            means = ds[of_resolutions].sel(gsd=gsd).merge(ds[of_bands].sel(band=bands).mean("band"))
-            rows.append((f"{gsd} m", *self._texts(means)))
-        return rows
+        """Return one row per band and one for the mean of each resolution; for each metric a column of each model."""
+        return list(self._table().itertuples(name=None))
 
     def _texts(self, ds: xr.Dataset) -> list[str]:
         """Return the numbers of a row; empty where there is none."""
@@ -69,11 +59,16 @@ class Scores:
         return texts
 
     def _table(self) -> pd.DataFrame:
+        rows: dict[str, xr.Dataset] = {}
+        for gsd in self.gsd.values:
+            scores = self.dataset.sel(gsd=gsd, band=self.native_gsd == gsd)
+            bands = scores.drop_vars([metric.name for metric in self.metrics if metric.dim == "gsd"])
+            rows |= {str(band): bands.sel(band=band) for band in bands.band.values}
+            rows[f"{gsd} m"] = scores.mean("band")
         models = [str(model) for model in self.dataset.model.values]
         headings = [metric.heading or metric.name for metric in self.metrics]
         columns = pd.MultiIndex.from_product([headings, models], names=[None, "band"])
-        rows = self.rows()
-        return pd.DataFrame([row[1:] for row in rows], [row[0] for row in rows], columns, dtype=object)
+        return pd.DataFrame([self._texts(ds) for ds in rows.values()], list(rows), columns, dtype=object)
 
     def _notes(self) -> list[str]:
         attrs = self.dataset.attrs

@@ -120,7 +120,7 @@ def simulate(
     scene.check_one_offset()
     scene = check_pixels(scene, scene.bands)
     covered = whole_pixels(scene, coarsest or max(scene.bands.values(), key=lambda band: band.factor), factor)
-    rule = protocol if satellite is None else f"{protocol} ({satellite})"
+    rule = written(protocol, satellite)
     variables: dict[Hashable, xr.DataArray] = {}
     for band in scene.bands.values():
         sigma = sigma_of(band.id, factor, protocol, satellite)
@@ -155,10 +155,15 @@ def check_protocol(protocol: Any, satellite: Any) -> None:
     arguments.choice("satellite", satellite, DETECTORS if protocol == "sensor" else MTF)
 
 
+def written(protocol: str, satellite: str | None) -> str:
+    """Return a protocol as results say it."""
+    return protocol if satellite is None else f"{protocol} ({satellite})"
+
+
 def sigma_of(band: str, factor: int, protocol: Protocol, satellite: str | None) -> float:
-    """Return the width of a band's Gaussian, in its own pixels."""
-    mtf = EFFECTIVE_MTF.get(band) if protocol == "sensor" else MTF[satellite][band] if satellite else None
-    return degradation.degradation_sigma(factor, protocol, mtf)
+    """Return the width of a band's Gaussian, in its own pixels; that of B10, of which no table tells, is nominal."""
+    known = EFFECTIVE_MTF if protocol == "sensor" else MTF[satellite] if satellite else {}
+    return degradation.degradation_sigma(factor, protocol, known.get(band))
 
 
 def whole_pixels(scene: NativeScene, coarsest: SceneBand, factor: int) -> Extent:

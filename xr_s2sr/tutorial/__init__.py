@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from xr_s2sr.bands import BANDS, CIRRUS, EFFECTIVE_MTF, NOMINAL_MTF
 from xr_s2sr.errors import InputError
 from xr_s2sr.psf import psf_variance, sigma_between
-from xr_s2sr.quality import degrade
-from xr_s2sr.quality.degradation import blur
+from xr_s2sr.quality import blur, degrade
 from xr_s2sr.tutorial.landscape import paint_landscape
 
 _CRS, _LEFT, _TOP = "EPSG:32633", 399_960.0, 5_600_040.0  # the corner is a multiple of 60 m, as in the real tiling grid
