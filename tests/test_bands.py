@@ -123,6 +123,10 @@ def test_digital_earth_australia(scene: xr.Dataset, form: str, lazy: bool) -> No
     if not lazy and form != "array":
         assert one.s2sr.consistency(ds).band.values.tolist() == ["B11"]
         assert ds.s2sr.evaluate("bicubic", bands="swir_2").dataset.band.values.tolist() == ["B11"]
+        small = ds.s2sr.degrade(2)
+        assert {name for name in ds if name not in small} == set()
+        assert dict(small[["swir_2"]].s2sr.bands) == {"B11": "swir_2"}
+        assert xr_s2sr.plot.swipe(ds, sr, "swir_2").titles[1] == "B11, restored to 10 m"
         parts = ds[[n for n in ds if ds[n].dims == ("y", "x")]], ds[[n for n in ds if ds[n].dims != ("y", "x")]]
         if form == "native":
             together = xr_s2sr.combine(parts[0], parts[1].rename(y_20m="y", x_20m="x"))

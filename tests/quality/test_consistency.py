@@ -121,6 +121,9 @@ def test_any_form(scene: xr.Dataset, restored: xr.Dataset) -> None:
     xr.testing.assert_equal(consistency(restored.B05, scene), expected.sel(band=["B05"]))
     da = stacked(at_10_m(scene))
     xr.testing.assert_equal(da.s2sr.upsample(model="bicubic").s2sr.consistency(da), expected)
+    turned = scene.transpose("x", "y", "x_20m", "y_20m", "x_60m", "y_60m", missing_dims="ignore")
+    assert turned.B05.dims == ("x_20m", "y_20m")
+    xr.testing.assert_equal(turned.s2sr.upsample(model="bicubic").s2sr.consistency(turned), expected)
     tree = product(scene)
     beside, inside = (tree.s2sr.upsample(model="bicubic", into=into) for into in (False, True))
     for sr in (beside, inside):

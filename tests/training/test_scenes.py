@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from holders import at_10_m
 
 import xr_s2sr
 
@@ -43,6 +44,20 @@ def test_a_dataset_is_a_scene() -> None:
         scene_room.scene_of(ds.drop_vars("B8A"), "mine")
     with pytest.raises(InputError, match=r"isel\(time=0\)"):
         scene_room.scene_of(ds.expand_dims(time=2), "mine")
+
+
+def test_a_scene_comes_in_any_form() -> None:
+    """South up, and with native pixels repeated by a load at 10 m: the same scene."""
+    ds, _ = xr_s2sr.tutorial.synthetic_scene(120)
+    expected = scene_room.scene_of(ds, "mine")
+    for form in (
+        at_10_m(ds),
+        ds.isel(y=slice(None, None, -1), y_20m=slice(None, None, -1), y_60m=slice(None, None, -1)),
+    ):
+        scene = scene_room.scene_of(form, "mine")
+        for own, other in ((scene.b10, expected.b10), (scene.b20, expected.b20), (scene.b60, expected.b60)):
+            assert other is not None
+            np.testing.assert_array_equal(own, other)
 
 
 def test_scene_of_a_dataset_has_its_pixels() -> None:

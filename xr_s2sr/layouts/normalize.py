@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import xarray as xr
 
@@ -89,9 +89,14 @@ def to_native(scene: Any) -> NativeForm:
         return from_array(scene)
     if isinstance(scene, xr.Dataset):
         return from_dataset(scene)
-    raise ArgumentTypeError(
-        f"expected an xarray Dataset with one variable per band, not a {type(scene).__name__}; a DataArray with a band "
-        f"dimension or a DataTree will do too. {opening(scene)}"
+    raise _no_scene(scene)
+
+
+def _no_scene(given: Any) -> ArgumentTypeError:
+    """Return the error for something else in the place of a scene."""
+    return ArgumentTypeError(
+        f"expected an xarray Dataset with one variable per band, not a {type(given).__name__}; a DataArray with a band "
+        f"dimension or a DataTree will do too. {opening(given)}"
     )
 
 
@@ -108,13 +113,24 @@ def opening(given: Any) -> str:
     return f"Open files first: ds = xr_s2sr.open({path})"
 
 
-def by_names(scene: Scene) -> tuple[xr.Dataset, Names]:
-    """Return one variable a band, wherever its pixels lie, under names that are theirs; and these names."""
-    if isinstance(scene, xr.DataArray):
+def by_names(scene: Any) -> tuple[xr.Dataset, Names]:
+    """Return one variable a band, wherever its pixels lie, under names that are theirs; and these names.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not an xarray object.
+    BandError
+        If a DataArray or a DataTree holds no bands.
+    """
+    if (tree := as_tree(scene)) is not None:
+        ds, _ = read_tree(tree)
+    elif isinstance(scene, xr.DataArray):
         ds = split(scene, *labelled(scene))
+    elif isinstance(scene, xr.Dataset):
+        ds = scene
     else:
-        tree = as_tree(scene)
-        ds = cast(xr.Dataset, scene) if tree is None else read_tree(tree)[0]
+        raise _no_scene(scene)
     names = read_names(ds)
     return ds.rename(names.renamed), names
 
@@ -139,9 +155,10 @@ def restored_bands(result: Scene) -> xr.Dataset:
 
 
 def bands_of_result(result: Scene) -> dict[str, xr.DataArray]:
-    """Return the bands of a scene or of a result by id, wherever their pixels lie, north up."""
+    """Return the bands of a scene or of a result by id, wherever their pixels lie, north up, rows and columns last."""
     ds, names = by_names(result)
-    upright, _ = north_up(ds, names.bands)
+    last, _ = _rows_and_columns_last(ds, names.bands)
+    upright, _ = north_up(last, names.bands)
     return {band: upright[name] for band, name in names.variables.items()}
 
 

@@ -70,7 +70,7 @@ def compare(
     DependencyError
         If there is no matplotlib.
     """
-    wanted = requested(bands, composite)
+    wanted = requested(ds, bands, composite)
     pyplot = load_pyplot()
     shown = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)
     rows, cols = shown[0].grid.shape

@@ -117,7 +117,7 @@ def swipe(
             f"band={band!r} and composite={composite!r} are both given; expected one of them: swipe(ds, sr, {band!r})"
         )
     arguments.count("width", width)
-    wanted = requested(band, composite)
+    wanted = requested(ds, band, composite)
     if len(wanted) > 1:
         raise InputError(f'band={band!r} names {len(wanted)} bands; expected one: swipe(ds, sr, "B11")')
     [view] = views(ds, sr, wanted, units=units, offset=offset, percentiles=percentiles)

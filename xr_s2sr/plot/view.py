@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from xr_s2sr import arguments
 from xr_s2sr.api import upsample
-from xr_s2sr.bands import BANDS, resolve_requested
+from xr_s2sr.bands import BANDS
 from xr_s2sr.errors import ArgumentTypeError, BandError, GridError, InputError
-from xr_s2sr.layouts.normalize import Scene, bands_of_result, to_native
+from xr_s2sr.layouts.normalize import Scene, bands_of_result, by_names, to_native
 from xr_s2sr.plot.png import RGB8, painted
 from xr_s2sr.scene.crs import check_one_crs
 from xr_s2sr.scene.grid import TOLERANCE, Grid, degraded_by, nest, read_axis, read_grid, spatial_dims
+from xr_s2sr.scene.names import Names
 from xr_s2sr.scene.offsets import offset_argument, radiometric_state
 from xr_s2sr.scene.pixels import dn, measured
 from xr_s2sr.scene.radiometry import Radiometry, Units
@@ -62,23 +63,24 @@ class View:
         return painted(image, self.limits, np.nan)
 
 
-def requested(bands: Any, composite: Any) -> list[Picture]:
-    """Return the pictures that are wanted; the swir composite by default."""
+def requested(ds: Scene, bands: Any, composite: Any) -> list[Picture]:
+    """Return the pictures that are wanted of a scene; the swir composite by default."""
     wanted: list[Picture] = []
+    _, names = by_names(ds)
     if composite is not None or bands is None:
-        wanted.append(_composite("swir" if composite is None else composite))
+        wanted.append(_composite("swir" if composite is None else composite, names))
     if bands is not None:
-        wanted += [("", (band,)) for band in resolve_requested(arguments.names("bands", bands))]
+        wanted += [("", (band,)) for band in names.ids(arguments.names("bands", bands))]
     return wanted
 
 
-def _composite(composite: Any) -> Picture:
+def _composite(composite: Any, names: Names) -> Picture:
     """Return a composite's name, if it has one, and its three bands."""
     if isinstance(composite, str):
         name = arguments.choice("composite", composite, COMPOSITES)
         return name, COMPOSITES[name]
     listed = arguments.names("composite", composite)
-    ids = resolve_requested(listed)
+    ids = names.ids(listed)
     if len(ids) != 3 or len(listed) != 3:
         raise InputError(
             f"composite={composite!r} names {len(ids)} bands; expected three, for red, green and blue, such as "

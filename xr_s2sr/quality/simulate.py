@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xr_s2sr import arguments
 from xr_s2sr.bands import CIRRUS, EFFECTIVE_MTF, MTF
 from xr_s2sr.errors import GridError, InputError
-from xr_s2sr.layouts.given_form import turned_back
+from xr_s2sr.layouts.given_form import turned_back, with_given_names
 from xr_s2sr.layouts.normalize import Scene, to_native
 from xr_s2sr.psf import degraded_mtf
 from xr_s2sr.quality import degradation
@@ -101,7 +101,8 @@ def degrade(
     scene = native.read(units, offset)
     if CIRRUS in scene.variables:
         scene = scene.only([band for band in scene.variables if band != CIRRUS])
-    return turned_back(simulate(scene, factor, protocol, satellite)[0], native.turned, native.names.bands)
+    simulated, _ = simulate(scene, factor, protocol, satellite)
+    return with_given_names(turned_back(simulated, native.turned, native.names.bands), native.names)
 
 
 def simulate(

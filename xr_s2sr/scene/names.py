@@ -37,6 +37,8 @@ class Names:
         Bands that come again, under another name.
     missing : BandError or None
         If there is no band.
+    beside : tuple of hashable
+        The names of all bands, by which others are understood.
     """
 
     bands: Mapping[Hashable, str] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Names:
     by_neighbours: Mapping[Hashable, str] = field(default_factory=dict)
     repeated: tuple[tuple[str, BandError], ...] = ()
     missing: BandError | None = None
+    beside: tuple[Hashable, ...] = ()
 
     @property
     def variables(self) -> dict[str, str]:
@@ -73,7 +76,7 @@ class Names:
         asked = list(asked)
         meant: dict[str, str] = {}
         with suppress(BandError):  # what nothing tells is no convention's
-            meant = by_convention([*self.bands, *asked])
+            meant = by_convention([*self.beside, *asked])
         plain = {_plain(name): band for name, band in (*meant.items(), *self.explained.items())}
         return resolve_requested(plain.get(_plain(name), name) for name in asked)
 
@@ -103,26 +106,12 @@ def read_names(ds: xr.Dataset) -> Names:
         name: da.attrs[BAND] for name, da in ds.data_vars.items() if da.attrs.get(BAND) in BANDS
     }
     known |= dict(by_convention(name for name in ds.data_vars if name not in known).items())
-    renamed: dict[Hashable, str] = {name: band for name, band in known.items() if resolve(name) != band}
-    for name, variable in ds.data_vars.items():
-        if _NUMBERED.fullmatch(str(name)):
-            band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
-            if band is not None:
-                renamed[name] = band
-    for name, band in renamed.items():
-        twin = band if band in ds else next((other for other, own in renamed.items() if own == band), name)
-        if twin != name:
-            raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
-    return _sorted_out(ds, Names(renamed=renamed, by_neighbours=known))
-
-
-def _sorted_out(ds: xr.Dataset, names: Names) -> Names:
-    """Return names with the bands, the other variables, and what is wrong with them."""
+    renamed = _renamed(ds, known)
     variables: dict[str, Hashable] = {}
     ancillary: list[Hashable] = []
     repeated: list[tuple[str, BandError]] = []
     for given in ds.data_vars:
-        name = names.renamed.get(given, given)
+        name = renamed.get(given, given)
         band = resolve(name)
         if band is None:
             ancillary.append(name)
@@ -136,7 +125,22 @@ def _sorted_out(ds: xr.Dataset, names: Names) -> Names:
             variables[band] = name
     bands = {name: band for band, name in variables.items()}
     missing = None if bands else _no_band(ds)
-    return replace(names, bands=bands, ancillary=tuple(ancillary), repeated=tuple(repeated), missing=missing)
+    return Names(bands, tuple(ancillary), renamed, known, tuple(repeated), missing, tuple(bands))
+
+
+def _renamed(ds: xr.Dataset, known: Mapping[Hashable, str]) -> dict[Hashable, str]:
+    """Return new names for the variables whose own do not tell their band, of which some are known."""
+    renamed: dict[Hashable, str] = {name: band for name, band in known.items() if resolve(name) != band}
+    for name, variable in ds.data_vars.items():
+        if _NUMBERED.fullmatch(str(name)):
+            band = resolve(variable.attrs.get("long_name")) or resolve(variable.attrs.get("description"))
+            if band is not None:
+                renamed[name] = band
+    for name, band in renamed.items():
+        twin = band if band in ds else next((other for other, own in renamed.items() if own == band), name)
+        if twin != name:
+            raise BandError(f"both {twin!r} and {name!r} are band {band}. Keep one: ds = ds.drop_vars({name!r})")
+    return renamed
 
 
 def _no_band(ds: xr.Dataset) -> BandError:

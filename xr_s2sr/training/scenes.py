@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from xr_s2sr.bands import BY_GSD
 from xr_s2sr.errors import BandError, InputError
+from xr_s2sr.layouts.normalize import to_native
 from xr_s2sr.scene.pixels import dn, measured_in
 from xr_s2sr.scene.plausibility import check_pixels
-from xr_s2sr.scene.scene import read_scene
 from xr_s2sr.spans import CELL
 
 Array = NDArray[np.float32]
@@ -108,7 +108,7 @@ def scene_of(ds: xr.Dataset, name: str) -> TrainingScene:
     InputError
         If there are several dates.
     """
-    scene = read_scene(ds)
+    scene = to_native(ds).read()
     gsds = (10, 20, 60) if all(band in scene.variables for band in BY_GSD[60]) else (10, 20)
     bands = [band for gsd in gsds for band in BY_GSD[gsd]]
     missing = [band for band in bands if band not in scene.variables]
