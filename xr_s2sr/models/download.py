@@ -13,9 +13,9 @@ from queue import Empty, SimpleQueue
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from xr_s2sr import importers
 from xr_s2sr.errors import FetchError, ModelError
 from xr_s2sr.models.card import Model
+from xr_s2sr.models.keras import keras, require_extra
 from xr_s2sr.models.published import CACHE_VARIABLE, PUBLISHED, cached, git_blob, hash_file
 from xr_s2sr.models.registry import load
 
@@ -64,7 +64,7 @@ def fetch(name: str) -> Model:
     if target.is_file():
         with contextlib.suppress(ModelError):  # a damaged file is fetched anew
             return load(name)
-    importers.require_extra()  # before anything is downloaded
+    require_extra()  # before anything is downloaded
     print(f"{name}: {published.training}. Licence: {published.licence}. From {published.url}", file=sys.stderr)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def fetch(name: str) -> Model:
     with folder as inside:
         weights, onnx = Path(inside) / published.url.rpartition("/")[2], Path(inside) / target.name
         weights.write_bytes(download(published.url, published.blob))
-        importers.keras(
+        keras(
             weights,
             onnx,
             name=name,

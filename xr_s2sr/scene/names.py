@@ -1,4 +1,4 @@
-"""What the variables of a Dataset are: their names, descriptions and neighbours are read here, once."""
+"""Names of variables, read once: the bands that they mean, by themselves, by a description, or beside each other."""
 
 from __future__ import annotations
 
