@@ -18,7 +18,6 @@ from xr_s2sr.errors import GridError, InputError, S2SRError, warn
 from xr_s2sr.io.guarded import check_codecs, check_plain
 from xr_s2sr.io.rasters import (
     DIMS,
-    MALFORMED,
     axis_coords,
     check_mask_file,
     lazy_pixels,
@@ -133,9 +132,9 @@ def _open_dataset(path: Path) -> xr.Dataset:
             # EOPF keeps each resolution in a group of its own
             ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
         return _guarded(ds, path)
-    except S2SRError:
+    except (S2SRError, MemoryError, Warning):
         raise
-    except MALFORMED as error:
+    except Exception as error:  # any, for metadata that make no sense
         raise _unreadable(str(path), error) from error
 
 

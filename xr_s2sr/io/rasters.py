@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
-import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -24,22 +21,6 @@ from xr_s2sr.io.guarded import check_plain
 
 #: First bytes of TIFF and BigTIFF files, of either order of bytes.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-#: What rasterio, xarray, zarr, numcodecs, netCDF4 and h5netcdf raise for metadata and chunks that make no sense.
-MALFORMED = (
-    OSError,
-    ValueError,
-    ImportError,
-    RuntimeError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
@@ -145,7 +126,9 @@ class _Pixels(BackendArray):
         try:
             pixels: NDArray[Any] = self.variable[key].values
             looked = None if self.detectors is None else self.detectors[key].values != 0
-        except MALFORMED as error:
+        except (MemoryError, Warning):
+            raise
+        except Exception as error:  # any, for chunks that make no sense
             raise self.failed(self.path, error) from error
         return pixels if looked is None else np.where(looked, pixels, pixels.dtype.type(0))
 
