@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xr_s2sr.errors import ProductError
 
@@ -53,19 +53,25 @@ def read_metadata(path: Path) -> bytes:
     check_plain(path)
     try:
         with path.open("rb") as file:
-            content = file.read(METADATA_LIMIT + 1)
+            return read_limited(file, str(path))
     except OSError as error:
         raise ProductError(f"{path} cannot be read ({error}); expected metadata. Download or copy it again") from error
+
+
+def read_limited(file: IO[bytes], name: str) -> bytes:
+    """Return the content of a file of metadata that is open, in a zip too, where a small one can be a large one packed.
+
+    Raises
+    ------
+    ProductError
+        If it is far larger than any metadata.
+    """
+    content = file.read(METADATA_LIMIT + 1)
     if len(content) > METADATA_LIMIT:
-        raise too_large(str(path))
+        raise ProductError(
+            f"{name} holds more than {METADATA_LIMIT >> 20} MiB; expected metadata of about 1 MiB. Download it again"
+        )
     return content
-
-
-def too_large(where: str) -> ProductError:
-    """Return the error for a file of metadata that no product has."""
-    return ProductError(
-        f"{where} holds more than {METADATA_LIMIT >> 20} MiB; expected metadata of about 1 MiB. Download it again"
-    )
 
 
 def check_codecs(store: Path) -> None:
@@ -77,11 +83,10 @@ def check_codecs(store: Path) -> None:
         If an array is pickled, or holds objects other than texts; if metadata cannot be read.
     """
     for file in _metadata_files(store):
+        content = read_metadata(file)
         try:
-            metadata = json.loads(read_metadata(file))
+            metadata = json.loads(content)
         except (ValueError, RecursionError) as error:
-            if isinstance(error, ProductError):
-                raise
             raise ProductError(f"{file} cannot be read ({error}); expected the JSON of Zarr. Copy it again") from error
         for name, array in _dicts(file.parent.name, metadata):
             codecs = {

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from xr_s2sr.errors import ProductError
-from xr_s2sr.io.guarded import METADATA_LIMIT, check_plain, read_metadata, too_large
+from xr_s2sr.io.guarded import check_plain, read_limited, read_metadata
 
 #: The product's own metadata: MTD_MSIL1C.xml, or S2A_OPER_MTD_SAFL1C_PDMC_....xml before December 2016.
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
@@ -63,11 +63,8 @@ class Files:
         if self.archive is None:
             return read_metadata(Path(self.root, name))
         try:
-            with zipfile.ZipFile(self.archive) as archive:
-                info = archive.getinfo(_join(self.inside, name))
-                if info.file_size > METADATA_LIMIT:
-                    raise too_large(f"{name} in {self.archive}")
-                return archive.read(info)
+            with zipfile.ZipFile(self.archive) as archive, archive.open(_join(self.inside, name)) as file:
+                return read_limited(file, f"{name} in {self.archive}")
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
             # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know
             raise _corrupt(self.archive, error) from error

@@ -21,7 +21,11 @@ from xr_s2sr.errors import ProductError
 from xr_s2sr.io.safe_files import Files
 from xr_s2sr.scene.crs import parse_crs
 
-_LEVELS = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
+#: Level, element of the offsets, and elements of the quantification, by the root of the product's metadata.
+_LEVELS = {
+    "Level-1C_User_Product": ("L1C", "RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
+    "Level-2A_User_Product": ("L2A", "BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
+}
 #: What is said of images that are no bands, besides the size of their counts.
 _COMPANIONS: dict[str, dict[str, Any]] = {
     "SCL": {"long_name": "scene classification"},
@@ -116,7 +120,7 @@ def read_product(files: Files) -> Product:
         raise ProductError(
             f"{main.where} is of {level}; expected Level-1C or Level-2A. Download the product of one of these levels"
         )
-    level = _LEVELS[tag]
+    level, offset_tag, quantification_tags = _LEVELS[tag]
     granule, listed = _granule(main, files.granule)
     tile = Xml(files, files.tile_metadata(granule))
     there = _by_stem(files.names, granule)
@@ -133,11 +137,7 @@ def read_product(files: Files) -> Product:
             detectors[band] = _image(BANDS[band].gsd, name, granule, there)
         elif kind in _MASKS and (gsd := re.search(r"_([126]0)m$", PurePosixPath(name).stem)):
             _keep_finest(companions, _MASKS[kind], _image(int(gsd[1]), name, granule, there))
-    offset_tag, tags = {
-        "L1C": ("RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
-        "L2A": ("BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
-    }[level]
-    quantification = main.quantification(*tags)
+    quantification = main.quantification(*quantification_tags)
     offsets = _offsets(main, offset_tag, physical, bands)
     for band, image in bands.items():
         attrs = {
@@ -148,7 +148,8 @@ def read_product(files: Files) -> Product:
         }
         bands[band] = replace(image, attrs=attrs, detectors=detectors.get(band))
     for what, image in companions.items():
-        attrs, tags = dict(_COMPANIONS[what]), (f"{what}_QUANTIFICATION_VALUE", f"L2A_{what}_QUANTIFICATION_VALUE")
+        attrs = dict(_COMPANIONS[what])
+        tags = f"{what}_QUANTIFICATION_VALUE", f"L2A_{what}_QUANTIFICATION_VALUE"
         if main.text(*tags) is not None:
             attrs["scale_factor"] = 1 / main.quantification(*tags)
         companions[what] = replace(image, attrs=attrs)
