@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -20,6 +19,7 @@ from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, Output, resolve
 from xr_s2sr.errors import DependencyError, InputError
 from xr_s2sr.scene.radiometry import number_in
+from xr_s2sr.version import __version__
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
 EXTENSIONS = tuple(map(_SCHEMAS.format, ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")))
@@ -32,9 +32,7 @@ COMMON_NAMES = {
 }  # fmt: skip
 
 #: The names that version 2 of that extension gives these three, by their wavelength.
-_RED_EDGE = {
-    round(BANDS[band].wavelength / 1000, 4): f"rededge0{name}" for band, name in (("B05", 71), ("B06", 75), ("B07", 78))
-}
+_RED_EDGE = {0.7041: "rededge071", 0.7405: "rededge075", 0.7828: "rededge078"}
 
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
@@ -200,7 +198,7 @@ def _processing(ds: xr.Dataset) -> dict[str, Any]:
             sha256 = variable.attrs.get("s2sr_model_sha256")
             about = {"name": title, "version": version, **({"sha256": str(sha256)} if sha256 else {}), "bands": []}
             models.setdefault(f"{model} {sha256}", about)["bands"].append(str(name))
-    software = {"xr_s2sr": str(sys.modules["xr_s2sr"].__version__)}
+    software = {"xr_s2sr": __version__}
     for model in models.values():
         software[model["name"]] = (
             f"{model['version']} (sha256 {model['sha256']})" if "sha256" in model else model["version"]

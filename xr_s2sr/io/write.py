@@ -304,10 +304,9 @@ def _make_cog(pixels: str, out: Path, compress: str, threads: str, classes: bool
     """Have GDAL make a COG; overviews of classes repeat pixels."""
     from rasterio.shutil import copy
 
-    options = {"predictor": "no" if compress == "none" else "yes"} | (
-        {"overview_resampling": "nearest"} if classes else {}
-    )
-    copy(pixels, out, driver="COG", bigtiff="if_safer", num_threads=threads, compress=compress, **options)
+    predictor = "no" if compress == "none" else "yes"
+    packed = {"compress": compress, "predictor": predictor, "overview_resampling": "nearest" if classes else "cubic"}
+    copy(pixels, out, driver="COG", bigtiff="if_safer", num_threads=threads, **packed)
 
 
 def _describe(ds: xr.Dataset, file: str | Path) -> None:
@@ -344,13 +343,13 @@ def _statistics(file: Any) -> list[dict[str, str]]:
     return tags
 
 
-def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:
+def _one_nodata(ds: xr.Dataset, blanks: dict[str, float]) -> tuple[xr.Dataset, dict[str, float]]:
     """Give float standard errors, which are never 0 or below, the nodata value of the bands if it is one of these."""
-    blank = next(value for value in blanks.values() if not math.isnan(value))
     errors = [name for name, value in blanks.items() if math.isnan(value) and Output.of(name).error]
-    filled = ds.assign({name: ds[name].fillna(blank) for name in errors}) if blank <= 0 else ds
-    blanks = {name: blank if blank <= 0 and name in errors else value for name, value in blanks.items()}
-    return filled, blanks, {"nan" if math.isnan(value) else value for value in blanks.values()}
+    others = {value for name, value in blanks.items() if name not in errors}
+    if len(others) != 1 or not (blank := others.pop()) <= 0:
+        return ds, blanks
+    return ds.assign({name: ds[name].fillna(blank) for name in errors}), blanks | dict.fromkeys(errors, blank)
 
 
 def _rasters(ds: xr.Dataset) -> xr.Dataset:
@@ -385,11 +384,8 @@ def stacked(ds: xr.Dataset) -> xr.DataArray:
     """Return the variables as bands of one array, named, with CRS and nodata, which must agree."""
     first = next(iter(ds.data_vars.values()))
     dims = first.dims
-    blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
-    kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
-    if len(kinds) == 2 and "nan" in kinds:
-        ds, blanks, kinds = _one_nodata(ds, blanks)
-    if len(kinds) > 1:
+    ds, blanks = _one_nodata(ds, {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()})
+    if np.unique([*blanks.values()]).size > 1:
         raise InputError(
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
             'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
