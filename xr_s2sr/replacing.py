@@ -22,7 +22,6 @@ def replaced(
     check: Callable[[Path], None],
     *,
     names: Sequence[str] = (),
-    beside: str | None = None,
     suffixes: Sequence[str] = (),
     sources: Iterable[Path] = (),
 ) -> Iterator[Path]:
@@ -41,10 +40,8 @@ def replaced(
     check : callable
         Called with each thing written, before any is put in place; raises if it cannot be read back.
     names : sequence of str
-        For "folder", the files that the block writes.
-    beside : str, optional
-        Name of a file that is written too and put beside a target that is a file, or in the folder: last of all, so
-        that it never describes what is not there yet.
+        For "folder", the files that the block writes; for "file", those that it writes too, to lie beside the target.
+        They are put in place in this order, after the target: what describes others comes last.
     suffixes : sequence of str
         How the name of a file ends that may be replaced; without any, any may.
     sources : iterable of Path
@@ -59,8 +56,7 @@ def replaced(
     """
     target = check_target(path, kind, suffixes)
     home = target if kind == "folder" else target.parent
-    places = [home / name for name in names] if kind == "folder" else [target]
-    places += [] if beside is None else [home / beside]
+    places = [*([] if kind == "folder" else [target]), *(home / name for name in names)]
     sources = list(sources)
     _check_places(places, sources, kind)
     work = None
@@ -69,7 +65,7 @@ def replaced(
             tempfile.TemporaryFile(dir=home).close()  # now, not after hours
         work = _work_folder(target, kind)
         yield work
-        parts = sorted(work.iterdir(), key=lambda part: (part.name == beside, part))
+        parts = sorted(work.iterdir(), key=lambda part: names.index(part.name) if part.name in names else -1)
         for part in parts:
             check(part)
         check_target(path, kind, suffixes)  # again: it may have taken hours
@@ -78,7 +74,7 @@ def replaced(
         if kind == "zarr":
             _put_folder(parts[0], target, kept)
         else:
-            moves = {part: home / part.name if kind == "folder" or part.name == beside else target for part in parts}
+            moves = {part: home / part.name if part.name in names else target for part in parts}
             _put_files(moves, home, kept)
     except _Stranded as problem:
         work = None  # what was there is in it

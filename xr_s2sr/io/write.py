@@ -142,27 +142,21 @@ def _to_cog(
     _warn_of_kept_attributes(ds)
     lossless = arguments.choice("compress", compress.lower() if isinstance(compress, str) else compress, LOSSLESS)
     one = path.suffix.lower() in TIFF
-    names = [] if one else [check_name(str(name), [*map(str, ds.data_vars)]) for name in ds.data_vars]
-    stacks = {name: stacked(ds[[name]]) for name in names} or {"": stacked(ds)}
     target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
-    files = {band: f"{band}.tif" if band else target.name for band in stacks}
-    name = target.stem if one else target.name
-    item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
+    bands = [] if one else [check_name(str(name), [*map(str, ds.data_vars)]) for name in ds.data_vars]
+    stacks = {band: stacked(ds[[band]]) for band in bands} or {"": stacked(ds)}
+    names = [f"{band}.tif" for band in bands]
+    if stac:
+        name = target.stem if one else target.name
+        files = dict(zip(stacks, names or [target.name], strict=True))
+        item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None)
+        stac_item.check_replaceable((target.parent if one else target) / f"{name}.json")
+        names.append(f"{name}.json")
     warn_without_crs(ds)
-    beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
-    if beside is not None:
-        stac_item.check_replaceable((target.parent if one else target) / beside)
-    writing = replaced(
-        path,
-        "file" if one else "folder",
-        readable.check,
-        names=list(files.values()),
-        beside=beside,
-        suffixes=TIFF if one else (),
-        sources=sources,
-    )
+    kind: Kind = "file" if one else "folder"
+    writing = replaced(path, kind, readable.check, names=names, suffixes=TIFF if one else (), sources=sources)
     with writing as part, rasterio.Env(**cache), own_pool(ds):
         compressing = str(threads or os.environ.get("GDAL_NUM_THREADS", "all_cpus"))
         with _plain_files(ds, stacks, part, compressing) as files_aside:
@@ -170,8 +164,8 @@ def _to_cog(
                 classes = name != "" and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
                 _make_cog(file, part / f"{name or 'all'}.tif", lossless, compressing, classes)
                 Path(file).unlink(missing_ok=True)  # it may be in memory
-        if item is not None and beside is not None:
-            (part / beside).write_text(item, encoding="utf-8")
+        if stac:
+            (part / names[-1]).write_text(item, encoding="utf-8")
     return path
 
 
