@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from xr_s2sr.errors import ProductError
+from xr_s2sr.targets import DEVICE, kind_of
 
 #: Bytes of a file of metadata; those of a tile take about 1 MB.
 METADATA_LIMIT = 64 * 2**20
@@ -31,11 +31,7 @@ def check_plain(path: Path) -> None:
     ------
     ProductError
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    if kind_of(path) == DEVICE:
         raise ProductError(
             f"{path} is a pipe, a socket or a device, and may have no end; expected a file. Remove it, or copy the "
             "scene again"

@@ -281,8 +281,8 @@ def _time(main: Xml) -> np.datetime64 | None:
 
 def _attrs(main: Xml, tile: Xml, files: Files, level: str) -> dict[str, Any]:
     """Return what the Dataset says of the product, as far as the metadata do."""
-    uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C") if level == "L2A" else main.text("PRODUCT_URI")
-    name = uri or files.inside or PurePosixPath(files.root.replace("\\", "/")).name
+    uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C")
+    name = uri or files.inside or files.root.replace("\\", "/")
     code = re.search(r"_(T\d{2}[A-Z]{3})(?:_|$)", tile.text("TILE_ID") or "")
     orbit = main.text("SENSING_ORBIT_NUMBER")
     cloud = tile.text("CLOUDY_PIXEL_PERCENTAGE") or main.text("Cloud_Coverage_Assessment")

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,9 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
             'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
         )
     try:
-        if not (isinstance(value, np.ndarray | np.datetime64 | date) or re.match(r"\d{4}-?\d\d-?\d\d", str(value))):
-            raise ValueError("no date")  # pandas would take "now", and a number as nanoseconds
-        moment = pd.Timestamp(str(value) if isinstance(value, int) else value)
+        if not re.match(r"\d{4}-?\d\d-?\d\d", str(value)):
+            raise ValueError("no date")  # pandas would take "now"
+        moment = pd.Timestamp(str(value))  # of a number, it would count nanoseconds
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{shown(value)} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
