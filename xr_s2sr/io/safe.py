@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any
 
 import xarray as xr
-from affine import Affine
 
 from xr_s2sr import arguments
 from xr_s2sr.bands import BANDS, BY_GSD
@@ -17,7 +16,6 @@ from xr_s2sr.io.safe_files import Files, locate
 from xr_s2sr.io.safe_metadata import Image, Product, read_product
 from xr_s2sr.io.subset import subset, wanted_bands
 from xr_s2sr.scene.crs import georeference, mapping_variable
-from xr_s2sr.scene.grid import read_grid
 from xr_s2sr.scene.offsets import DN_OFFSET
 
 
@@ -97,7 +95,7 @@ def open_safe(
     if len(offsets) == 1:  # one for all bands, as far as is known of products
         coords[DN_OFFSET] = xr.Variable((), offsets.pop(), {"long_name": "added to DN before they are scaled"})
     ds = xr.Dataset(variables, coords, product.attrs)
-    ds = georeference(ds, read_grid(ds[BY_GSD[10][0]], 10).transform)
+    ds = georeference(ds, product.transform(10))
     return subset(ds, None, bbox, chunks, files.root)
 
 
@@ -150,7 +148,6 @@ def _variable(product: Product, files: Files, image: Image) -> xr.Variable:
 def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:
     """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
     t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
-    left, upper = product.corner
     if crs is None and t.a == 1:  # an image without georeference
         return
     if crs is not None and crs != product.crs:
@@ -158,7 +155,8 @@ def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) ->
             f"{path} is in {crs.to_string()}; expected {product.crs.to_string()}, as the tile's metadata say. The "
             "image is of another tile: download the product again"
         )
-    if not t.almost_equals(Affine(gsd, 0, left, 0, -gsd, upper), 0.01 * gsd):
+    if not t.almost_equals(product.transform(gsd), 0.01 * gsd):
+        left, upper = product.corner
         raise ProductError(
             f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
             f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"

@@ -6,6 +6,8 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,9 @@ from xr_s2sr.io.guarded import check_plain, read_limited, read_metadata
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
 #: The metadata of one tile, in its granule's folder.
 _TILE_XML = re.compile(r"(MTD_TL|\w+_MTD_L\w+_T\w+(\.\d+)?)\.xml")
+
+#: Raised for a zip that is damaged, encrypted (RuntimeError), or packed in a way that Python does not know.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError, UnicodeDecodeError)
 
 _EXPECTED = "expected a .SAFE folder or a .zip of one, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or one of its granules"
 
@@ -62,12 +67,8 @@ class Files:
         """Return the content of a metadata file."""
         if self.archive is None:
             return read_metadata(Path(self.root, name))
-        try:
-            with zipfile.ZipFile(self.archive) as archive, archive.open(_join(self.inside, name)) as file:
-                return read_limited(file, f"{name} in {self.archive}")
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
-            # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know
-            raise _corrupt(self.archive, error) from error
+        with _opened(self.archive) as archive, archive.open(_join(self.inside, name)) as file:
+            return read_limited(file, f"{name} in {self.archive}")
 
     def tile_metadata(self, granule: str) -> str:
         """Return the name of the metadata file of one granule's tile."""
@@ -121,11 +122,8 @@ def locate(path: Path) -> Files:
 
 def _in_zip(path: Path, asked: str) -> Files:
     """Find a product in a zip: the only one, or the one that was asked for."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise _corrupt(path, error) from error
+    with _opened(path) as archive:
+        names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     outside = [name for name in names if name.startswith("/") or {"..", "\\"} & {*name.split("/"), *name}]
     if outside:
         raise ProductError(f"{path} holds {outside[0]!r}, which leads out of it; expected the zip of a SAFE product")
@@ -143,6 +141,19 @@ def _in_zip(path: Path, asked: str) -> Files:
     metadata = _only(_metadata_of(listed), path)
     granule = _granule(asked.removeprefix(inside).lstrip("/"))
     return Files(_join(_vsizip(path), inside), listed, metadata, granule, path, inside)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; the error for what cannot be read in the block names it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise ProductError(
+            f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"
+        ) from error
 
 
 def _vsizip(path: Path) -> str:
@@ -187,11 +198,3 @@ def _granule(relative: str) -> str | None:
 def _join(folder: str, name: str) -> str:
     """Return the path of a name in a folder, either of which may be empty."""
     return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _corrupt(path: Path, error: Exception) -> ProductError:
-    """Return the error for a zip that cannot be read."""
-    reason = str(error).partition("\n")[0]
-    return ProductError(
-        f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"
-    )

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from affine import Affine
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ProductError
@@ -97,6 +98,11 @@ class Product:
     offsets: Mapping[str, float]
     bands: Mapping[str, Image]
     companions: Mapping[str, Image]
+
+    def transform(self, gsd: int) -> Affine:
+        """Return the place of pixels of a size."""
+        left, upper = self.corner
+        return Affine(gsd, 0, left, 0, -gsd, upper)
 
 
 def identify(stem: str) -> tuple[str, int | None] | None:
