@@ -191,25 +191,23 @@ def _mission(ds: xr.Dataset) -> dict[str, Any]:
 
 def _processing(ds: xr.Dataset) -> dict[str, Any]:
     """Return the software, each model with its version and SHA-256, and which bands it restored."""
-    models: dict[str, dict[str, Any]] = {}
+    restored: dict[tuple[str, str], list[str]] = {}
     for name, variable in ds.data_vars.items():
         if (model := variable.attrs.get("s2sr_model")) and not Output.of(name).error:
-            title, _, version = str(model).rpartition(" ")
-            sha256 = variable.attrs.get("s2sr_model_sha256")
-            about = {"name": title, "version": version, **({"sha256": str(sha256)} if sha256 else {}), "bands": []}
-            models.setdefault(f"{model} {sha256}", about)["bands"].append(str(name))
-    software = {"xr_s2sr": __version__}
-    for model in models.values():
-        software[model["name"]] = (
-            f"{model['version']} (sha256 {model['sha256']})" if "sha256" in model else model["version"]
-        )
-    parts = [f"{', '.join(m['bands'])}: restored by {m['name']} {m['version']}" for m in models.values()]
+            sha256 = variable.attrs.get("s2sr_model_sha256") or ""
+            restored.setdefault((str(model), str(sha256)), []).append(str(name))
+    software, models = {"xr_s2sr": __version__}, []
+    for (model, sha256), bands in restored.items():
+        title, _, version = model.rpartition(" ")
+        models.append({"name": title, "version": version, **({"sha256": sha256} if sha256 else {}), "bands": bands})
+        software[title] = f"{version} (sha256 {sha256})" if sha256 else version
+    parts = [f"{', '.join(bands)}: restored by {model}" for (model, _), bands in restored.items()]
     source = f"From {ds.attrs['product']}. " if ds.attrs.get("product") else ""
     lineage = f"{source}Sentinel-2 bands brought to one grid by xr_s2sr. {'; '.join(parts)}".strip()
     found: dict[str, Any] = {"processing:software": software, "processing:lineage": lineage}
     if str(level := ds.attrs.get("level", "")) in ("L1C", "L2A"):
         found["processing:level"] = level
-    return found | ({"s2sr:models": list(models.values())} if models else {})
+    return found | ({"s2sr:models": models} if models else {})
 
 
 def _projection(stack: xr.DataArray) -> dict[str, Any]:
