@@ -161,7 +161,8 @@ def _to_cog(
         compressing = str(threads or os.environ.get("GDAL_NUM_THREADS", "all_cpus"))
         with _plain_files(ds, stacks, part, compressing) as files_aside:
             for name, file in files_aside.items():
-                classes = name != "" and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
+                within = stacks[name].attrs["long_name"]
+                classes = not any(resolve(Output.of(band).band) or ds[band].dtype.kind == "f" for band in within)
                 _make_cog(file, part / f"{name or 'all'}.tif", lossless, compressing, classes)
                 Path(file).unlink(missing_ok=True)  # it may be in memory
         if stac:
