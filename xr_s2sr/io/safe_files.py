@@ -41,7 +41,7 @@ class Files:
     granule : str or None
         Folder of the granule that was asked for, below GRANULE.
     archive, inside : Path, str
-        The zip and the product's folder in it; None, "" for a folder.
+        The zip, and the product's folder in it with a slash at its end, if it lies in one; None, "" for a folder.
     """
 
     root: str
@@ -67,18 +67,17 @@ class Files:
         """Return the content of a metadata file."""
         if self.archive is None:
             return read_metadata(Path(self.root, name))
-        with _opened(self.archive) as archive, archive.open(_join(self.inside, name)) as file:
+        with _opened(self.archive) as archive, archive.open(self.inside + name) as file:
             return read_limited(file, f"{name} in {self.archive}")
 
     def tile_metadata(self, granule: str) -> str:
         """Return the name of the metadata file of one granule's tile."""
-        folder = PurePosixPath("GRANULE", granule)
-        tiles = [name for name in self.names if PurePosixPath(name).parent == folder]
-        tiles = [name for name in tiles if _TILE_XML.fullmatch(PurePosixPath(name).name)]
+        folder = f"GRANULE/{granule}/"
+        tiles = [name for name in self.names if name.startswith(folder) and _TILE_XML.fullmatch(name, len(folder))]
         if len(tiles) != 1:
             raise ProductError(
-                f"{self.root} has {len(tiles)} tile metadata files in {folder}; expected one MTD_TL.xml. Download the "
-                "product again"
+                f"{self.root} has {len(tiles)} tile metadata files in {folder[:-1]}; expected one MTD_TL.xml. Download "
+                "the product again"
             )
         return tiles[0]
 
@@ -136,11 +135,11 @@ def _in_zip(path: Path, asked: str) -> Files:
         what = f"holds the products {', '.join(folders)}" if folders else "holds no MTD_MSIL1C.xml or MTD_MSIL2A.xml"
         hint = f'. Open one: open_safe("{path}/{folders[0]}")' if folders else ""
         raise ProductError(f"{path} {what}; {_EXPECTED}{hint}")
-    inside = "" if folders[0] == "." else folders[0]
-    listed = tuple(name.removeprefix(f"{inside}/") for name in names if name.startswith(f"{inside}/") or not inside)
+    inside = "" if folders[0] == "." else f"{folders[0]}/"
+    listed = tuple(name.removeprefix(inside) for name in names if name.startswith(inside))
     metadata = _only(_metadata_of(listed), path)
-    granule = _granule(asked.removeprefix(inside).lstrip("/"))
-    return Files(_join(_vsizip(path), inside), listed, metadata, granule, path, inside)
+    root = f"{_vsizip(path)}/{inside}".rstrip("/")
+    return Files(root, listed, metadata, _granule(asked.removeprefix(inside)), path, inside)
 
 
 @contextmanager
@@ -193,8 +192,3 @@ def _granule(relative: str) -> str | None:
     """Return the granule's folder in a path relative to the product."""
     parts = PurePosixPath(relative).parts
     return parts[1] if len(parts) > 1 and parts[0] == "GRANULE" else None
-
-
-def _join(folder: str, name: str) -> str:
-    """Return the path of a name in a folder, either of which may be empty."""
-    return f"{folder}/{name}" if folder and name else folder or name
