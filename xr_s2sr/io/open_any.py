@@ -233,13 +233,12 @@ def _named(stem: str) -> str | None:
 
 def _native(what: str, files: list[Path]) -> _Chosen:
     """Return the file of a band's native pixel size among several; of a companion, the finest."""
-    images = [(file, open_image(str(file))) for file in files]
-    sizes = [round(abs(float(image.rio.resolution()[0]))) for _, image in images]
-    native = BANDS[what].gsd if what in BANDS else min(sizes)
-    best = [(file, image) for (file, image), size in zip(images, sizes, strict=True) if size == native]
-    best = best or images
+    images = {file: open_image(str(file)) for file in files}
+    sizes = {file: round(abs(float(image.rio.resolution()[0]))) for file, image in images.items()}
+    native = BANDS[what].gsd if what in BANDS else min(sizes.values())
+    best = [file for file in files if sizes[file] == native] or files
     if len(best) > 1:
-        one, other = (file.name for file, _ in best[:2])
+        one, other = (file.name for file in best[:2])
         fix = "Give each scene a folder"
         if one.replace("_FRE_", "_SRE_") == other:
             fix = (
@@ -249,9 +248,8 @@ def _native(what: str, files: list[Path]) -> _Chosen:
         raise InputError(
             f"{one} and {other} in {files[0].parent} are both {what}; expected the files of one scene. {fix}"
         )
-    file, image = best[0]
-    size = sizes[files.index(file)]
-    return file, image, DIMS.get(size, DIMS[native if what in BANDS else 10])
+    [file] = best
+    return file, images[file], DIMS.get(sizes[file], DIMS[native if what in BANDS else 10])
 
 
 def _check_one_place(chosen: Mapping[str, _Chosen]) -> None:
