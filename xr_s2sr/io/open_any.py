@@ -132,7 +132,7 @@ def _open_dataset(path: Path) -> xr.Dataset:
             # EOPF keeps each resolution in a group of its own
             ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
         return _guarded(ds, path, _no_dataset)
-    except (S2SRError, MemoryError, Warning):
+    except (S2SRError, MemoryError, Warning):  # said already, or whatever the file is
         raise
     except Exception as error:  # any, for metadata that make no sense
         raise _no_dataset(str(path), error) from error

@@ -132,7 +132,7 @@ class _Pixels(BackendArray):
         try:
             pixels: NDArray[Any] = self.variable[key].values
             looked = None if self.detectors is None else self.detectors[key].values != 0
-        except (MemoryError, Warning):
+        except (MemoryError, Warning):  # whatever the file is
             raise
         except Exception as error:  # any, for chunks that make no sense
             raise self.failed(self.path, error) from error
