@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,7 +64,8 @@ def replaced(
     try:
         if home.is_dir():
             tempfile.TemporaryFile(dir=home).close()  # now, not after hours
-        work = _work_folder(target, kind)
+        work = _work_folder(target, kind)  # known before it is there: an interrupt between the two would leave it
+        work.mkdir(0o700)
         yield work
         parts = sorted(work.iterdir(), key=lambda part: names.index(part.name) if part.name in names else -1)
         for part in parts:
@@ -121,12 +123,10 @@ def _check_places(places: Iterable[Path], sources: Sequence[Path], kind: Kind) -
 
 
 def _work_folder(target: Path, kind: Kind) -> Path:
-    """Make a hidden folder on the disk of a target: beside it, or in a folder that is a disk of its own."""
+    """Return the path of a new hidden folder: beside a target, or in a folder that is a disk of its own."""
     inside = kind == "folder" and target.is_dir()
     inside = inside and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
-    return Path(
-        tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target if inside else target.parent)
-    )
+    return (target if inside else target.parent) / f".{target.name[:40]}.{secrets.token_hex(8)}.part"
 
 
 class _Stranded(Exception):

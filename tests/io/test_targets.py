@@ -307,6 +307,19 @@ def test_where_one_file_cannot_be_put_in_place_all_stay(
     assert [path.name for path in tmp_path.iterdir()] == (["sr"] if there else [])
 
 
+def test_an_interrupt_as_the_folder_for_the_parts_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def interrupted(self: Path, mode: int = 0o777) -> None:
+        mkdir(self, mode)
+        raise KeyboardInterrupt("just made")
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="just made"):
+        before_after([(np.ones((6, 6)), np.ones((12, 12)), 2)], tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_put_back_is_not_thrown_away(
     sr: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
