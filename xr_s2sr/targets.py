@@ -128,11 +128,14 @@ def _check_store(target: Path, path: Path) -> None:
     """Refuse a folder that is no Zarr store, or also holds other files; other writers may replace it meanwhile."""
     if os.path.ismount(target):
         raise InputError(f"{path} is a disk of its own, which cannot be replaced; name a store on it: {path}/sr.zarr")
+    before = _identity(target)
     try:
         names = {entry.name for entry in target.iterdir()}
     except (FileNotFoundError, NotADirectoryError):
         return
-    if names and names.isdisjoint(_ROOT):
+    if _identity(target) != before:  # another writer has replaced it, and removes what was listed here
+        _check_store(target, path)
+    elif names and names.isdisjoint(_ROOT):
         raise InputError(f"{path} is a folder but not a Zarr store, so it is not replaced; give another name")
     foreign = [
         Path(folder, name).relative_to(target)
