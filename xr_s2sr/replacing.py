@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from xr_s2sr.errors import InputError, S2SRError, WriteError
@@ -21,7 +23,6 @@ def replaced(
     check: Callable[[Path], None],
     *,
     names: Sequence[str] = (),
-    beside: str | None = None,
     suffixes: Sequence[str] = (),
     sources: Iterable[Path] = (),
 ) -> Iterator[Path]:
@@ -40,10 +41,8 @@ def replaced(
     check : callable
         Called with each thing written, before any is put in place; raises if it cannot be read back.
     names : sequence of str
-        For "folder", the files that the block writes.
-    beside : str, optional
-        Name of a file that is written too and put beside a target that is a file, or in the folder: last of all, so
-        that it never describes what is not there yet.
+        For "folder", the files that the block writes; for "file", those that it writes too, to lie beside the target.
+        They are put in place in this order, after the target: what describes others comes last.
     suffixes : sequence of str
         How the name of a file ends that may be replaced; without any, any may.
     sources : iterable of Path
@@ -58,17 +57,17 @@ def replaced(
     """
     target = check_target(path, kind, suffixes)
     home = target if kind == "folder" else target.parent
-    places = [home / name for name in names] if kind == "folder" else [target]
-    places += [] if beside is None else [home / beside]
+    places = [*([] if kind == "folder" else [target]), *(home / name for name in names)]
     sources = list(sources)
     _check_places(places, sources, kind)
     work = None
     try:
         if home.is_dir():
             tempfile.TemporaryFile(dir=home).close()  # now, not after hours
-        work = _work_folder(target, kind)
+        work = _work_folder(target, kind)  # known before it is there: an interrupt between the two would leave it
+        work.mkdir(0o700)
         yield work
-        parts = sorted(work.iterdir(), key=lambda part: (part.name == beside, part))
+        parts = sorted(work.iterdir(), key=lambda part: names.index(part.name) if part.name in names else -1)
         for part in parts:
             check(part)
         check_target(path, kind, suffixes)  # again: it may have taken hours
@@ -76,18 +75,9 @@ def replaced(
         kept = Path(tempfile.mkdtemp(prefix="old.", dir=work))
         if kind == "zarr":
             _put_folder(parts[0], target, kept)
-            return
-        made = kind == "folder" and not target.exists()
-        if made:
-            target.mkdir(exist_ok=True)
-        try:
-            moves = {part: home / part.name if kind == "folder" or part.name == beside else target for part in parts}
-            _put_files(moves, kept)
-        except BaseException:
-            if made:
-                with suppress(OSError):  # where another writer has put something
-                    target.rmdir()
-            raise
+        else:
+            moves = {part: home / part.name if part.name in names else target for part in parts}
+            _put_files(moves, home, kept)
     except _Stranded as problem:
         work = None  # what was there is in it
         raise WriteError(f"{path} could not be written: {problem}") from problem
@@ -133,48 +123,49 @@ def _check_places(places: Iterable[Path], sources: Sequence[Path], kind: Kind) -
 
 
 def _work_folder(target: Path, kind: Kind) -> Path:
-    """Make a hidden folder on the disk of a target: beside it, or in a folder that is a disk of its own."""
+    """Return the path of a new hidden folder: beside a target, or in a folder that is a disk of its own."""
     inside = kind == "folder" and target.is_dir()
     inside = inside and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
-    return Path(
-        tempfile.mkdtemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target if inside else target.parent)
-    )
+    return (target if inside else target.parent) / f".{target.name[:40]}.{secrets.token_hex(8)}.part"
 
 
 class _Stranded(Exception):
     """Files that were replaced could not be put back."""
 
 
-def _put_files(moves: Mapping[Path, Path], kept: Path) -> None:
+def _put_files(moves: Mapping[Path, Path], home: Path, kept: Path) -> None:
     """Put files in place: all, or after an error or an interrupt none.
 
     Parameters
     ----------
     moves : mapping of Path to Path
         What was written, and its target.
+    home : Path
+        The folder of the targets; made if it is not there.
     kept : Path
         A folder that takes what was there until the last one is in place.
     """
-    if len(moves) == 1:  # at once
-        [(part, target)] = moves.items()
-        part.replace(target)
-        return
-    begun: list[tuple[Path, Path, Path]] = []
-    try:
+    with ExitStack() as undo:
+        if not home.exists():
+            home.mkdir(exist_ok=True)
+            undo.callback(_remove_empty, home)
         for number, (part, target) in enumerate(moves.items()):
-            begun.append((part, target, kept / str(number)))
-            _keep(target, kept / str(number))
+            if len(moves) > 1:  # one alone is put in place at once
+                undo.push(partial(_put_back, part, target, kept / str(number)))
+                _keep(target, kept / str(number))
             part.replace(target)
-    except BaseException as problem:
-        lost = [target for part, target, old in reversed(begun) if not _put_back(part, target, old)]
-        if lost:
-            raise _Stranded(f"{problem}. {lost[0]} is new, and what was there is now in {kept}") from problem
-        raise
+        undo.pop_all()
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove a folder, unless another writer has put something there."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _keep(target: Path, old: Path) -> None:
     """Give the file at a target a second name, or where the disk has no hard links, another one."""
-    if target.is_dir() or not os.path.lexists(target):
+    if target.is_dir():
         return
     try:
         os.link(target, old, follow_symlinks=False)
@@ -183,16 +174,15 @@ def _keep(target: Path, old: Path) -> None:
             target.rename(old)
 
 
-def _put_back(part: Path, target: Path, old: Path) -> bool:
-    """Put what was at a target there again; tell whether it is."""
+def _put_back(part: Path, target: Path, old: Path, _: object, problem: BaseException | None, __: object) -> None:
+    """Put what was at a target there again, after a problem: the end of an ExitStack."""
     try:
         if os.path.lexists(old):
             old.replace(target)
         elif not part.exists():  # nothing was there, and the new one is
             target.unlink(missing_ok=True)
     except OSError:
-        return False
-    return True
+        raise _Stranded(f"{problem}. {target} is new, and what was there is now in {old.parent}") from problem
 
 
 def _put_folder(part: Path, target: Path, kept: Path) -> None:

@@ -13,6 +13,9 @@ from xr_s2sr.errors import InputError
 
 Kind = Literal["file", "folder", "zarr"]
 
+#: What a pipe, a socket or a device is called.
+DEVICE = "a device or the like"
+
 #: Files of which any Zarr store, of format 2 or 3, has one at its root.
 _ROOT = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 #: Files of a Zarr store: metadata, chunks (0.1, c.0.1, or 1 in folders of their own), and chunks half written.
@@ -72,13 +75,13 @@ def check_name(name: str, others: Collection[str]) -> str:
     )
 
 
-def _kind_of(path: Path) -> str | None:
+def kind_of(path: Path) -> str | None:
     """Return what stands in a place, None for nothing; asked once, as another process may replace it meanwhile."""
     try:
         mode = path.stat().st_mode
     except OSError:
         return None
-    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else "a device or the like"
+    return "a folder" if stat.S_ISDIR(mode) else "a file" if stat.S_ISREG(mode) else DEVICE
 
 
 def check_target(path: Path, kind: Kind, suffixes: Collection[str] = ()) -> Path:
@@ -108,7 +111,7 @@ def check_target(path: Path, kind: Kind, suffixes: Collection[str] = ()) -> Path
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist; make it: mkdir -p {target.parent}")
     wanted = "a file" if kind == "file" else "a folder"
-    found = _kind_of(target)
+    found = kind_of(target)
     if found is not None and found != wanted:
         raise InputError(f"{path} is {found}, expected {wanted} or nothing in its place; give another name")
     if suffixes and target.is_file() and target.suffix.lower() not in suffixes:
@@ -125,11 +128,14 @@ def _check_store(target: Path, path: Path) -> None:
     """Refuse a folder that is no Zarr store, or also holds other files; other writers may replace it meanwhile."""
     if os.path.ismount(target):
         raise InputError(f"{path} is a disk of its own, which cannot be replaced; name a store on it: {path}/sr.zarr")
+    before = _identity(target)
     try:
         names = {entry.name for entry in target.iterdir()}
     except (FileNotFoundError, NotADirectoryError):
         return
-    if names and names.isdisjoint(_ROOT):
+    if _identity(target) != before:  # another writer has replaced it, and removes what was listed here
+        _check_store(target, path)
+    elif names and names.isdisjoint(_ROOT):
         raise InputError(f"{path} is a folder but not a Zarr store, so it is not replaced; give another name")
     foreign = [
         Path(folder, name).relative_to(target)

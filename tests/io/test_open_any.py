@@ -285,11 +285,31 @@ def test_geotiffs_whose_bands_are_not_named(tmp_path: Path, scene: xr.Dataset) -
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ProductError, match=r"all.tif cannot be read: .*; expected a whole raster file"):
         open_any(path)
-    path.unlink()
-    write_stack(path, scene)
-    path.with_suffix(".tif.msk").write_text("<VRTDataset/>")
+
+
+def test_a_damaged_block_of_one_geotiff(tmp_path: Path, scene: xr.Dataset) -> None:
+    path = tmp_path / "all.tif"
+    rasterio.shutil.copy(write_stack(tmp_path / "plain.tif", scene), path, driver="GTiff", compress="deflate")
+    with rasterio.open(path) as file:
+        start, size = (int(file.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    with path.open("r+b") as raw:
+        raw.seek(start)
+        raw.write(b"\7" * size)
+    with pytest.raises(ProductError, match=r"'B01' in .*all.tif cannot be read: .*; expected a whole raster file"):
+        open_any(path).s2sr.upsample("B05", model="bicubic")
+
+
+def test_a_mask_beside_one_geotiff(tmp_path: Path, scene: xr.Dataset) -> None:
+    path = write_stack(tmp_path / "all.tif", scene)
+    mask = path.with_suffix(".tif.msk")
+    mask.write_text("<VRTDataset/>")
     with pytest.raises(ProductError, match=r"all.tif.msk is not a TIFF, and could name any other file"):
         open_any(path)
+    if hasattr(os, "mkfifo"):  # it would be waited for
+        mask.unlink()
+        os.mkfifo(mask)
+        with pytest.raises(ProductError, match=r"all.tif.msk is a pipe, a socket or a device"):
+            open_any(path)
 
 
 # other kinds, and a part of each

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from scenes import LEFT, TOP, native
 
+from xr_s2sr.errors import InputError
 from xr_s2sr.io.subset import by_blocks, subset
 
 
@@ -20,6 +21,11 @@ def test_edges_that_jitter_take_no_further_cell(jitter: tuple[float, ...], ascen
     part = subset(ds, None, bbox, None, "here")
     assert dict(part.sizes) == {"y": 18, "x": 12, "y_20m": 9, "x_20m": 6, "y_60m": 3, "x_60m": 2}
     assert sorted([float(part.x[0]), float(part.y.max())]) == [LEFT + 65, TOP - 65]
+
+
+def test_numbers_that_are_read_once() -> None:
+    with pytest.raises(InputError, match=r"bbox=\(0.0, 0.0, 1.0, 1.0\) lies outside of here, and looks like degrees"):
+        subset(native((60, 60)), None, iter([0, 0, 1, 1]), None, "here")
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,24 @@ def test_a_store_that_holds_what_is_no_zarr_is_kept(foreign: str, form: int, sr:
         assert_equal(back.drop_vars("spatial_ref", errors="ignore").B02.load(), sr.B02.drop_vars("spatial_ref"))
 
 
+def test_a_store_that_is_replaced_while_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of the old one, while another writer removes it, says nothing of the new one."""
+    target, old, iterdir = tmp_path / "a.zarr", tmp_path / "old", Path.iterdir
+    target.mkdir()
+    (target / ".zattrs").write_text("{}")
+
+    def swapped(self: Path) -> Any:
+        listed = list(iterdir(self))
+        if not old.exists():
+            target.rename(old)
+            target.mkdir()
+            (target / "zarr.json").write_text("{}")
+        return iter(listed)
+
+    monkeypatch.setattr(Path, "iterdir", swapped)
+    assert targets.check_target(target, "zarr") == target
+
+
 @pytest.mark.parametrize("text", ["{}", "[1]", "not JSON", '{"type": "Feature"}', "3"])
 @pytest.mark.parametrize("form", ["sr.tif", "sr"])
 def test_a_json_that_is_no_item_is_kept(text: str, form: str, sr: xr.Dataset, tmp_path: Path) -> None:
@@ -305,6 +323,19 @@ def test_where_one_file_cannot_be_put_in_place_all_stay(
             to_cog(sr, out)
     assert contents(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == (["sr"] if there else [])
+
+
+def test_an_interrupt_as_the_folder_for_the_parts_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def interrupted(self: Path, mode: int = 0o777) -> None:
+        mkdir(self, mode)
+        raise KeyboardInterrupt("just made")
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="just made"):
+        before_after([(np.ones((6, 6)), np.ones((12, 12)), 2)], tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_put_back_is_not_thrown_away(

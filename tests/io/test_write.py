@@ -274,8 +274,10 @@ def test_programs_show_it_well(tmp_path: Path) -> None:
         assert "STATISTICS_MEAN" not in file.tags(4)
     assert [path.name for path in tmp_path.iterdir()] == ["sr.tif"]  # statistics are in the file
     to_cog(ds[["B02", "SCL"]], tmp_path / "each")
-    with rasterio.open(tmp_path / "each" / "SCL.tif", overview_level=0) as file:
-        assert {*np.unique(file.read(1))} <= {3, 9}
+    to_cog(ds[["SCL"]], tmp_path / "classes.tif")
+    for name in ("each/SCL.tif", "classes.tif"):
+        with rasterio.open(tmp_path / name, overview_level=0) as file:
+            assert {*np.unique(file.read(1))} <= {3, 9}
 
 
 @pytest.mark.parametrize("name", ["sr.zarr", "sr.nc", "sr.tif", "sr"])

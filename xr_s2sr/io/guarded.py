@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xr_s2sr.errors import ProductError
+from xr_s2sr.targets import DEVICE, kind_of
 
 #: Bytes of a file of metadata; those of a tile take about 1 MB.
 METADATA_LIMIT = 64 * 2**20
@@ -31,11 +31,7 @@ def check_plain(path: Path) -> None:
     ------
     ProductError
     """
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    if kind_of(path) == DEVICE:
         raise ProductError(
             f"{path} is a pipe, a socket or a device, and may have no end; expected a file. Remove it, or copy the "
             "scene again"
@@ -53,19 +49,25 @@ def read_metadata(path: Path) -> bytes:
     check_plain(path)
     try:
         with path.open("rb") as file:
-            content = file.read(METADATA_LIMIT + 1)
+            return read_limited(file, str(path))
     except OSError as error:
         raise ProductError(f"{path} cannot be read ({error}); expected metadata. Download or copy it again") from error
+
+
+def read_limited(file: IO[bytes], name: str) -> bytes:
+    """Return the content of a file of metadata that is open, in a zip too, where a small one can be a large one packed.
+
+    Raises
+    ------
+    ProductError
+        If it is far larger than any metadata.
+    """
+    content = file.read(METADATA_LIMIT + 1)
     if len(content) > METADATA_LIMIT:
-        raise too_large(str(path))
+        raise ProductError(
+            f"{name} holds more than {METADATA_LIMIT >> 20} MiB; expected metadata of about 1 MiB. Download it again"
+        )
     return content
-
-
-def too_large(where: str) -> ProductError:
-    """Return the error for a file of metadata that no product has."""
-    return ProductError(
-        f"{where} holds more than {METADATA_LIMIT >> 20} MiB; expected metadata of about 1 MiB. Download it again"
-    )
 
 
 def check_codecs(store: Path) -> None:
@@ -77,11 +79,10 @@ def check_codecs(store: Path) -> None:
         If an array is pickled, or holds objects other than texts; if metadata cannot be read.
     """
     for file in _metadata_files(store):
+        content = read_metadata(file)
         try:
-            metadata = json.loads(read_metadata(file))
+            metadata = json.loads(content)
         except (ValueError, RecursionError) as error:
-            if isinstance(error, ProductError):
-                raise
             raise ProductError(f"{file} cannot be read ({error}); expected the JSON of Zarr. Copy it again") from error
         for name, array in _dicts(file.parent.name, metadata):
             codecs = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -18,13 +18,12 @@ from xr_s2sr.errors import GridError, InputError, S2SRError, warn
 from xr_s2sr.io.guarded import check_codecs, check_plain
 from xr_s2sr.io.rasters import (
     DIMS,
-    MALFORMED,
     axis_coords,
-    check_mask_file,
     lazy_pixels,
     lazy_variable,
     open_bands,
     open_image,
+    unreadable,
 )
 from xr_s2sr.io.safe import open_safe
 from xr_s2sr.io.safe_files import is_product, locate
@@ -132,24 +131,24 @@ def _open_dataset(path: Path) -> xr.Dataset:
             ds = xr.open_dataset(path, engine=engine, decode_coords="all", chunks=None)
             # EOPF keeps each resolution in a group of its own
             ds = ds if ds.data_vars or engine is None else read_tree(xr.open_datatree(path, engine=engine))[0]
-        return _guarded(ds, path)
-    except S2SRError:
+        return _guarded(ds, path, _no_dataset)
+    except (S2SRError, MemoryError, Warning):  # said already, or whatever the file is
         raise
-    except MALFORMED as error:
-        raise _unreadable(str(path), error) from error
+    except Exception as error:  # any, for metadata that make no sense
+        raise _no_dataset(str(path), error) from error
 
 
-def _guarded(ds: xr.Dataset, path: Path) -> xr.Dataset:
-    """Return a Dataset that was opened lazily; the error for what cannot be read later names the file."""
+def _guarded(ds: xr.Dataset, path: Path, failed: Callable[..., InputError]) -> xr.Dataset:
+    """Return a Dataset that was opened lazily; the error for what cannot be read later, by `failed`, names the file."""
     out = ds.copy()
     for name, da in ds.data_vars.items():
         if da.ndim >= 2:
-            pixels = lazy_pixels(da.variable, str(path), partial(_unreadable, what=f"{name!r} in "))
+            pixels = lazy_pixels(da.variable, str(path), partial(failed, what=f"{name!r} in "))
             out[name] = xr.Variable(da.dims, pixels, da.attrs, da.encoding)
     return out
 
 
-def _unreadable(path: str, error: BaseException, what: str = "") -> InputError:
+def _no_dataset(path: str, error: BaseException, what: str = "") -> InputError:
     """Return the error for a Dataset that cannot be opened, or of which a part cannot be read."""
     reason = (str(error) or type(error).__name__).partition("\n")[0][:300]
     return InputError(
@@ -160,9 +159,6 @@ def _unreadable(path: str, error: BaseException, what: str = "") -> InputError:
 
 def _open_stack(path: Path) -> xr.Dataset:
     """Open the bands of one GeoTIFF, by their descriptions."""
-    beside = [file for file in path.parent.iterdir() if file.name.lower() == f"{path.name.lower()}.msk"]
-    for file in beside:
-        check_mask_file(file)
     image = open_bands(str(path))
     if isinstance(names := image.attrs.get("long_name"), str):  # of one band
         image.attrs["long_name"] = (names,)
@@ -175,7 +171,7 @@ def _open_stack(path: Path) -> xr.Dataset:
             "as B02, or a file for each band in a folder: xr_s2sr.open(folder). Name the bands yourself: ds = "
             f'rioxarray.open_rasterio("{path.name}").assign_coords(band=["B02", "B03", ...])'
         )
-    return _guarded(split(image, *found), path)
+    return _guarded(split(image, *found), path, unreadable)
 
 
 def _open_folder(path: Path) -> xr.Dataset:
@@ -188,11 +184,9 @@ def _open_folder(path: Path) -> xr.Dataset:
     by_stem = by_convention((file.stem for file in files), moved)
     for file in entries:
         check_plain(file)
-        if file.suffix.lower() == ".msk":
-            check_mask_file(file)
-        what = by_stem.get(file.stem) or _named(file.stem) if file.suffix.lower() in _RASTERS else None
-        if what is not None:
-            named.setdefault(what, []).append(file)
+    for file in files:
+        named.setdefault(by_stem.get(file.stem) or _named(file.stem) or "", []).append(file)
+    unnamed = [file for file in named.pop("", []) if not _PART.search(file.stem)]
     if not any(what in BANDS for what in named):
         products = [p.name for p in entries if p.suffix.lower() in (".safe", ".zip")]
         hint = f". It holds {', '.join(products[:3])}: open that" if products else ""
@@ -200,9 +194,7 @@ def _open_folder(path: Path) -> xr.Dataset:
             f"{path} holds no GeoTIFF or JP2 whose name tells its band, such as B05.tif or T32TQM_B05_20m.jp2; "
             f"{_EXPECTED}{hint}"
         )
-    opened = {file for several in named.values() for file in several}
-    rest = [file for file in files if file not in opened and not _PART.search(file.stem)]
-    if ignored := sorted(file.name for file in rest if sounds_like_a_band(file.stem)):
+    if ignored := sorted(file.name for file in unnamed if sounds_like_a_band(file.stem)):
         warn(
             f"not opened, as their names do not tell their band: {', '.join(ignored)}. Name the bands among them: "
             f"mv {path / ignored[0]} {path / 'B05.tif'}, say"
@@ -241,13 +233,12 @@ def _named(stem: str) -> str | None:
 
 def _native(what: str, files: list[Path]) -> _Chosen:
     """Return the file of a band's native pixel size among several; of a companion, the finest."""
-    images = [(file, open_image(str(file))) for file in files]
-    sizes = [round(abs(float(image.rio.resolution()[0]))) for _, image in images]
-    native = BANDS[what].gsd if what in BANDS else min(sizes)
-    best = [(file, image) for (file, image), size in zip(images, sizes, strict=True) if size == native]
-    best = best or images
+    images = {file: open_image(str(file)) for file in files}
+    sizes = {file: round(abs(float(image.rio.resolution()[0]))) for file, image in images.items()}
+    native = BANDS[what].gsd if what in BANDS else min(sizes.values())
+    best = [file for file in files if sizes[file] == native] or files
     if len(best) > 1:
-        one, other = (file.name for file, _ in best[:2])
+        one, other = (file.name for file in best[:2])
         fix = "Give each scene a folder"
         if one.replace("_FRE_", "_SRE_") == other:
             fix = (
@@ -257,25 +248,20 @@ def _native(what: str, files: list[Path]) -> _Chosen:
         raise InputError(
             f"{one} and {other} in {files[0].parent} are both {what}; expected the files of one scene. {fix}"
         )
-    file, image = best[0]
-    size = sizes[files.index(file)]
-    return file, image, DIMS.get(size, DIMS[native if what in BANDS else 10])
+    [file] = best
+    return file, images[file], DIMS.get(sizes[file], DIMS[native if what in BANDS else 10])
 
 
 def _check_one_place(chosen: Mapping[str, _Chosen]) -> None:
     """Refuse files of one resolution that differ in grid, and files that differ in CRS."""
-    first: dict[tuple[str, str] | None, _Chosen] = {}
-    for this in chosen.values():
-        file, image, dims = this
-        for key in (None, dims):
-            known, other, _ = first.setdefault(key, this)
-            same = (
-                read_crs(image) == read_crs(other)
-                if key is None
-                else image.shape == other.shape and image.rio.transform() == other.rio.transform()
-            )
-            if not same:
-                what = "CRS" if key is None else "grid"
+    first: dict[tuple[str, ...], tuple[Path, Any]] = {}
+    for file, image, dims in chosen.values():
+        for what, alike, place in (
+            ("CRS", (), read_crs(image)),
+            ("grid", dims, (image.shape, image.rio.transform())),
+        ):
+            known, other = first.setdefault(alike, (file, place))
+            if place != other:
                 raise GridError(
                     f"{known.name} and {file.name} in {file.parent} differ in their {what}; expected the bands of one "
                     "tile. Give each scene a folder"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
-import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -24,22 +21,6 @@ from xr_s2sr.io.guarded import check_plain
 
 #: First bytes of TIFF and BigTIFF files, of either order of bytes.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-#: What rasterio, xarray, zarr, numcodecs, netCDF4 and h5netcdf raise for metadata and chunks that make no sense.
-MALFORMED = (
-    OSError,
-    ValueError,
-    ImportError,
-    RuntimeError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 #: Dimensions of a resolution in the Datasets that we open.
 DIMS = {10: ("y", "x"), 20: ("y_20m", "x_20m"), 60: ("y_60m", "x_60m")}
@@ -90,6 +71,7 @@ def open_image(path: str) -> xr.DataArray:
 def open_bands(path: str) -> xr.DataArray:
     """Open a GeoTIFF or JPEG 2000 file of any number of bands, on (band, y, x), as :func:`open_image` does one."""
     check_plain(Path(path))
+    check_mask_file(Path(path))
     driver = "GTiff" if path.lower().endswith((".tif", ".tiff")) else jpeg2000()
     try:
         image = rioxarray.open_rasterio(path, cache=False, lock=SerializableLock(), driver=driver)
@@ -100,28 +82,33 @@ def open_bands(path: str) -> xr.DataArray:
     return image
 
 
-def check_mask_file(path: Path) -> None:
-    """Refuse a mask file that is not a TIFF: GDAL opens what lies beside an image as .msk by its content.
+def check_mask_file(image: Path) -> None:
+    """Refuse a mask beside an image that is not a TIFF: GDAL opens what lies there as .msk by its content.
 
     Raises
     ------
     ProductError
     """
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start not in _TIFF:
-        raise ProductError(
-            f"{path} is not a TIFF, and could name any other file; expected a mask as GDAL writes it. Remove it: masks "
-            "beside an image are not used"
-        )
+    beside = image.parent.iterdir() if image.parent.is_dir() else ()  # of a product in a zip, all were looked at
+    for path in beside:
+        if path.name.lower() != f"{image.name.lower()}.msk":
+            continue
+        check_plain(path)
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start not in _TIFF:
+            raise ProductError(
+                f"{path} is not a TIFF, and could name any other file; expected a mask as GDAL writes it. Remove it: "
+                "masks beside an image are not used"
+            )
 
 
-def unreadable(path: str, error: BaseException) -> ProductError:
-    """Return the error for a file that GDAL refuses, at once or when its pixels are asked for."""
+def unreadable(path: str, error: BaseException, what: str = "") -> ProductError:
+    """Return the error for a file that GDAL refuses, at once or when its pixels, or `what` in it, are asked for."""
     reason = str(error).partition("\n")[0].rstrip(".")
     return ProductError(
-        f"{path} cannot be read: {reason}; expected a whole raster file of the kind that its name says. Download or "
-        "copy it again"
+        f"{what}{path} cannot be read: {reason}; expected a whole raster file of the kind that its name says. Download "
+        "or copy it again"
     )
 
 
@@ -145,7 +132,9 @@ class _Pixels(BackendArray):
         try:
             pixels: NDArray[Any] = self.variable[key].values
             looked = None if self.detectors is None else self.detectors[key].values != 0
-        except MALFORMED as error:
+        except (MemoryError, Warning):  # whatever the file is
+            raise
+        except Exception as error:  # any, for chunks that make no sense
             raise self.failed(self.path, error) from error
         return pixels if looked is None else np.where(looked, pixels, pixels.dtype.type(0))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +89,8 @@ def _ends_with_zeros(file: Any, at: Window) -> bool:
 
 def _blocks(f: Any) -> Iterator[tuple[str, Window, int, int]]:
     """Yield the name, pixels, place and size of each block; size 0 for one that was never written."""
-    height, width = f.block_shapes[0]
     together = f.interleaving is not None and f.interleaving.value == "PIXEL"
     for band in f.indexes[:1] if together else f.indexes:
-        for y, x in product(range(-(-f.height // height)), range(-(-f.width // width))):
+        for (y, x), pixels in f.block_windows(band):
             start, length = (f.get_tag_item(f"BLOCK_{k}_{x}_{y}", "TIFF", bidx=band) for k in ("OFFSET", "SIZE"))
-            pixels = Window(x * width, y * height, 1, 1)
             yield f"block {x}, {y} of band {band}", pixels, int(start or 0), int(length or 0)

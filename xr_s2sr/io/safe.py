@@ -15,18 +15,8 @@ from xr_s2sr.io.rasters import DIMS, axis_coords, centres, lazy_variable, open_i
 from xr_s2sr.io.safe_files import Files, locate
 from xr_s2sr.io.safe_metadata import Image, Product, read_product
 from xr_s2sr.io.subset import subset, wanted_bands
-from xr_s2sr.scene.crs import georeference, mapping_variable, parse_crs
-from xr_s2sr.scene.grid import read_grid
+from xr_s2sr.scene.crs import georeference, mapping_variable
 from xr_s2sr.scene.offsets import DN_OFFSET
-
-_COMPANIONS = {
-    "SCL": "scene classification",
-    "CLD": "cloud probability",
-    "SNW": "snow probability",
-    "AOT": "aerosol optical thickness at 550 nm",
-    "WVP": "water vapour",
-}
-_UNITS = {"CLD": "percent", "SNW": "percent", "AOT": "1", "WVP": "cm"}
 
 
 def open_safe(
@@ -98,13 +88,14 @@ def open_safe(
     product = read_product(files)
     wanted = wanted_bands(product.bands, bands, files.root)
     _require(product, files, wanted, asked=bands is not None)
-    variables = _variables(product, files, wanted)
+    images = {band: product.bands[band] for band in wanted} | {**product.companions}
+    variables = {name: _variable(product, files, image) for name, image in images.items() if image.name is not None}
     coords = _coords(product, variables.values())
     offsets = {float(product.offsets[band]) for band in variables if band in BANDS}
     if len(offsets) == 1:  # one for all bands, as far as is known of products
         coords[DN_OFFSET] = xr.Variable((), offsets.pop(), {"long_name": "added to DN before they are scaled"})
     ds = xr.Dataset(variables, coords, product.attrs)
-    ds = georeference(ds, read_grid(ds[BY_GSD[10][0]], 10).transform)
+    ds = georeference(ds, product.transform(10))
     return subset(ds, None, bbox, chunks, files.root)
 
 
@@ -123,7 +114,7 @@ def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) 
                 f"the image of {band} is missing: {files.path(product.bands[band].listed_name)}; expected it, since "
                 f"{files.metadata} lists it. Download the product again"
             )
-    detectors = {f"MSK_DETFOO of {band}": product.detectors[band] for band in wanted if band in product.detectors}
+    detectors = {f"MSK_DETFOO of {band}": mask for band in wanted if (mask := product.bands[band].detectors)}
     others = {**product.bands, **product.companions, **detectors}
     missing = [f"{what} ({image.listed_name})" for what, image in others.items() if image.name is None]
     if missing:
@@ -132,34 +123,7 @@ def _require(product: Product, files: Files, wanted: list[str], *, asked: bool) 
         )
 
 
-def _variables(product: Product, files: Files, wanted: Iterable[str]) -> dict[str, xr.Variable]:
-    """Return the bands that are wanted and there, and all companions."""
-    variables = {}
-    for band in wanted:
-        if product.bands[band].name is None:
-            continue
-        attrs: dict[str, Any] = {
-            "wavelength_nm": BANDS[band].wavelength,
-            "scale_factor": 1 / product.quantification,
-            "add_offset": product.offsets[band] / product.quantification,
-            "_FillValue": 0,
-        }
-        variables[band] = _variable(product, files, product.bands[band], attrs, product.detectors.get(band))
-    for what, image in product.companions.items():
-        if image.name is None:
-            continue
-        attrs = {"long_name": _COMPANIONS[what]}
-        if what in _UNITS:
-            attrs["units"] = _UNITS[what]
-        if what in product.units:
-            attrs["scale_factor"] = product.units[what]
-        variables[what] = _variable(product, files, image, attrs)
-    return variables
-
-
-def _variable(
-    product: Product, files: Files, image: Image, attrs: dict[str, Any], mask: Image | None = None
-) -> xr.Variable:
+def _variable(product: Product, files: Files, image: Image) -> xr.Variable:
     """Return an image whose pixels are read when they are used; refuse one of another size or place."""
     path = files.path(image.name or image.listed_name)
     pixels = open_image(path)
@@ -170,42 +134,29 @@ def _variable(
             f"tile's metadata say for {image.gsd} m. Download the product again"
         )
     _check_place(product, pixels, image.gsd, path)
-    if mask is None or mask.name is None:
-        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
-    detectors = open_image(files.path(mask.name))
-    if detectors.shape != expected:
+    mask = None if image.detectors is None else image.detectors.name
+    detectors = None if mask is None else open_image(files.path(mask))
+    if detectors is not None and detectors.shape != expected:
         warn(
-            f"{mask.name} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
+            f"{mask} has {detectors.shape[0]} x {detectors.shape[1]} pixels, its band {expected[0]} x "
             f"{expected[1]}: the detector footprint is left out",
         )
-        return lazy_variable(pixels, path, DIMS[image.gsd], attrs)
-    return lazy_variable(pixels, path, DIMS[image.gsd], attrs, detectors)
-
-
-def _crs(product: Product) -> Any:
-    """Return the CRS that the tile's metadata give."""
-    crs = parse_crs(product.crs) if product.crs.startswith("EPSG:") else None
-    if crs is None:
-        raise ProductError(
-            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {product.crs[:80]!r}; expected one such as EPSG:32633. "
-            "Download the product again"
-        )
-    return crs
+        detectors = None
+    return lazy_variable(pixels, path, DIMS[image.gsd], image.attrs, detectors)
 
 
 def _check_place(product: Product, pixels: xr.DataArray, gsd: int, path: str) -> None:
     """Refuse an image that says itself to lie elsewhere than the tile's metadata say."""
     t, crs = pixels.rio.transform(recalc=True), pixels.rio.crs
-    left, upper = product.corner
-    actual, expected = (t.c, t.f, t.a, t.e), (left, upper, gsd, -gsd)
     if crs is None and t.a == 1:  # an image without georeference
         return
-    if crs is not None and crs != _crs(product):
+    if crs is not None and crs != product.crs:
         raise ProductError(
-            f"{path} is in {crs.to_string()}; expected {product.crs}, as the tile's metadata say. The image is of "
-            "another tile: download the product again"
+            f"{path} is in {crs.to_string()}; expected {product.crs.to_string()}, as the tile's metadata say. The "
+            "image is of another tile: download the product again"
         )
-    if max(abs(a - b) for a, b in zip(actual, expected, strict=True)) > 0.01 * gsd:
+    if not t.almost_equals(product.transform(gsd), 0.01 * gsd):
+        left, upper = product.corner
         raise ProductError(
             f"{path} has its upper left corner at {t.c:.0f}, {t.f:.0f} and pixels of {t.a:.0f} x {-t.e:.0f} m; "
             f"expected {left:.0f}, {upper:.0f} and {gsd} m, as the tile's metadata say. Download the product again"
@@ -220,7 +171,7 @@ def _coords(product: Product, variables: Iterable[xr.Variable]) -> dict[str, xr.
     for gsd, (rows, cols) in product.shapes.items():
         if DIMS.get(gsd) in used:
             coords |= axis_coords(DIMS[gsd], centres(upper, -gsd, rows), centres(left, gsd, cols))
-    coords["spatial_ref"] = mapping_variable(_crs(product))
+    coords["spatial_ref"] = mapping_variable(product.crs)
     if product.time is not None:
         coords["time"] = xr.Variable((), product.time)
     return coords

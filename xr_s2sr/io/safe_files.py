@@ -6,17 +6,22 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from xr_s2sr.errors import ProductError
-from xr_s2sr.io.guarded import METADATA_LIMIT, check_plain, read_metadata, too_large
+from xr_s2sr.io.guarded import check_plain, read_limited, read_metadata
 
 #: The product's own metadata: MTD_MSIL1C.xml, or S2A_OPER_MTD_SAFL1C_PDMC_....xml before December 2016.
 _PRODUCT_XML = re.compile(r"(MTD_MSIL\w+|\w+_MTD_SAFL\w+)\.xml")
 #: The metadata of one tile, in its granule's folder.
 _TILE_XML = re.compile(r"(MTD_TL|\w+_MTD_L\w+_T\w+(\.\d+)?)\.xml")
+
+#: Raised for a zip that is damaged, encrypted (RuntimeError), or packed in a way that Python does not know.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError, UnicodeDecodeError)
 
 _EXPECTED = "expected a .SAFE folder or a .zip of one, its MTD_MSIL1C.xml or MTD_MSIL2A.xml, or one of its granules"
 
@@ -36,7 +41,7 @@ class Files:
     granule : str or None
         Folder of the granule that was asked for, below GRANULE.
     archive, inside : Path, str
-        The zip and the product's folder in it; None, "" for a folder.
+        The zip, and the product's folder in it with a slash at its end, if it lies in one; None, "" for a folder.
     """
 
     root: str
@@ -62,25 +67,17 @@ class Files:
         """Return the content of a metadata file."""
         if self.archive is None:
             return read_metadata(Path(self.root, name))
-        try:
-            with zipfile.ZipFile(self.archive) as archive:
-                info = archive.getinfo(_join(self.inside, name))
-                if info.file_size > METADATA_LIMIT:
-                    raise too_large(f"{name} in {self.archive}")
-                return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
-            # RuntimeError: encrypted; NotImplementedError: packed in a way that Python does not know
-            raise _corrupt(self.archive, error) from error
+        with _opened(self.archive) as archive, archive.open(self.inside + name) as file:
+            return read_limited(file, f"{name} in {self.archive}")
 
     def tile_metadata(self, granule: str) -> str:
         """Return the name of the metadata file of one granule's tile."""
-        folder = PurePosixPath("GRANULE", granule)
-        tiles = [name for name in self.names if PurePosixPath(name).parent == folder]
-        tiles = [name for name in tiles if _TILE_XML.fullmatch(PurePosixPath(name).name)]
+        folder = f"GRANULE/{granule}/"
+        tiles = [name for name in self.names if name.startswith(folder) and _TILE_XML.fullmatch(name, len(folder))]
         if len(tiles) != 1:
             raise ProductError(
-                f"{self.root} has {len(tiles)} tile metadata files in {folder}; expected one MTD_TL.xml. Download the "
-                "product again"
+                f"{self.root} has {len(tiles)} tile metadata files in {folder[:-1]}; expected one MTD_TL.xml. Download "
+                "the product again"
             )
         return tiles[0]
 
@@ -124,11 +121,8 @@ def locate(path: Path) -> Files:
 
 def _in_zip(path: Path, asked: str) -> Files:
     """Find a product in a zip: the only one, or the one that was asked for."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if not name.endswith("/"))
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise _corrupt(path, error) from error
+    with _opened(path) as archive:
+        names = sorted(name for name in archive.namelist() if not name.endswith("/"))
     outside = [name for name in names if name.startswith("/") or {"..", "\\"} & {*name.split("/"), *name}]
     if outside:
         raise ProductError(f"{path} holds {outside[0]!r}, which leads out of it; expected the zip of a SAFE product")
@@ -141,11 +135,24 @@ def _in_zip(path: Path, asked: str) -> Files:
         what = f"holds the products {', '.join(folders)}" if folders else "holds no MTD_MSIL1C.xml or MTD_MSIL2A.xml"
         hint = f'. Open one: open_safe("{path}/{folders[0]}")' if folders else ""
         raise ProductError(f"{path} {what}; {_EXPECTED}{hint}")
-    inside = "" if folders[0] == "." else folders[0]
-    listed = tuple(name.removeprefix(f"{inside}/") for name in names if name.startswith(f"{inside}/") or not inside)
+    inside = "" if folders[0] == "." else f"{folders[0]}/"
+    listed = tuple(name.removeprefix(inside) for name in names if name.startswith(inside))
     metadata = _only(_metadata_of(listed), path)
-    granule = _granule(asked.removeprefix(inside).lstrip("/"))
-    return Files(_join(_vsizip(path), inside), listed, metadata, granule, path, inside)
+    root = f"{_vsizip(path)}/{inside}".rstrip("/")
+    return Files(root, listed, metadata, _granule(asked.removeprefix(inside)), path, inside)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip; the error for what cannot be read in the block names it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise ProductError(
+            f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"
+        ) from error
 
 
 def _vsizip(path: Path) -> str:
@@ -185,16 +192,3 @@ def _granule(relative: str) -> str | None:
     """Return the granule's folder in a path relative to the product."""
     parts = PurePosixPath(relative).parts
     return parts[1] if len(parts) > 1 and parts[0] == "GRANULE" else None
-
-
-def _join(folder: str, name: str) -> str:
-    """Return the path of a name in a folder, either of which may be empty."""
-    return f"{folder}/{name}" if folder and name else folder or name
-
-
-def _corrupt(path: Path, error: Exception) -> ProductError:
-    """Return the error for a zip that cannot be read."""
-    reason = str(error).partition("\n")[0]
-    return ProductError(
-        f"{path} is not a readable zip: {reason}; expected the zip of a SAFE product. Download it again"
-    )

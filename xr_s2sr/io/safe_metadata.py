@@ -9,22 +9,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+from affine import Affine
 
 from xr_s2sr.bands import BANDS, resolve
 from xr_s2sr.errors import ProductError
 from xr_s2sr.io.safe_files import Files
+from xr_s2sr.scene.crs import parse_crs
 
-_LEVELS = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
+#: Level, element of the offsets, and elements of the quantification, by the root of the product's metadata.
+_LEVELS = {
+    "Level-1C_User_Product": ("L1C", "RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
+    "Level-2A_User_Product": ("L2A", "BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
+}
+#: What is said of images that are no bands, besides the size of their counts.
+_COMPANIONS: dict[str, dict[str, Any]] = {
+    "SCL": {"long_name": "scene classification"},
+    "CLD": {"long_name": "cloud probability", "units": "percent"},
+    "SNW": {"long_name": "snow probability", "units": "percent"},
+    "AOT": {"long_name": "aerosol optical thickness at 550 nm", "units": "1"},
+    "WVP": {"long_name": "water vapour", "units": "cm"},
+}
 #: Masks that only the tile's metadata list, by their type there.
 _MASKS = {"MSK_CLDPRB": "CLD", "MSK_SNWPRB": "SNW"}
 _BAND = re.compile(r"(?:^|_)(?P<what>B0[1-9]|B1[0-2]|B8A)(?:_(?P<gsd>[126]0)m)?$")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,9})?)?Z?", re.ASCII)
+#: As ESA writes them, in the century of Sentinel-2: numpy takes "now" and "today" too, and others wrap around.
+_TIME = re.compile(r"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,9})?)?Z?", re.ASCII)
 _COMPANION = re.compile(r"(?:^|_)(?P<what>SCL|CLD|SNW|AOT|WVP)(?:_\w+)?_(?P<gsd>[126]0)m$")
 #: As ESA writes them. Python's float() takes more: "nan", "1_000", digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -32,11 +47,26 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Image:
-    """One file of a product: its pixel size, and its name in the product; None if it is not there."""
+    """One file of a product.
+
+    Attributes
+    ----------
+    gsd : int
+    name : str or None
+        In the product; None if it is not there.
+    listed_name : str
+        By the metadata, for messages.
+    attrs : dict
+        What is said of its pixels.
+    detectors : Image or None
+        A raster that is 0 where no detector looked.
+    """
 
     gsd: int
     name: str | None
-    listed_name: str  #: the name by the metadata, for messages
+    listed_name: str
+    attrs: dict[str, Any] = field(default_factory=dict)
+    detectors: Image | None = None
 
 
 @dataclass(frozen=True)
@@ -49,34 +79,30 @@ class Product:
         Attributes of a Dataset that describe its product.
     time : numpy.datetime64 or None
         When the datatake began.
-    crs : str
+    crs : rasterio CRS
     corner : (float, float)
         Left and upper edge, in metres.
     shapes : dict of int to (int, int)
         Rows and columns by GSD.
-    quantification : float
-        DN of a reflectance of 1.
     offsets : dict of str to float
         Added to the DN, by band.
-    units : dict of str to float
-        Physical value of one count, for AOT and WVP.
     bands, companions : dict of str to Image
         Bands at their native resolution; SCL, CLD, SNW, AOT and WVP at their finest.
-    detectors : dict of str to Image
-        Raster masks that are 0 where no detector looked, by band.
     """
 
     attrs: dict[str, Any]
     time: np.datetime64 | None
-    crs: str
+    crs: Any
     corner: tuple[float, float]
     shapes: Mapping[int, tuple[int, int]]
-    quantification: float
     offsets: Mapping[str, float]
-    units: Mapping[str, float]
     bands: Mapping[str, Image]
     companions: Mapping[str, Image]
-    detectors: Mapping[str, Image]
+
+    def transform(self, gsd: int) -> Affine:
+        """Return the place of pixels of a size."""
+        left, upper = self.corner
+        return Affine(gsd, 0, left, 0, -gsd, upper)
 
 
 def identify(stem: str) -> tuple[str, int | None] | None:
@@ -94,12 +120,13 @@ def read_product(files: Files) -> Product:
         For broken XML, an unknown level, several granules of which none was chosen, or elements that are not there.
     """
     main = Xml(files, files.metadata)
-    if main.tag not in _LEVELS:
-        level = main.tag.partition("_")[0] if main.tag.startswith("Level-") else f"<{main.tag}>"
+    tag = main.root.tag
+    if tag not in _LEVELS:
+        level = tag.partition("_")[0] if tag.startswith("Level-") else f"<{tag}>"
         raise ProductError(
             f"{main.where} is of {level}; expected Level-1C or Level-2A. Download the product of one of these levels"
         )
-    level = _LEVELS[main.tag]
+    level, offset_tag, quantification_tags = _LEVELS[tag]
     granule, listed = _granule(main, files.granule)
     tile = Xml(files, files.tile_metadata(granule))
     there = _by_stem(files.names, granule)
@@ -116,30 +143,31 @@ def read_product(files: Files) -> Product:
             detectors[band] = _image(BANDS[band].gsd, name, granule, there)
         elif kind in _MASKS and (gsd := re.search(r"_([126]0)m$", PurePosixPath(name).stem)):
             _keep_finest(companions, _MASKS[kind], _image(int(gsd[1]), name, granule, there))
-    offset_tag, tags = {
-        "L1C": ("RADIO_ADD_OFFSET", ("QUANTIFICATION_VALUE",)),
-        "L2A": ("BOA_ADD_OFFSET", ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")),
-    }[level]
-    units = {
-        what: 1 / main.quantification(f"{prefix}{what}_QUANTIFICATION_VALUE")
-        for what in ("AOT", "WVP")
-        for prefix in ("", "L2A_")
-        if main.text(f"{prefix}{what}_QUANTIFICATION_VALUE") is not None
-    }
-    quantification = main.quantification(*tags)
+    quantification = main.quantification(*quantification_tags)
     offsets = _offsets(main, offset_tag, physical, bands)
+    for band, image in bands.items():
+        attrs = {
+            "wavelength_nm": BANDS[band].wavelength,
+            "scale_factor": 1 / quantification,
+            "add_offset": offsets[band] / quantification,
+            "_FillValue": 0,
+        }
+        bands[band] = replace(image, attrs=attrs, detectors=detectors.get(band))
+    for what, image in companions.items():
+        attrs = dict(_COMPANIONS[what])
+        tags = f"{what}_QUANTIFICATION_VALUE", f"L2A_{what}_QUANTIFICATION_VALUE"
+        if main.text(*tags) is not None:
+            attrs["scale_factor"] = 1 / main.quantification(*tags)
+        companions[what] = replace(image, attrs=attrs)
     return Product(
         _attrs(main, tile, files, level),
         _time(main),
-        tile.required("HORIZONTAL_CS_CODE"),
+        _crs(tile),
         (tile.number("ULX"), tile.number("ULY")),
         _shapes(tile),
-        quantification,
         offsets,
-        units,
         bands,
         companions,
-        detectors,
     )
 
 
@@ -147,7 +175,7 @@ def _granule(main: Xml, asked: str | None) -> tuple[str, list[str]]:
     """Return the folder of the one granule, and the images it is said to have."""
     granules: dict[str, list[str]] = {}
     for element in main.all("Granule", "Granules"):
-        images = [(child.text or "").strip() for child in element if local_name(child.tag).startswith("IMAGE_")]
+        images = [(child.text or "").strip() for child in element if child.tag.startswith("IMAGE_")]
         parts = PurePosixPath(images[0]).parts if images else ()
         # compact products give paths; older ones bare names, below a folder named by the identifier
         folder = parts[1] if len(parts) > 2 and parts[0] == "GRANULE" else element.get("granuleIdentifier", "")
@@ -218,11 +246,23 @@ def _offsets(main: Xml, tag: str, physical: Mapping[str, str], bands: Iterable[s
     return {band: offsets[band] for band in bands}
 
 
+def _crs(tile: Xml) -> Any:
+    """Return the CRS that the tile's metadata give."""
+    code = tile.required("HORIZONTAL_CS_CODE")
+    crs = parse_crs(code) if code.startswith("EPSG:") else None
+    if crs is None:
+        raise ProductError(
+            f"the tile's metadata give the <HORIZONTAL_CS_CODE> {code[:80]!r}; expected one such as EPSG:32633. "
+            "Download the product again"
+        )
+    return crs
+
+
 def _shapes(tile: Xml) -> dict[int, tuple[int, int]]:
     """Return rows and columns by pixel size."""
     shapes = {}
     for size in tile.all("Size"):
-        counts = {local_name(child.tag): int(tile.as_number(child.text, local_name(child.tag))) for child in size}
+        counts = {child.tag: int(tile.as_number(child.text, child.tag)) for child in size}
         shapes[int(tile.as_number(size.get("resolution"), "Size"))] = counts.get("NROWS", 0), counts.get("NCOLS", 0)
     if not {10, 20, 60} <= shapes.keys():
         listed = ", ".join(map(str, sorted(shapes))) or "no resolution"
@@ -236,11 +276,8 @@ def _time(main: Xml) -> np.datetime64 | None:
     if text is None:
         return None
     try:
-        if not _TIME.fullmatch(text):  # numpy takes "now" and "today", too
+        if not _TIME.fullmatch(text):
             raise ValueError("no time as ESA writes it")
-        began = np.datetime64(text.removesuffix("Z"), "ms")
-        if not 1970 <= began.astype("datetime64[Y]").astype(int) + 1970 <= 2261:  # nanoseconds would wrap
-            raise ValueError("no date of a Sentinel-2 image")
         return np.datetime64(text.removesuffix("Z"), "ns")
     except ValueError as error:
         raise ProductError(
@@ -250,8 +287,8 @@ def _time(main: Xml) -> np.datetime64 | None:
 
 def _attrs(main: Xml, tile: Xml, files: Files, level: str) -> dict[str, Any]:
     """Return what the Dataset says of the product, as far as the metadata do."""
-    uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C") if level == "L2A" else main.text("PRODUCT_URI")
-    name = uri or files.inside or PurePosixPath(files.root.replace("\\", "/")).name
+    uri = main.text("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C")
+    name = uri or files.inside or files.root.replace("\\", "/")
     code = re.search(r"_(T\d{2}[A-Z]{3})(?:_|$)", tile.text("TILE_ID") or "")
     orbit = main.text("SENSING_ORBIT_NUMBER")
     cloud = tile.text("CLOUDY_PIXEL_PERCENTAGE") or main.text("Cloud_Coverage_Assessment")
@@ -286,10 +323,9 @@ class Xml:
             root = ElementTree.fromstring(content, ElementTree.XMLParser(target=_Builder()))
         except (ElementTree.ParseError, ProductError, LookupError, ValueError) as error:
             raise self.wrong(f"is not metadata of a SAFE product: {error}", "XML as ESA writes it") from error
-        self.tag = local_name(root.tag)
-        self._elements: dict[str, list[ElementTree.Element]] = {}
         for element in root.iter():
-            self._elements.setdefault(local_name(element.tag), []).append(element)
+            element.tag = element.tag.rpartition("}")[2]  # without its namespace
+        self.root = root
 
     def wrong(self, found: str, expected: str) -> ProductError:
         """Return the error for what a file of ESA does not say."""
@@ -298,7 +334,7 @@ class Xml:
     def all(self, *names: str) -> Iterator[ElementTree.Element]:
         """Yield the elements of these names."""
         for name in names:
-            yield from self._elements.get(name, [])
+            yield from self.root.iter(name)
 
     def text(self, *names: str) -> str | None:
         """Return the text of the first element of these names that has one."""
@@ -329,8 +365,3 @@ class Xml:
         if not abs(value) < 1e10:
             raise self.wrong(f"says <{name}> {(text or '')[:40]!r}", "a number such as 10000")
         return value
-
-
-def local_name(tag: str) -> str:
-    """Return the name of an element without its namespace."""
-    return tag.rpartition("}")[2]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from xr_s2sr.arguments import shown
 from xr_s2sr.bands import BANDS, Output, resolve
 from xr_s2sr.errors import DependencyError, InputError
 from xr_s2sr.scene.radiometry import number_in
+from xr_s2sr.version import __version__
 
 _SCHEMAS = "https://stac-extensions.github.io/{}/schema.json"
 EXTENSIONS = tuple(map(_SCHEMAS.format, ("projection/v2.0.0", "raster/v1.1.0", "eo/v1.1.0", "processing/v1.2.0")))
@@ -32,9 +32,7 @@ COMMON_NAMES = {
 }  # fmt: skip
 
 #: The names that version 2 of that extension gives these three, by their wavelength.
-_RED_EDGE = {
-    round(BANDS[band].wavelength / 1000, 4): f"rededge0{name}" for band, name in (("B05", 71), ("B06", 75), ("B07", 78))
-}
+_RED_EDGE = {0.7041: "rededge071", 0.7405: "rededge075", 0.7828: "rededge078"}
 
 #: Attributes of a Dataset that may tell when the scene was taken, besides a scalar coordinate.
 TIME_ATTRS = ("datetime", "time", "date", "time_coverage_start")
@@ -136,9 +134,9 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
             'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
         )
     try:
-        if not (isinstance(value, np.ndarray | np.datetime64 | date) or re.match(r"\d{4}-?\d\d-?\d\d", str(value))):
-            raise ValueError("no date")  # pandas would take "now", and a number as nanoseconds
-        moment = pd.Timestamp(str(value) if isinstance(value, int) else value)
+        if not re.match(r"\d{4}-?\d\d-?\d\d", str(value)):
+            raise ValueError("no date")  # pandas would take "now"
+        moment = pd.Timestamp(str(value))  # of a number, it would count nanoseconds
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{shown(value)} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
@@ -193,25 +191,23 @@ def _mission(ds: xr.Dataset) -> dict[str, Any]:
 
 def _processing(ds: xr.Dataset) -> dict[str, Any]:
     """Return the software, each model with its version and SHA-256, and which bands it restored."""
-    models: dict[str, dict[str, Any]] = {}
+    restored: dict[tuple[str, str], list[str]] = {}
     for name, variable in ds.data_vars.items():
         if (model := variable.attrs.get("s2sr_model")) and not Output.of(name).error:
-            title, _, version = str(model).rpartition(" ")
-            sha256 = variable.attrs.get("s2sr_model_sha256")
-            about = {"name": title, "version": version, **({"sha256": str(sha256)} if sha256 else {}), "bands": []}
-            models.setdefault(f"{model} {sha256}", about)["bands"].append(str(name))
-    software = {"xr_s2sr": str(sys.modules["xr_s2sr"].__version__)}
-    for model in models.values():
-        software[model["name"]] = (
-            f"{model['version']} (sha256 {model['sha256']})" if "sha256" in model else model["version"]
-        )
-    parts = [f"{', '.join(m['bands'])}: restored by {m['name']} {m['version']}" for m in models.values()]
+            sha256 = variable.attrs.get("s2sr_model_sha256") or ""
+            restored.setdefault((str(model), str(sha256)), []).append(str(name))
+    software, models = {"xr_s2sr": __version__}, []
+    for (model, sha256), bands in restored.items():
+        title, _, version = model.rpartition(" ")
+        models.append({"name": title, "version": version, **({"sha256": sha256} if sha256 else {}), "bands": bands})
+        software[title] = f"{version} (sha256 {sha256})" if sha256 else version
+    parts = [f"{', '.join(bands)}: restored by {model}" for (model, _), bands in restored.items()]
     source = f"From {ds.attrs['product']}. " if ds.attrs.get("product") else ""
     lineage = f"{source}Sentinel-2 bands brought to one grid by xr_s2sr. {'; '.join(parts)}".strip()
     found: dict[str, Any] = {"processing:software": software, "processing:lineage": lineage}
     if str(level := ds.attrs.get("level", "")) in ("L1C", "L2A"):
         found["processing:level"] = level
-    return found | ({"s2sr:models": list(models.values())} if models else {})
+    return found | ({"s2sr:models": models} if models else {})
 
 
 def _projection(stack: xr.DataArray) -> dict[str, Any]:

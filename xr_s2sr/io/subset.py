@@ -65,13 +65,14 @@ def crop(scene: NativeScene, bbox: Any, where: str) -> xr.Dataset:
     InputError
         If `bbox` is not a rectangle, or has no pixel of the scene.
     """
-    (left, bottom, right, top), ds = _rectangle(bbox), scene.ds
+    box, ds = _rectangle(bbox), scene.ds
     if scene.reference is None:
         scene.check()
         return ds
     # the coarsest band tells where cells begin; its grid nests in the 10 m one
     coarsest = max(scene.bands.values(), key=lambda band: band.factor)
     axes, spans = (scene.grid.y, scene.grid.x), []
+    left, bottom, right, top = box
     for axis, start, ends in zip(axes, coarsest.start, ((bottom, top), (left, right)), strict=True):
         # a thousandth of a pixel, so that an edge with float jitter takes no further cell
         first, last = sorted((end - axis.edge) / axis.step for end in ends)
@@ -79,7 +80,7 @@ def crop(scene: NativeScene, bbox: Any, where: str) -> xr.Dataset:
         last = math.ceil((last - 1e-3 - start) / CELL) * CELL + start
         first, last = max(first, 0), min(last, axis.size)
         if first >= last:
-            raise _outside(bbox, scene, where)
+            raise _outside(box, scene, where)
         spans.append((first, last))
     cuts: dict[Hashable, slice] = {}
     for variable in (v for v in ds.data_vars.values() if v.ndim >= 2):
@@ -105,15 +106,13 @@ def _rectangle(bbox: Any) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
-def _outside(bbox: Any, scene: NativeScene, where: str) -> InputError:
+def _outside(box: tuple[float, float, float, float], scene: NativeScene, where: str) -> InputError:
     """Return the error for a bounding box without a pixel of the scene."""
     y, x = ((axis.edge, axis.edge + axis.size * axis.step) for axis in (scene.grid.y, scene.grid.x))
     bounds = min(x), min(y), max(x), max(y)
-    values = [float(value) for value in bbox]
-    degrees = max(map(abs, values)) <= 180
-    hint = ", and looks like degrees: give metres of that CRS" if degrees else ""
+    hint = ", and looks like degrees: give metres of that CRS" if max(map(abs, box)) <= 180 else ""
     return InputError(
-        f"bbox={tuple(values)} lies outside of {where}{hint}; expected some of its bounds "
+        f"bbox={box} lies outside of {where}{hint}; expected some of its bounds "
         f"({', '.join(f'{value:.0f}' for value in bounds)}) in {scene.crs or 'its CRS'}"
     )
 

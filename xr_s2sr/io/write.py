@@ -142,36 +142,31 @@ def _to_cog(
     _warn_of_kept_attributes(ds)
     lossless = arguments.choice("compress", compress.lower() if isinstance(compress, str) else compress, LOSSLESS)
     one = path.suffix.lower() in TIFF
-    names = [] if one else [check_name(str(name), [*map(str, ds.data_vars)]) for name in ds.data_vars]
-    stacks = {name: stacked(ds[[name]]) for name in names} or {"": stacked(ds)}
     target = Path(os.path.realpath(path))  # a link stays, and what it leads to is replaced
-    files = {band: f"{band}.tif" if band else target.name for band in stacks}
-    name = target.stem if one else target.name
-    item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None) if stac else None
+    bands = [] if one else [check_name(str(name), [*map(str, ds.data_vars)]) for name in ds.data_vars]
+    stacks = {band: stacked(ds[[band]]) for band in bands} or {"": stacked(ds)}
+    names = [f"{band}.tif" for band in bands]
+    if stac:
+        name = target.stem if one else target.name
+        files = dict(zip(stacks, names or [target.name], strict=True))
+        item = stac_item.item_text(ds, stacks, files, name, stac if isinstance(stac, str) else None)
+        stac_item.check_replaceable((target.parent if one else target) / f"{name}.json")
+        names.append(f"{name}.json")
     warn_without_crs(ds)
-    beside = None if item is None else f"{name}.json"
     # GDAL reads it when it first keeps a block; an environment variable of the user's stays
     cache = {} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE}
-    if beside is not None:
-        stac_item.check_replaceable((target.parent if one else target) / beside)
-    writing = replaced(
-        path,
-        "file" if one else "folder",
-        readable.check,
-        names=list(files.values()),
-        beside=beside,
-        suffixes=TIFF if one else (),
-        sources=sources,
-    )
+    kind: Kind = "file" if one else "folder"
+    writing = replaced(path, kind, readable.check, names=names, suffixes=TIFF if one else (), sources=sources)
     with writing as part, rasterio.Env(**cache), own_pool(ds):
         compressing = str(threads or os.environ.get("GDAL_NUM_THREADS", "all_cpus"))
         with _plain_files(ds, stacks, part, compressing) as files_aside:
             for name, file in files_aside.items():
-                classes = name != "" and not resolve(Output.of(name).band) and ds[name].dtype.kind != "f"
+                within = stacks[name].attrs["long_name"]
+                classes = not any(resolve(Output.of(band).band) or ds[band].dtype.kind == "f" for band in within)
                 _make_cog(file, part / f"{name or 'all'}.tif", lossless, compressing, classes)
                 Path(file).unlink(missing_ok=True)  # it may be in memory
-        if item is not None and beside is not None:
-            (part / beside).write_text(item, encoding="utf-8")
+        if stac:
+            (part / names[-1]).write_text(item, encoding="utf-8")
     return path
 
 
@@ -304,10 +299,9 @@ def _make_cog(pixels: str, out: Path, compress: str, threads: str, classes: bool
     """Have GDAL make a COG; overviews of classes repeat pixels."""
     from rasterio.shutil import copy
 
-    options = {"predictor": "no" if compress == "none" else "yes"} | (
-        {"overview_resampling": "nearest"} if classes else {}
-    )
-    copy(pixels, out, driver="COG", bigtiff="if_safer", num_threads=threads, compress=compress, **options)
+    predictor = "no" if compress == "none" else "yes"
+    packed = {"compress": compress, "predictor": predictor, "overview_resampling": "nearest" if classes else "cubic"}
+    copy(pixels, out, driver="COG", bigtiff="if_safer", num_threads=threads, **packed)
 
 
 def _describe(ds: xr.Dataset, file: str | Path) -> None:
@@ -344,13 +338,13 @@ def _statistics(file: Any) -> list[dict[str, str]]:
     return tags
 
 
-def _one_nodata(ds: xr.Dataset, blanks: Mapping[str, float]) -> tuple[xr.Dataset, dict[str, float], set[str | float]]:
+def _one_nodata(ds: xr.Dataset, blanks: dict[str, float]) -> tuple[xr.Dataset, dict[str, float]]:
     """Give float standard errors, which are never 0 or below, the nodata value of the bands if it is one of these."""
-    blank = next(value for value in blanks.values() if not math.isnan(value))
     errors = [name for name, value in blanks.items() if math.isnan(value) and Output.of(name).error]
-    filled = ds.assign({name: ds[name].fillna(blank) for name in errors}) if blank <= 0 else ds
-    blanks = {name: blank if blank <= 0 and name in errors else value for name, value in blanks.items()}
-    return filled, blanks, {"nan" if math.isnan(value) else value for value in blanks.values()}
+    others = {value for name, value in blanks.items() if name not in errors}
+    if len(others) != 1 or not (blank := others.pop()) <= 0:
+        return ds, blanks
+    return ds.assign({name: ds[name].fillna(blank) for name in errors}), blanks | dict.fromkeys(errors, blank)
 
 
 def _rasters(ds: xr.Dataset) -> xr.Dataset:
@@ -385,11 +379,8 @@ def stacked(ds: xr.Dataset) -> xr.DataArray:
     """Return the variables as bands of one array, named, with CRS and nodata, which must agree."""
     first = next(iter(ds.data_vars.values()))
     dims = first.dims
-    blanks = {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()}
-    kinds = {"nan" if math.isnan(blank) else blank for blank in blanks.values()}
-    if len(kinds) == 2 and "nan" in kinds:
-        ds, blanks, kinds = _one_nodata(ds, blanks)
-    if len(kinds) > 1:
+    ds, blanks = _one_nodata(ds, {str(name): resolve_radiometry(v).blank for name, v in ds.data_vars.items()})
+    if np.unique([*blanks.values()]).size > 1:
         raise InputError(
             f"the variables have different nodata values ({blanks}), a GeoTIFF has one. Write those that share one: "
             'sr[[...]].s2sr.to_cog(...), or a folder: sr.s2sr.to_cog("sr")'
