@@ -51,7 +51,8 @@ def subset(ds: xr.Dataset, bands: Any, bbox: Any, chunks: Any, where: str) -> xr
     """
     scene = read_scene(ds)
     kept = wanted_bands(scene.variables, bands, where)
-    scene = replace(scene, ds=ds.drop_vars([name for band, name in scene.variables.items() if band not in kept]))
+    left_out = [name for band, name in scene.variables.items() if band not in kept]
+    scene = replace(scene, ds=scene.ds.drop_vars(left_out))
     if bbox is not None:
         scene = replace(scene, ds=crop(scene, bbox, where))
     return scene.ds if chunks is None else chunked(scene, chunks)
