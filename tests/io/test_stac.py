@@ -354,7 +354,9 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["upsample", str(tmp_path / "dated.nc"), *out, "--stac"]) == 0
     assert read(tmp_path / "sr.json").datetime == AT
     assert main(["upsample", str(tmp_path / "scene.nc"), *out, "--stac"]) == 1
-    assert "nothing says when" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "nothing says when" in said
+    assert said.rstrip().endswith("or say it: --stac 2024-06-01T10:00:00Z")
     assert main(["upsample", str(tmp_path / "scene.nc"), *out, "--stac", "2023-05-01"]) == 0
     assert read(tmp_path / "sr.json").datetime == datetime(2023, 5, 1, tzinfo=UTC)
     assert main(["upsample", str(tmp_path / "dated.nc"), "-o", str(tmp_path / "sr.zarr"), "--stac"]) == 1

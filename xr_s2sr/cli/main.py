@@ -21,9 +21,9 @@ from xr_s2sr.errors import S2SRError, S2SRWarning
 #: In the order of the help: what comes first when one is new. Each has ``add_parser(commands)`` and ``run(arguments)``.
 COMMANDS = (demo, info, upsample, evaluate, models, import_keras, train)
 
-#: Arguments of ``upsample`` that are options of the same name.
-_OPTIONS = {"keep", "resolution", "model", "adapt", "device", "units", "offset", "uncertainty", "precision"}
-_CALL = re.compile(r"upsample\((\w+=[^(),=]+(?:, \w+=[^(),=]+)*)\)")
+#: Arguments of ``upsample`` and ``to_cog`` that are options of the same name.
+_OPTIONS = {"keep", "resolution", "model", "adapt", "device", "units", "offset", "uncertainty", "precision", "stac"}
+_CALL = re.compile(r"(?:upsample|to_cog)\((\w+=[^(),=]+(?:, \w+=[^(),=]+)*)\)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

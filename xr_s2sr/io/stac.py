@@ -131,7 +131,8 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
     if value is None:
         raise InputError(
             "nothing says when the scene was taken, which a STAC item must; expected a scalar coordinate time. Add it: "
-            'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: stac="2024-06-01T10:00:00Z"'
+            'sr = sr.assign_coords(time=np.datetime64("2024-06-01T10:00:00")), or say it: '
+            'to_cog(stac="2024-06-01T10:00:00Z")'
         )
     try:
         if not re.match(r"\d{4}-?\d\d-?\d\d", str(value)):
@@ -140,7 +141,7 @@ def acquired(ds: xr.Dataset, when: str | None = None) -> datetime:
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{shown(value)} is not a date and time; expected such as 2024-06-01T10:00:00Z, in UTC: "
-            'stac="2024-06-01T10:00:00Z"'
+            'to_cog(stac="2024-06-01T10:00:00Z")'
         ) from error
     moment = moment.tz_localize(UTC) if moment.tzinfo is None else moment.tz_convert(UTC)
     taken: datetime = moment.floor("us").to_pydatetime()
