@@ -23,17 +23,7 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
     """
     best: tuple[int, Hashable, list[str]] | None = None
     for dim in da.dims:
-        coords = [da.coords[dim]] if dim in da.coords else []
-        own = [coord for coord in da.coords.values() if not str(coord.name).startswith("s2sr_")]
-        coords += [coord for coord in own if coord.dims == (dim,) and coord.name != dim]
-        candidates = {
-            f"da = da.drop_vars({str(coord.name)!r})": [str(label) for label in coord.values]
-            for coord in coords
-            if coord.dtype.kind in "OUT"
-        }
-        names = da.attrs.get("long_name")
-        if isinstance(names, tuple | list) and len(names) == da.sizes[dim]:
-            candidates['del da.attrs["long_name"]'] = [str(name) for name in names]
+        candidates = _candidates(da, dim)
         _check_agreement(dim, candidates)
         for labels in candidates.values():
             score = sum(resolve(label) is not None for label in labels)
@@ -42,9 +32,36 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
     if best is None:
         return None
     _, dim, labels = best
-    named = ["B12" if resolve(label) == "B12" else label for label in labels]
-    known = [str(band) for band in da.coords[BAND].values] if BAND in da.coords else labels
+    _check_labels(dim, labels, [str(band) for band in da.coords[BAND].values] if BAND in da.coords else labels)
+    # labels that name no band may repeat: a name for each position
+    return dim, [label if labels.count(label) == 1 else f"{label}_{k}" for k, label in enumerate(labels)]
+
+
+def _candidates(da: xr.DataArray, dim: Hashable) -> dict[str, list[str]]:
+    """Return the labels along a dimension that may name bands, by the lines that remove them."""
+    coords = [da.coords[dim]] if dim in da.coords else []
+    own = [coord for coord in da.coords.values() if not str(coord.name).startswith("s2sr_")]
+    coords += [coord for coord in own if coord.dims == (dim,) and coord.name != dim]
+    candidates = {
+        f"da = da.drop_vars({str(coord.name)!r})": [str(label) for label in coord.values]
+        for coord in coords
+        if coord.dtype.kind in "OUT"
+    }
+    names = da.attrs.get("long_name")
+    if isinstance(names, tuple | list) and len(names) == da.sizes[dim]:
+        candidates['del da.attrs["long_name"]'] = [str(name) for name in names]
+    return candidates
+
+
+def _check_labels(dim: Hashable, labels: list[str], known: list[str]) -> None:
+    """Refuse labels of which two are one band, or of which nothing tells the convention; `known` is by a result.
+
+    Raises
+    ------
+    BandError
+    """
     told = {label: band for label, band in zip(labels, known, strict=True) if band in BANDS and label != band}
+    named = ["B12" if resolve(label) == "B12" else label for label in labels]
     told |= by_convention((label for label in labels if label not in told), f"da = da.assign_coords({dim}={named})")
     keys = [told.get(label) or resolve(label) or label for label in labels]
     for label, key in zip(labels, keys, strict=True):
@@ -54,9 +71,6 @@ def band_labels(da: xr.DataArray) -> tuple[Hashable, list[str]] | None:
                 f"positions {', '.join(map(str, at))} along {dim!r} are all band {key}. Keep one: "
                 f"da = da.isel({dim}=[{', '.join(str(k) for k in range(len(keys)) if k not in at[1:])}])"
             )
-    # other labels may repeat: a name for each position
-    unique = [label if labels.count(label) == 1 else f"{label}_{k}" for k, label in enumerate(labels)]
-    return dim, unique
 
 
 def _check_agreement(dim: Hashable, candidates: dict[str, list[str]]) -> None:
@@ -135,13 +149,17 @@ def stack(result: xr.Dataset, da: xr.DataArray, dim: Hashable, labels: list[str]
         out.encoding["_FillValue"] = fills[0]
     if errors:
         out = out.assign_coords(_told_apart(out, dim, len(kept)))
-    keys = dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_"))
-    for key in keys:
+    return out.assign_coords({key: (dim, values) for key, values in _provenance(bands).items()})
+
+
+def _provenance(bands: Sequence[xr.DataArray]) -> dict[Hashable, np.ndarray]:
+    """Return what the attributes of bands say of their restoration, a value for each band."""
+    values: dict[Hashable, np.ndarray] = {}
+    for key in dict.fromkeys(key for band in bands for key in band.attrs if str(key).startswith("s2sr_")):
         # of what was passed through, its own pixel size
         own = [BANDS[resolve(band.name) or "B02"].gsd if key == "s2sr_native_gsd" else "" for band in bands]
-        values = np.array([band.attrs.get(key, value) for band, value in zip(bands, own, strict=True)])
-        out = out.assign_coords({key: (dim, values)})
-    return out
+        values[key] = np.array([band.attrs.get(key, value) for band, value in zip(bands, own, strict=True)])
+    return values
 
 
 def attrs_at(out: xr.DataArray, da: xr.DataArray) -> dict[Hashable, Any]:
