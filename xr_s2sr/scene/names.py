@@ -36,7 +36,7 @@ class Names:
     repeated : tuple of (str, BandError)
         Bands that come again, under another name.
     missing : BandError or None
-        If there is no band.
+        What is to be said if there is no band.
     beside : tuple of hashable
         The names of all bands, by which others are understood.
     """
@@ -58,7 +58,8 @@ class Names:
     @property
     def problems(self) -> list[BandError]:
         """Reasons why bands cannot be used."""
-        return [error for _, error in self.repeated] + ([self.missing] if self.missing else [])
+        none = [self.missing] if self.missing and not self.bands else []
+        return [*(error for _, error in self.repeated), *none]
 
     @property
     def explained(self) -> dict[Hashable, str]:
@@ -124,8 +125,7 @@ def read_names(ds: xr.Dataset) -> Names:
         else:
             variables[band] = name
     bands = {name: band for band, name in variables.items()}
-    missing = None if bands else _no_band(ds)
-    return Names(bands, tuple(ancillary), renamed, known, tuple(repeated), missing, tuple(bands))
+    return Names(bands, tuple(ancillary), renamed, known, tuple(repeated), _no_band(ds), tuple(bands))
 
 
 def _renamed(ds: xr.Dataset, known: Mapping[Hashable, str]) -> dict[Hashable, str]:
