@@ -16,7 +16,7 @@ from xr_s2sr.kernels import jit
 
 #: Weights of the smoothing that high-passes subtract, along both axes, in coarse pixels.
 SMOOTHING = np.array([0.25, 0.5, 0.25], np.float32)
-#: Rows of cells at once, whose numbers stay in the processor's cache.
+#: Rows whose equations are solved at once: their numbers stay in the processor's cache.
 STRIP = 16
 
 
@@ -131,8 +131,9 @@ def derivative(image: Any, axis: int, taps: Any, out: Any) -> None:  # pragma: n
                     target[x] += weight * (row[min(x + k, w - 1)] - row[max(x - k, 0)])
 
 
-def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float) -> Any:
-    """Take out of a band and of its two slopes what guides explain; return the equations of a shift that is left.
+@jit
+def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float, out: Any) -> None:  # pragma: no cover
+    """Take out of a band and of its two slopes what guides explain of them; give the equations of a shift that is left.
 
     Parameters
     ----------
@@ -146,34 +147,53 @@ def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float
         ... and this power for each pixel that counts.
     noise : float
         Power that is added to what the guides leave of the band, by which the equations are divided.
-
-    Returns
-    -------
-    float32 array, shape (5, h, w)
+    out : float32 array, shape (5, h, w)
         Products of the slopes (0 0, 1 0, 1 1), and of both with the band.
     """
-    if sums.shape[1] > STRIP:
-        strips = (sums[:, top : top + STRIP] for top in range(0, sums.shape[1], STRIP))
-        return np.concatenate([unexplained(strip, guides, ridge, floor, noise) for strip in strips], axis=1)
+    _, h, w = out.shape
+    pairs = sums.shape[0] - 1
     size = guides + 3  # the slopes and the band are what is left in the end
-    first, second, band = range(guides, size)
-    left = {
-        (row, col): sums[row * (row + 1) // 2 + col].astype(np.float64) for row in range(size) for col in range(row + 1)
-    }
-    number = np.maximum(sums[-1].astype(np.float64), 1e-3)
-    power = sum(left[k, k] for k in range(guides))
-    for k in range(guides):
-        pivot = left[k, k] + ridge * power / guides + floor * number
-        for row in range(k + 1, size):
-            share = left[row, k] / pivot
-            for col in range(k + 1, row + 1):
-                left[row, col] -= share * left[col, k]
-    trust = 1 / (np.maximum(left[band, band], 0.0) / number + noise)
-    pairs = (first, first), (second, first), (second, second), (band, first), (band, second)
-    return np.stack([trust * left[pair] for pair in pairs]).astype(np.float32)
+    left = np.empty((pairs, w), np.float64)  # of a row of places, so that loops along it are vector instructions
+    number, power, share = np.empty(w, np.float64), np.empty(w, np.float64), np.empty(w, np.float64)
+    for i in range(h):
+        for p in range(pairs):
+            given, kept = sums[p, i], left[p]
+            for x in range(w):
+                kept[x] = given[x]
+        counted = sums[pairs, i]
+        for x in range(w):
+            number[x], power[x] = max(counted[x], 1e-3), 0.0
+        for k in range(guides):
+            diagonal = left[k * (k + 1) // 2 + k]
+            for x in range(w):
+                power[x] += diagonal[x]
+        for k in range(guides):
+            pivot = left[k * (k + 1) // 2 + k]
+            for x in range(w):
+                pivot[x] += ridge * power[x] / guides + floor * number[x]
+            for row in range(k + 1, size):
+                own = left[row * (row + 1) // 2 + k]
+                for x in range(w):
+                    share[x] = own[x] / pivot[x]
+                for col in range(k + 1, row + 1):
+                    entry, other = left[row * (row + 1) // 2 + col], left[col * (col + 1) // 2 + k]
+                    for x in range(w):
+                        entry[x] -= share[x] * other[x]
+        rest = left[pairs - 1]
+        for x in range(w):
+            share[x] = 1 / (max(rest[x], 0.0) / number[x] + noise)
+        first = guides * (guides + 1) // 2 + guides
+        second = first + guides + 1
+        for p in range(5):
+            # of the slopes, then of the band with them: beside the guides in their rows
+            product = left[first if p == 0 else second + p - 1 if p < 3 else pairs - 6 + p]
+            target = out[p, i]
+            for x in range(w):
+                target[x] = share[x] * product[x]
 
 
-def displacements(equations: Any, least: float, most: float) -> Any:
+@jit
+def displacements(equations: Any, least: float, most: float, out: Any) -> None:  # pragma: no cover
     """Solve the equations of shifts.
 
     Parameters
@@ -182,21 +202,23 @@ def displacements(equations: Any, least: float, most: float) -> Any:
         Of :func:`unexplained`, averaged over windows.
     least, most : float
         Shorter shifts are 0, longer ones are cut to `most`; between them they shrink, so that nothing jumps.
-
-    Returns
-    -------
-    float32 array, shape (2, h, w)
+    out : float32 array, shape (2, h, w)
         Down and to the right: where in the band what belongs to a pixel is found.
     """
-    one, both, other, first, second = equations
-    ridge = 1e-3 * (one + other).astype(np.float64) + 1e-9
-    one, other = one + ridge, other + ridge
-    determinant = one * other - both * both
-    down = -(other * first - both * second) / determinant
-    right = -(one * second - both * first) / determinant
-    square = np.maximum(down * down + right * right, least * least)
-    kept = np.minimum(1 - least * least / square, most / np.sqrt(square))
-    return np.stack([kept * down, kept * right]).astype(np.float32)
+    _, h, w = out.shape
+    for i in range(h):
+        for j in range(w):
+            one, both, other = equations[0, i, j], equations[1, i, j], equations[2, i, j]
+            ridge = 1e-3 * (one + other) + 1e-9
+            one, other = one + ridge, other + ridge
+            determinant = one * other - both * both
+            down = -(other * equations[3, i, j] - both * equations[4, i, j]) / determinant
+            right = -(one * equations[4, i, j] - both * equations[3, i, j]) / determinant
+            square = down * down + right * right
+            kept = 0.0
+            if square > least * least:
+                kept = min(1 - least * least / square, most / math.sqrt(square))
+            out[0, i, j], out[1, i, j] = kept * down, kept * right
 
 
 @jit
@@ -300,35 +322,37 @@ def solve(sums: Any, count: int, ridge: float, floor: float, without: float, wei
     misfit : float32 array, shape (h, w)
         Mean square, in the window, of what the regression leaves of the band; 0 where nothing counts.
     """
-    pairs, least = count * (count + 1) // 2, np.float32(1e-3)
-    right_sides, power, number = sums[pairs:-2], sums[-2], np.maximum(sums[-1], least)
-    added = np.zeros_like(misfit)
-    for k in range(count):
-        added += sums[k * (k + 1) // 2 + k]
-    added = np.float32(ridge) * np.float32(1 / count) * added + np.float32(floor) * number
-    factorise(sums, count, added, weights)
-    fewer = np.empty_like(weights[:-1] if without > 0 else weights[:0])
-    substitute(sums, len(fewer), weights, fewer)
-    substitute(sums, count, weights, weights)
-    # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
-    misfit[:] = power
-    for solved, right in zip(weights, right_sides, strict=True):
-        misfit -= solved * (right + added * solved)
-    np.maximum(misfit / number, 0, out=misfit)
-    if without > 0:
-        weights *= np.float32(1 - without)
-        weights[:-1] += np.float32(without) * fewer
+    pairs, (h, w), least = count * (count + 1) // 2, misfit.shape, np.float32(1e-3)
+    fewer = np.empty((count - 1 if without > 0 else 0, STRIP, w), np.float32)
+    for top in range(0, h, STRIP):
+        rows = slice(top, min(top + STRIP, h))
+        power, number = sums[-2, rows], np.maximum(sums[-1, rows], least)
+        added = np.zeros_like(power)
+        for k in range(count):
+            added += sums[k * (k + 1) // 2 + k, rows]
+        added = np.float32(ridge) * np.float32(1 / count) * added + np.float32(floor) * number
+        factorise(sums, count, added, weights, top)
+        substitute(sums, len(fewer), weights, fewer, (top, rows.stop), top)
+        substitute(sums, count, weights, weights, (top, rows.stop), 0)
+        # of (A + l) v = b: y'y - 2 v'b + v'A v = y'y - v'b - l v'v
+        solution = weights[:, rows]
+        for solved, right in zip(solution, sums[pairs:-2, rows], strict=True):
+            power -= solved * (right + added * solved)
+        np.maximum(power / number, 0, out=misfit[rows])
+        if without > 0:
+            solution *= np.float32(1 - without)
+            solution[:-1] += np.float32(without) * fewer[:, : len(power)]
 
 
 @jit
-def factorise(sums: Any, count: int, added: Any, right_sides: Any) -> None:  # pragma: no cover
+def factorise(sums: Any, count: int, added: Any, right_sides: Any, top: int) -> None:  # pragma: no cover
     """Factorise normal equations into L D L', in place, and substitute forwards, into `right_sides`.
 
-    See :func:`solve`, whose weights these become; `added` (h, w) is added to the diagonals.
+    See :func:`solve`, whose weights these become; `added` (n, w) is added to the diagonals of n rows from `top` on.
     """
-    pairs, (h, w) = count * (count + 1) // 2, added.shape
-    for i in range(h):
-        more = added[i]
+    pairs, (n, w) = count * (count + 1) // 2, added.shape
+    for i in range(top, top + n):
+        more = added[i - top]
         for k in range(count):
             diagonal = sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
@@ -358,19 +382,19 @@ def factorise(sums: Any, count: int, added: Any, right_sides: Any) -> None:  # p
 
 
 @jit
-def substitute(sums: Any, count: int, right_sides: Any, out: Any) -> None:  # pragma: no cover
-    """Substitute backwards in what :func:`factorise` gives, for the first `count` guides, into `out`.
+def substitute(sums: Any, count: int, right_sides: Any, out: Any, rows: Any, shift: int) -> None:  # pragma: no cover
+    """Substitute backwards in some rows of what :func:`factorise` gives, for the first `count` guides.
 
-    The solution may take the place of `right_sides`.
+    The solution of row i goes to row i - shift of `out`; it may take the place of `right_sides`.
     """
-    _, h, w = out.shape
-    for i in range(h):
+    w = out.shape[2]
+    for i in range(rows[0], rows[1]):
         for k in range(count - 1, -1, -1):
-            right, solved, pivot = right_sides[k, i], out[k, i], sums[k * (k + 1) // 2 + k, i]
+            right, solved, pivot = right_sides[k, i], out[k, i - shift], sums[k * (k + 1) // 2 + k, i]
             for x in range(w):
                 solved[x] = right[x] / pivot[x]
             for row in range(k + 1, count):
-                entry, later = sums[row * (row + 1) // 2 + k, i], out[row, i]
+                entry, later = sums[row * (row + 1) // 2 + k, i], out[row, i - shift]
                 for x in range(w):
                     solved[x] -= entry[x] * later[x]
 

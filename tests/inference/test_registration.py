@@ -54,7 +54,8 @@ def test_what_guides_leave_of_slopes_and_band() -> None:
     y = RNG.normal(0, 1, (12, 24)).astype(np.float32) * mask
     sums = np.empty(((count + 3) * (count + 4) // 2 + 1, *cells), np.float32)
     regression.moments(y, regressors, mask, 6, sums)
-    got = regression.unexplained(sums, count, 0.0, 1e-6, 0.5)
+    got = np.empty((5, *cells), np.float32)
+    regression.unexplained(sums, count, 0.0, 1e-6, 0.5, got)
     for i, j in np.ndindex(*cells):
         part = slice(6 * i, 6 * i + 6), slice(6 * j, 6 * j + 6)
         x = np.concatenate([regressors[:, *part].reshape(count + 2, -1), y[part].reshape(1, -1)]).astype(float)
@@ -72,7 +73,8 @@ def test_short_shifts_are_none_and_long_ones_are_cut() -> None:
     equations[0], equations[2] = 4, 4
     equations[3, 0], equations[4, 0] = -4 * given[:, 0], -4 * given[:, 1]
     equations[:, 0, -1] = 0  # nothing is known
-    got = regression.displacements(equations, 0.2, 0.75)
+    got = np.empty((2, 1, len(given)), np.float32)
+    regression.displacements(equations, 0.2, 0.75, got)
     kept = 1 - 0.2**2 / 0.5**2
     expected = np.array([[0, 0], [0, 0], [0.3 * kept, 0.4 * kept], [0.75, 0], [0, 0]])
     np.testing.assert_allclose(got[:, 0].T, expected, atol=3e-3)

@@ -108,9 +108,11 @@ def shifts(
     regression.moments(band, regressors, mask, cell, sums)
     unit = (1e4 * scale) ** 2
     averaged = _averaged(sums, LOCAL, scratch.array("averaged", *sums.shape))
-    equations = regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit)
+    equations = np.empty((5, *cells), np.float32)
+    regression.unexplained(averaged, count, RIDGE, FLOOR / unit, NOISE_POWER / unit, equations)
     averaged = _averaged(equations, WIDE, np.empty_like(equations))
-    field: Float32 = regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT)
+    field = np.empty((2, *cells), np.float32)
+    regression.displacements(averaged, SHORTEST_SHIFT / factor, LONGEST_SHIFT, field)
     return field
 
 
