@@ -212,6 +212,12 @@ def test_a_redirect_that_leads_nowhere(location: str, server: Server, cache: Pat
     assert left(cache) == []
 
 
+def test_a_redirect_to_ftp_is_not_tried(server: Server, cache: Path) -> None:
+    server.status, server.location = 302, "ftp://127.0.0.1/x"
+    with pytest.raises(FetchError, match=r"cannot be downloaded .*unknown url type: ftp"):
+        models.fetch(NAME)
+
+
 def test_a_redirect_is_followed(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Server()
     other.status, other.location = 301, server.url

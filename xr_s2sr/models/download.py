@@ -11,7 +11,16 @@ import threading
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    UnknownHandler,
+)
 
 from xr_s2sr.errors import FetchError, ModelError
 from xr_s2sr.models.card import Model
@@ -133,13 +142,29 @@ def download(url: str, blob: str) -> bytes:
 def _received(url: str) -> tuple[bytes, int | None] | Exception:
     """Return what a server sends, as far as it is read, and how many bytes it announces; or what went wrong."""
     try:
-        with urlopen(url, timeout=TIMEOUT) as response:
+        with _opener().open(url, timeout=TIMEOUT) as response:
             announced = _announced(response.headers["Content-Length"])
             return (response.read(MOST_BYTES + 1) if (announced or 0) <= MOST_BYTES else b""), announced
     except Exception as error:  # of urllib, http, the socket, or an address that is none
         if isinstance(error, HTTPError):
             error.close()  # it holds the server's answer; Python 3.14 warns of one that is left open
         return error
+
+
+def _opener() -> OpenerDirector:
+    """Return an opener of web addresses; urllib's own would follow a redirect to FTP, too."""
+    opener = OpenerDirector()
+    for handler in (
+        ProxyHandler,
+        UnknownHandler,
+        HTTPHandler,
+        HTTPSHandler,
+        HTTPDefaultErrorHandler,
+        HTTPRedirectHandler,
+        HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def _announced(length: str | None) -> int | None:
