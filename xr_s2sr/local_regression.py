@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,18 +261,15 @@ class Regression:
 
     def _shared(self, k: int, trial: int, variance: float) -> Float32:
         """Return a guide that several bands of one blur share, as it is seen, and its high-pass."""
-        seen, passed = both = self._scratch.array(f"guide {k} of trial {trial}", 2, *self._everywhere.shape)
+        guide = self.guides[k]
+        shape = [n // self.factor for n in guide.image.shape]
+        seen, passed = both = self._scratch.array(f"guide {k} of trial {trial}", 2, *shape)
         if self._seen.get((k, trial)) != variance:
-            self._observe(self.guides[k], variance, self._everywhere, seen, passed)
+            self._observe(guide, variance, None, seen, passed)
             self._seen[k, trial] = variance
         return both
 
-    @cached_property
-    def _everywhere(self) -> Float32:
-        """A mask by which every coarse pixel counts."""
-        return np.ones([n // self.factor for n in self.guides[0].image.shape], np.float32)
-
-    def _observe(self, guide: Guide, variance: float, mask: Float32, seen: Float32, passed: Float32) -> None:
+    def _observe(self, guide: Guide, variance: float, mask: Float32 | None, seen: Float32, passed: Float32) -> None:
         """Put a guide as a sensor of this blur sees it into `seen`, and its high-pass into `passed`."""
         taps = observation_taps(self.factor, variance - guide.variance)
         regression.observe(guide.image, taps, self.factor, seen)

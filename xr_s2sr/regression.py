@@ -98,10 +98,11 @@ def smooth(image: Any, taps: Any, out: Any) -> None:  # pragma: no cover
 
 
 def high_pass(image: Any, taps: Any, mask: Any, out: Any) -> None:
-    """Subtract a smoothed image, and put 0 where the mask is 0; see :func:`smooth`."""
+    """Subtract a smoothed image, and put 0 where the mask, if there is one, is 0; see :func:`smooth`."""
     smooth(image, taps, out)
     np.subtract(image, out, out=out)
-    np.multiply(out, mask, out=out)
+    if mask is not None:
+        np.multiply(out, mask, out=out)
 
 
 @jit
@@ -184,10 +185,9 @@ def unexplained(sums: Any, guides: int, ridge: float, floor: float, noise: float
             share[x] = 1 / (max(rest[x], 0.0) / number[x] + noise)
         first = guides * (guides + 1) // 2 + guides
         second = first + guides + 1
-        for p in range(5):
-            # of the slopes, then of the band with them: beside the guides in their rows
-            product = left[first if p == 0 else second + p - 1 if p < 3 else pairs - 6 + p]
-            target = out[p, i]
+        # of the slopes, then of the band with them: beside the guides in their rows
+        for p, at in enumerate((first, second, second + 1, pairs - 3, pairs - 2)):
+            product, target = left[at], out[p, i]
             for x in range(w):
                 target[x] = share[x] * product[x]
 

@@ -107,9 +107,9 @@ def _blend(job: RegionJob, plan: Plan, windows: Iterable[Window], threads: int, 
             for axis, (span, w) in enumerate(zip(keep, window.write, strict=True))
         ]
         if found is not None:
-            restored, extent = found
+            (restored, extent), weight = found, ramps[0][:, np.newaxis] * ramps[1]
             for image, out in zip(restored[:, *inside(keep, extent)], total, strict=True):
-                out[at[0], at[1]] += image * (ramps[0][:, np.newaxis] * ramps[1])
+                out[at[0], at[1]] += image * weight
         tick()
     job.finish(total, Span(top, rows.stop), cols)
 

@@ -120,11 +120,10 @@ def _guides(pixels: WindowPixels, factor: int) -> Float32:
     """Return the 10 m bands as a sensor with larger pixels sees them, high-passed."""
     shape = [n // factor for n in pixels.images[pixels.fine[0]].shape]
     passed, seen = np.empty((len(pixels.fine), *shape), np.float32), np.empty(shape, np.float32)
-    everywhere = np.ones(shape, np.float32)
     for band, out in zip(pixels.fine, passed, strict=True):
         variance = factor**2 * psf_variance(SEEN_MTF) - psf_variance(pixels.mtf[band])
         regression.observe(pixels.images[band], observation_taps(factor, variance), factor, seen)
-        regression.high_pass(seen, SMOOTHING, everywhere, out)
+        regression.high_pass(seen, SMOOTHING, None, out)
     return passed
 
 
